@@ -1,0 +1,1 @@
+"""Fileroom: a self-hosted DICOM store that speaks the Cloud Healthcare API v1."""
