@@ -45,8 +45,13 @@ T = TypeVar("T")
 
 SMALL_WRITES_MAX: Final = 256
 """Small writes that share one transaction."""
-CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
-"""Size of the write-ahead log at which the writer checkpoints without waiting to be idle."""
+PAGE_BYTES: Final = 4096
+CHECKPOINT_PAGES: Final = 64 * 1024 * 1024 // PAGE_BYTES
+"""Length of the log at which the writer checkpoints without waiting to be idle.
+
+The file keeps that length afterwards: a full disk then still takes the few small writes that say
+what waits for space.
+"""
 IDLE_SECONDS: Final = 1.0
 BUSY_MILLISECONDS: Final = 10_000
 READERS_MAX: Final = 64
@@ -76,8 +81,8 @@ def open_engine(path: Path, *, writable: bool) -> Engine:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
-            "wal_autocheckpoint=0",
-            "temp_store=MEMORY",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES if writable else 0}",
+            f"journal_size_limit={CHECKPOINT_PAGES * PAGE_BYTES}",
             "cache_size=-65536",
             f"query_only={'OFF' if writable else 'ON'}",
         ):
@@ -116,13 +121,11 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._log = path.with_name(path.name + "-wal")
         self._readers = open_engine(path, writable=False)
         self._writer = open_engine(path, writable=True)
         self._waiting: dict[Lane, deque[_Write]] = {"small": deque(), "batch": deque()}
         self._wake = threading.Condition()
         self._closing = False
-        self._checkpoint_not_before = 0.0
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
@@ -166,6 +169,7 @@ class Database:
         self._writer.dispose()
 
     def _run(self) -> None:
+        written = False
         with self._writer.connect() as connection:
             while True:
                 with self._wake:
@@ -176,9 +180,13 @@ class Database:
                 for writes in (small, batch):
                     if writes:
                         _transact(connection, writes)
-                idle = not small and not batch
-                self._checkpoint(connection, idle=idle)
-                if closing and idle:
+                        written = True
+                if small or batch:
+                    continue
+                if written:
+                    _checkpoint(connection)
+                    written = False
+                if closing:
                     return
 
     def _has_work(self) -> bool:
@@ -187,29 +195,6 @@ class Database:
     def _take(self, lane: Lane, at_most: int) -> list[_Write]:
         waiting = self._waiting[lane]
         return [waiting.popleft() for _ in range(min(at_most, len(waiting)))]
-
-    def _checkpoint(self, connection: Connection, *, idle: bool) -> None:
-        try:
-            if self._log.stat().st_size < (1 if idle else CHECKPOINT_BYTES):
-                return
-        except FileNotFoundError:
-            return
-        if time.monotonic() < self._checkpoint_not_before:
-            return
-        # A reader can hold the log back; the writer does not wait for it but tries again later.
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute("PRAGMA busy_timeout=0")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            busy, *_ = cursor.fetchone() or (1,)
-            if busy:
-                self._checkpoint_not_before = time.monotonic() + IDLE_SECONDS
-        except sqlite3.OperationalError as error:
-            logger.warning("checkpoint put off", extra={"cause": str(error)})
-            self._checkpoint_not_before = time.monotonic() + IDLE_SECONDS
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-            cursor.close()
 
 
 def _transact(connection: Connection, writes: list[_Write]) -> None:
@@ -233,6 +218,17 @@ def _check_in_transaction(connection: Connection) -> None:
     # committed statement by statement.
     if not connection.connection.in_transaction:
         raise ResourceExhausted(ROLLED_BACK, "NO_SPACE")
+
+
+def _checkpoint(connection: Connection) -> None:
+    """Move what is in the log to the database file, as far as readers let go of it."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    except sqlite3.OperationalError as error:
+        logger.warning("checkpoint put off", extra={"cause": str(error)})
+    finally:
+        cursor.close()
 
 
 def _apply(connection: Connection, write: _Write) -> Callable[[], None]:

@@ -132,6 +132,7 @@ studies = Table(
     Column("study_id", _Key),
     Column("study_description", _Key),
     UniqueConstraint("store_id", "study_instance_uid"),
+    Index("ix_studies_store", "store_id", "id"),
     Index("ix_studies_study_date", "store_id", "study_date", "id"),
     Index("ix_studies_patient_id", "store_id", "patient_id", "id"),
     Index("ix_studies_patient_name", "store_id", "patient_name", "id"),

@@ -285,6 +285,7 @@ def upgrade() -> None:
         ["store_id", "referring_physician_name", "id"],
         unique=False,
     )
+    op.create_index("ix_studies_store", "studies", ["store_id", "id"], unique=False)
     op.create_index(
         "ix_studies_study_date", "studies", ["store_id", "study_date", "id"], unique=False
     )

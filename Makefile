@@ -1,0 +1,83 @@
+# Every target makes what it needs under this directory; a repeated run starts at once.
+# Needs: python3 >= 3.11. Everything else (npm, gcloud, curl, dcmtk) is used where it is found.
+
+PORT ?= 8080
+DATA ?= demo-data
+SIZE ?= small
+JOBS ?= auto
+APT_PACKAGES := curl dcmtk
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { command -v $$python; break; }; done)
+PIP := .venv/bin/python -m pip --disable-pip-version-check
+PYTEST := .venv/bin/python -m pytest
+
+.PHONY: help demo serve test test-long check bench docs tools lock clean
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
+
+demo: .venv/.runtime  ## the main job from end to end, on real files, in under two minutes
+	@.venv/bin/python examples/demo.py
+
+serve: .venv/.runtime  ## the embedded server on 127.0.0.1:PORT, data in DATA
+	@.venv/bin/fileroom serve --data $(DATA) --port $(PORT)
+
+test: tools .venv/.dev node_modules/.stamp  ## every test but the long ones
+	$(PYTEST) -n $(JOBS) --maxprocesses=4 --dist=worksteal
+
+test-long: tools .venv/.dev node_modules/.stamp  ## every test
+	$(PYTEST) -m 'long or not long' --timeout=3600
+
+check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: under a minute
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/typos
+	$(PYTEST) -q -n $(JOBS) --maxprocesses=4 tests/unit tests/test_tidy.py
+
+bench: .venv/.dev  ## the published figures, at SIZE=small (minutes) or SIZE=full
+	.venv/bin/python -m benchmarks --size $(SIZE)
+
+docs: .venv/.dev  ## write the pages that come from code and tests
+	.venv/bin/python -m tests.reference_pages
+	$(PYTEST) -q -n $(JOBS) --maxprocesses=4 --write-conformance
+
+tools:  ## Debian packages that some tests use; does nothing where there is no apt or no root
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && ! dpkg -s $(APT_PACKAGES) >/dev/null 2>&1; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $(APT_PACKAGES) >/dev/null \
+		|| echo "make tools: could not install $(APT_PACKAGES); the tests that use them are skipped by name"; fi
+
+lock: | .python  ## write constraints.txt and package-lock.json anew from pyproject.toml and package.json
+	rm -rf .tools/lock && $(PYTHON) -m venv .tools/lock
+	.tools/lock/bin/python -m pip install -q --upgrade pip
+	.tools/lock/bin/python -m pip install -q . --group dev
+	echo '# What pyproject.toml asks for, at the versions tested. Written by: make lock' > constraints.txt
+	.tools/lock/bin/python -m pip freeze --all --exclude fileroom --exclude setuptools >> constraints.txt
+	npm install --package-lock-only
+
+clean:  ## remove what the targets above made (not DATA)
+	rm -rf .venv .tools node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: .python
+.python:
+	@test -n "$(PYTHON)" || { echo "Fileroom needs Python 3.11 or newer: no such python3 is on PATH" >&2; exit 1; }
+
+.venv/.runtime: pyproject.toml constraints.txt | .python
+	@echo "Installing Fileroom into .venv ..."
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(PIP) install -q --upgrade -c constraints.txt pip
+	@$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime
+	@echo "Installing what the tests need into .venv ..."
+	@$(PIP) install -q -c constraints.txt --group dev
+	@touch $@
+
+node_modules/.stamp: package.json package-lock.json
+	@mkdir -p node_modules
+	@if command -v npm >/dev/null; then npm ci --no-progress --loglevel=error --cache .tools/npm-cache && touch $@; \
+	else echo "npm is absent: the tests of the Node.js client are skipped by name"; fi

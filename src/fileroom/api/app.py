@@ -1,0 +1,395 @@
+"""The ASGI application: one walk from a request to its answer.
+
+Host and path, then who calls, then whether they may, then the body, then one hop into a thread.
+This is the only asynchronous code; everything below it is synchronous.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+import msgspec
+from starlette.middleware.cors import CORSMiddleware
+
+from fileroom.api.calls import Answer, Call
+from fileroom.api.errors import error_answer, internal_error_answer, status_answer
+from fileroom.api.requests import (
+    BODY_BYTES_MAX,
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientGone,
+    allowed_hosts,
+    bind_query,
+    headers_of,
+    host_of,
+    parse_query,
+    read_body,
+)
+from fileroom.api.routes import ROUTES
+from fileroom.api.routing import RouteTable, split_path
+from fileroom.api.wire import decode_message
+from fileroom.auth import Authenticator, require
+from fileroom.errors import (
+    Code,
+    DataLoss,
+    FileroomError,
+    Internal,
+    ResourceExhausted,
+    Unavailable,
+    Unknown,
+)
+from fileroom.names import DatasetName, DicomStoreName, LocationName, OperationName
+from fileroom.telemetry import request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from fileroom.api.calls import Handler
+    from fileroom.api.requests import Query
+    from fileroom.api.routing import Route
+    from fileroom.auth import Principal
+    from fileroom.deployment import Deployment
+    from fileroom.names import ResourceName
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+REQUESTS_MAX: Final = 512
+SEND_IDLE_SECONDS: Final = 300.0
+_SAFE_VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_HEADERS: Final = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_CORS_HEADERS: Final = ("Accept", "Authorization", "Content-Type", "Range", "X-Goog-User-Project")
+
+
+def create_app(deployment: Deployment) -> ASGIApp:
+    """Give the application that serves a deployment."""
+    app: ASGIApp = _Application(deployment)
+    if deployment.settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=deployment.settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=_CORS_HEADERS,
+            expose_headers=("ETag", "Retry-After", "X-Request-Id"),
+            max_age=3600,
+        )
+    return app
+
+
+@dataclass(slots=True, kw_only=True)
+class _Exchange:
+    """One request on its way, and what the access log says of it."""
+
+    scope: Scope
+    receive: Receive
+    headers: Mapping[str, str]
+    pretty: bool = True
+    method_id: str = ""
+    api_version: str = ""
+    resource: str = ""
+    principal: str = ""
+    sent_bytes: int = 0
+
+
+class _Application:
+    def __init__(self, deployment: Deployment) -> None:
+        settings = deployment.settings
+        self._deployment = deployment
+        self._table = RouteTable(ROUTES)
+        self._authenticator = Authenticator(settings.auth, deployment.access_token)
+        self._hosts = allowed_hosts(settings)
+        self._origins = frozenset({_origin(settings.public_url), *settings.cors_origins})
+        self._limiter = anyio.CapacityLimiter(settings.request_threads)
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        identifier = uuid.uuid4().hex
+        request_id.set(identifier)
+        exchange = _Exchange(scope=scope, receive=receive, headers=headers_of(scope))
+        self._running += 1
+        try:
+            answer = await self._answer(exchange)
+            answer = replace(answer, headers={"X-Request-Id": identifier, **answer.headers})
+            status = await self._send(answer, exchange, send)
+        except ClientGone:
+            status = 499
+        finally:
+            self._running -= 1
+        logger.info(
+            "request",
+            extra={
+                "method": exchange.method_id,
+                "verb": scope["method"],
+                "apiVersion": exchange.api_version,
+                "resource": exchange.resource,
+                "principal": exchange.principal,
+                "status": status,
+                "bytes": exchange.sent_bytes,
+                "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+            },
+        )
+
+    async def _answer(self, exchange: _Exchange) -> Answer:
+        """Give the answer of whatever the request asks, errors included."""
+        try:
+            return await self._dispatch(exchange)
+        except FileroomError as error:
+            _log_error(error)
+            return error_answer(error)
+        except BodyTooLarge:
+            return status_answer(
+                413,
+                Code.INVALID_ARGUMENT.name,
+                f"Request payload size exceeds the limit: {BODY_BYTES_MAX} bytes.",
+                headers={"Connection": "close"},
+            )
+        except BodyTooSlow:
+            return status_answer(
+                408,
+                Code.DEADLINE_EXCEEDED.name,
+                "The request's body stalled.",
+                headers={"Connection": "close"},
+            )
+        except ClientGone:
+            raise
+        except Exception:
+            logger.exception("a request met a fault of ours")
+            return internal_error_answer()
+
+    async def _dispatch(self, exchange: _Exchange) -> Answer:
+        scope = exchange.scope
+        if scope["path"] in {"/healthz", "/readyz"}:
+            return await self._health(exchange)
+        refusal = self._refused_from_afar(exchange)
+        if refusal is not None:
+            return refusal
+        if self._running > REQUESTS_MAX:
+            return status_answer(
+                503,
+                Code.UNAVAILABLE.name,
+                "The server is at its limit of requests; try again soon.",
+                headers={"Retry-After": "1"},
+            )
+        version, *segments = split_path(scope.get("raw_path") or scope["path"].encode())
+        match = self._table.find(version, segments)
+        if match is None:
+            return status_answer(404, Code.NOT_FOUND.name, "Method not found.")
+        route = match.routes.get(scope["method"])
+        if route is None:
+            allowed = ", ".join(sorted(match.routes))
+            return status_answer(
+                405,
+                Code.UNIMPLEMENTED.name,
+                f"The path does not know {scope['method']}; it knows {allowed}.",
+                headers={"Allow": allowed},
+            )
+        exchange.method_id, exchange.api_version = route.method_id, version
+        query = parse_query(scope["query_string"])
+        exchange.pretty = query.pretty
+        principal = self._authenticator.authenticate(
+            exchange.headers.get("authorization"), query.access_token
+        )
+        exchange.principal = principal.name
+        return await self._call(exchange, route, dict(match.path), query, principal)
+
+    async def _call(
+        self,
+        exchange: _Exchange,
+        route: Route,
+        path: dict[str, str],
+        query: Query,
+        principal: Principal,
+    ) -> Answer:
+        name = _resource_name(path)
+        exchange.resource = str(name or f"projects/{path['project']}")
+        require(principal, route.permission, exchange.resource)
+        parameters = bind_query(query, route.query)
+        body, request = b"", None
+        if route.request is not None:
+            body = await read_body(exchange.receive, exchange.headers.get("content-length"))
+            request = decode_message(body, route.request)
+        call = Call(
+            deployment=self._deployment,
+            principal=principal,
+            method_id=route.method_id,
+            permission=route.permission,
+            api_version=exchange.api_version,
+            name=name,
+            path=path,
+            query=parameters,
+            headers=exchange.headers,
+            body=body,
+            request=request,
+        )
+        return await self._in_thread(partial(_begin, route.handler, call))
+
+    async def _health(self, exchange: _Exchange) -> Answer:
+        exchange.method_id = exchange.scope["path"]
+        if exchange.scope["method"] not in _SAFE_VERBS:
+            return status_answer(
+                405, Code.UNIMPLEMENTED.name, "GET only.", headers={"Allow": "GET"}
+            )
+        if exchange.scope["path"] == "/readyz":
+            await self._in_thread(self._deployment.ready)
+        return Answer(media_type="text/plain; charset=UTF-8", body=b"ok\n")
+
+    def _refused_from_afar(self, exchange: _Exchange) -> Answer | None:
+        """Refuse what a web page in the user's browser may have sent without their knowledge.
+
+        A foreign name that resolves to this machine (DNS rebinding) shows in Host, a page of
+        another site that posts shows in Origin.
+        """
+        if host_of(exchange.headers.get("host")) not in self._hosts:
+            return status_answer(
+                421,
+                Code.INVALID_ARGUMENT.name,
+                "The request's Host is not a name of this server; the settings public_url and hosts"
+                " say which are.",
+            )
+        origin = exchange.headers.get("origin")
+        unsafe = exchange.scope["method"] not in _SAFE_VERBS
+        if origin is not None and unsafe and origin.lower() not in self._origins:
+            return status_answer(
+                403,
+                Code.PERMISSION_DENIED.name,
+                "Web pages of this origin may not call this server; the setting cors_origins says"
+                " which may.",
+            )
+        return None
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        """Run synchronous work: the one bridge, with a limiter of its own."""
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+    async def _send(self, answer: Answer, exchange: _Exchange, send: Send) -> int:
+        """Send an answer and give the status that the access log shows."""
+        headers = {**_HEADERS, **answer.headers}
+        if answer.media_type is not None:
+            headers["Content-Type"] = answer.media_type
+        body = answer.body
+        if isinstance(body, bytes):
+            if answer.pretty and exchange.pretty:
+                body = msgspec.json.format(body, indent=2) + b"\n"
+            if answer.status != 204:
+                headers["Content-Length"] = str(len(body))
+        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        start = {"type": "http.response.start", "status": answer.status, "headers": raw}
+        await send(start)
+        if isinstance(body, bytes):
+            exchange.sent_bytes = len(body)
+            await send({"type": "http.response.body", "body": body})
+            return answer.status
+        whole = await self._stream(body, exchange, send)
+        return answer.status if whole else 499
+
+    async def _stream(self, pieces: Iterator[bytes], exchange: _Exchange, send: Send) -> bool:
+        """Send piece by piece; tell whether all was sent.
+
+        Without the closing message the server cuts the connection, so that a client never takes
+        a part for the whole.
+        """
+        whole = False
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_cancel_when_gone, exchange.receive, group.cancel_scope)
+                while (piece := await self._in_thread(partial(next, pieces, None))) is not None:
+                    with anyio.fail_after(SEND_IDLE_SECONDS):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    exchange.sent_bytes += len(piece)
+                await send({"type": "http.response.body", "body": b""})
+                whole = True
+                group.cancel_scope.cancel()
+        except* TimeoutError:
+            logger.warning("a client stopped reading", extra={"method": exchange.method_id})
+        except* Exception:
+            logger.exception("an answer broke off", extra={"method": exchange.method_id})
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(partial(_close, pieces))
+        return whole
+
+
+def _begin(handler: Handler, call: Call) -> Answer:
+    """Run a handler and draw the first piece of its answer, whose errors can still be answered."""
+    answer = handler(call)
+    if isinstance(answer.body, bytes):
+        return answer
+    first = next(answer.body, b"")
+    return replace(answer, body=_resumed(first, answer.body))
+
+
+def _resumed(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _close(pieces: Iterator[bytes]) -> None:
+    close = getattr(pieces, "close", None)
+    if close is not None:
+        close()
+
+
+async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Follow the lifespan protocol; the deployment is opened and closed by who runs the server."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _resource_name(path: Mapping[str, str]) -> ResourceName | None:
+    """Give the Google resource that a path's variables name."""
+    if "location" not in path:
+        return None
+    location = LocationName(path["project"], path["location"])
+    if "dataset" not in path:
+        return location
+    dataset = DatasetName(location, path["dataset"])
+    if "dicomStore" in path:
+        return DicomStoreName(dataset, path["dicomStore"])
+    if "operation" in path:
+        return OperationName(dataset, path["operation"])
+    return dataset
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _log_error(error: FileroomError) -> None:
+    if isinstance(error, Internal | DataLoss | Unknown):
+        logger.error("a request failed", exc_info=error)
+    elif isinstance(error, Unavailable | ResourceExhausted):
+        logger.warning("a request was put off", extra={"cause": error.message})

@@ -1,0 +1,98 @@
+"""Errors as answers: ``google.rpc.Status`` in JSON, with the HTTP status that belongs to its code.
+
+References
+----------
+``google/rpc/code.proto`` gives the HTTP mapping of each code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from fileroom.api.calls import Answer
+from fileroom.errors import Code, FileroomError, Internal, InvalidArgument, Unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HTTP_STATUS: Final = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+
+RETRY_AFTER_SECONDS: Final = 5
+_BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
+_INTERNAL: Final = (
+    "Internal error encountered. The server's log tells more under the request id in the"
+    " X-Request-Id header of this answer."
+)
+
+
+def error_answer(error: FileroomError) -> Answer:
+    """Give the answer that an error becomes."""
+    headers: dict[str, str] = {}
+    details: list[dict[str, Any]] = []
+    message = error.message
+    match error:
+        case Unauthenticated():
+            headers["WWW-Authenticate"] = 'Bearer realm="fileroom"'
+        case Internal():
+            # Its text is about the server's inside: for the log, not for the caller.
+            message = _INTERNAL
+        case InvalidArgument(detail=str(field)):
+            details.append({"@type": _BAD_REQUEST, "fieldViolations": _violations(field, message)})
+        case _ if error.code in {Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED}:
+            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return status_answer(
+        HTTP_STATUS[error.code], error.code.name, message, details=details, headers=headers
+    )
+
+
+def status_answer(
+    http_status: int,
+    status: str,
+    message: str,
+    *,
+    details: list[dict[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Give an error body; for statuses that no ``google.rpc.Code`` has, such as 405, 406, 413."""
+    error: dict[str, Any] = {"code": http_status, "message": message, "status": status}
+    if details:
+        error["details"] = details
+    return Answer(
+        status=http_status,
+        body=msgspec.json.encode({"error": error}),
+        headers=headers or {},
+        pretty=True,
+    )
+
+
+def internal_error_answer() -> Answer:
+    """Give the answer to a fault of ours; it tells nothing about the inside."""
+    return status_answer(500, Code.INTERNAL.name, _INTERNAL)
+
+
+def _violations(field: str, message: str) -> list[dict[str, str]]:
+    """One violation for each line of the message."""
+    return [
+        {"field": field, "description": line} if field else {"description": line}
+        for line in message.split("\n")
+    ]

@@ -1,0 +1,1 @@
+"""The Cloud Healthcare API's resource methods, one module for each kind of resource."""

@@ -1,0 +1,203 @@
+"""``projects.locations.datasets.dicomStores`` without what lies below ``dicomWeb/``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fileroom.api.healthcare.store_rules import to_config, wants_delivery
+from fileroom.api.healthcare.update_masks import apply_update_mask, parse_update_mask
+from fileroom.api.wire import (
+    EMPTY,
+    BlobStorageSettings,
+    DicomStore,
+    DicomStoreMetrics,
+    ExportDicomDataRequest,
+    ImportDicomDataRequest,
+    ListDicomStoresResponse,
+    int64,
+    json_answer,
+    timestamp,
+)
+from fileroom.archive.layout import make_blob_bucket
+from fileroom.database import stores
+from fileroom.errors import InvalidArgument, Unimplemented
+from fileroom.names import DicomStoreName
+from fileroom.transfer.exporting import request_export
+from fileroom.transfer.importing import request_import
+
+if TYPE_CHECKING:
+    from fileroom.api.calls import Answer, Call
+    from fileroom.database.engine import Connection
+
+logger = logging.getLogger(__name__)
+
+MUTABLE = ("labels", "notificationConfig", "notificationConfigs", "streamConfigs")
+
+
+def create(call: Call) -> Answer:
+    """Create a DICOM store; its directories are durable before it is visible."""
+    name = DicomStoreName(call.dataset, call.parameter("dicomStoreId") or "")
+    config = to_config(call.request_as(DicomStore))
+
+    def insert(transaction: Connection) -> stores.DicomStore:
+        store = stores.insert_dicom_store(transaction, name, config)
+        _write_identity(call, store)
+        return store
+
+    store = call.deployment.database.write(insert)
+    _log_undelivered(store)
+    return json_answer(to_wire(store))
+
+
+def get(call: Call) -> Answer:
+    """Give a DICOM store's settings."""
+    return json_answer(to_wire(_get(call)))
+
+
+def list_(call: Call) -> Answer:
+    """Give the DICOM stores of a dataset by name."""
+    with call.deployment.database.read() as connection:
+        page = stores.list_dicom_stores(
+            connection,
+            call.dataset,
+            page_size=call.page_size(),
+            page_token=call.parameter("pageToken") or "",
+            filter_text=call.parameter("filter") or "",
+        )
+    return json_answer(
+        ListDicomStoresResponse(
+            dicom_stores=[to_wire(store) for store in page.items],
+            next_page_token=page.next_page_token,
+        )
+    )
+
+
+def patch(call: Call) -> Answer:
+    """Replace what the mask names."""
+    masks = parse_update_mask(call.parameter("updateMask"), DicomStore, mutable=MUTABLE)
+    new = msgspec.to_builtins(call.request_as(DicomStore))
+
+    def change(old: stores.Config) -> stores.Config:
+        return to_config(msgspec.convert(apply_update_mask(old, new, masks), DicomStore))
+
+    store = call.deployment.database.write(
+        lambda transaction: stores.update_dicom_store(transaction, call.dicom_store, change)
+    )
+    _write_identity(call, store)
+    _log_undelivered(store)
+    return json_answer(to_wire(store))
+
+
+def delete(call: Call) -> Answer:
+    """Delete a DICOM store with its instances; its name is free at once."""
+    call.deployment.database.write(
+        lambda transaction: stores.delete_dicom_store(transaction, call.dicom_store)
+    )
+    return EMPTY
+
+
+def get_metrics(call: Call) -> Answer:
+    """Give what a DICOM store holds."""
+    with call.deployment.database.read() as connection:
+        store = stores.get_dicom_store(connection, call.dicom_store, permission=call.permission)
+        metrics = stores.store_metrics(connection, store)
+    return json_answer(
+        DicomStoreMetrics(
+            name=str(store.name),
+            study_count=int64(metrics.study_count),
+            series_count=int64(metrics.series_count),
+            instance_count=int64(metrics.instance_count),
+            blob_storage_size_bytes=int64(metrics.size_bytes),
+        )
+    )
+
+
+def import_(call: Call) -> Answer:
+    """Start an import and name its operation."""
+    body = call.request_as(ImportDicomDataRequest)
+    if body.gcs_source is None or not body.gcs_source.uri:
+        raise InvalidArgument(
+            "gcs_source.uri is required, as in {'gcsSource': {'uri': 'gs://BUCKET/**.dcm'}}",
+            "gcs_source.uri",
+        )
+    _refuse_storage_class(body.blob_storage_settings)
+    _get(call)
+    operation = request_import(
+        call.deployment.facilities,
+        call.dicom_store,
+        body.gcs_source.uri,
+        api_version=call.api_version,
+    )
+    return json_answer({"name": str(operation)})
+
+
+def export(call: Call) -> Answer:
+    """Start an export and name its operation."""
+    body = call.request_as(ExportDicomDataRequest)
+    if body.bigquery_destination is not None:
+        raise Unimplemented(
+            "bigquery_destination: this server does not export to BigQuery yet; export to"
+            " gcs_destination, or read the metadata through DICOMweb meanwhile",
+            "bigquery_destination",
+        )
+    if body.gcs_destination is None or not body.gcs_destination.uri_prefix:
+        raise InvalidArgument(
+            "gcs_destination.uri_prefix is required, as in"
+            " {'gcsDestination': {'uriPrefix': 'gs://BUCKET/DIRECTORY'}}",
+            "gcs_destination.uri_prefix",
+        )
+    _get(call)
+    operation = request_export(
+        call.deployment.facilities,
+        call.dicom_store,
+        body.gcs_destination.uri_prefix,
+        mime_type=body.gcs_destination.mime_type,
+        filter_uri="" if body.filter_config is None else body.filter_config.resource_paths_gcs_uri,
+        api_version=call.api_version,
+    )
+    return json_answer({"name": str(operation)})
+
+
+def to_wire(store: stores.DicomStore) -> DicomStore:
+    """Give a DICOM store as on the wire."""
+    return msgspec.convert({**store.config, "name": str(store.name)}, DicomStore)
+
+
+def _get(call: Call) -> stores.DicomStore:
+    with call.deployment.database.read() as connection:
+        return stores.get_dicom_store(connection, call.dicom_store, permission=call.permission)
+
+
+def _write_identity(call: Call, store: stores.DicomStore) -> None:
+    """Leave beside the blobs whose they are, should the rows ever have to be rebuilt."""
+    make_blob_bucket(
+        call.deployment.blobs,
+        store.blob_prefix,
+        {
+            "id": store.id,
+            "name": str(store.name),
+            "labels": store.labels,
+            "createTime": timestamp(store.created_at),
+        },
+    )
+
+
+def _log_undelivered(store: stores.DicomStore) -> None:
+    if wants_delivery(store.config):
+        logger.warning(
+            "notification and stream settings are kept; this version delivers nothing",
+            extra={"dicomStore": str(store.name)},
+        )
+
+
+def _refuse_storage_class(settings: BlobStorageSettings | None) -> None:
+    storage_class = "" if settings is None else settings.blob_storage_class
+    if storage_class not in {"", "BLOB_STORAGE_CLASS_UNSPECIFIED", "STANDARD"}:
+        raise Unimplemented(
+            f"blob_storage_settings: this server keeps everything as STANDARD, not yet as"
+            f" {storage_class}",
+            "blob_storage_settings.blob_storage_class",
+        )

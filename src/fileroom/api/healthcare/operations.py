@@ -1,0 +1,244 @@
+"""``projects.locations.datasets.operations``, and every failure of one: ``:failures``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from fileroom.api.calls import Answer
+from fileroom.api.wire import EMPTY, int64, json_answer, timestamp
+from fileroom.database import operations, stores
+from fileroom.database.operations import Kind, State
+from fileroom.database.pages import PAGE_SIZE_MAX
+from fileroom.errors import InvalidArgument, Reason, Unimplemented
+from fileroom.operations.operation import account
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fileroom.api.calls import Call
+    from fileroom.database.engine import Connection
+    from fileroom.database.operations import Operation
+    from fileroom.errors import ObjectFailure
+
+_METHOD_NAMES: Final = {
+    Kind.CREATE_DATASET: "dataset.DatasetService.CreateDataset",
+    Kind.IMPORT: "dicom.DicomService.ImportDicomData",
+    Kind.EXPORT: "dicom.DicomService.ExportDicomData",
+}
+_WITH_OBJECTS: Final = frozenset({Kind.IMPORT, Kind.EXPORT})
+_NDJSON: Final = "application/x-ndjson"
+_CSV: Final = "text/csv"
+_CSV_COLUMNS: Final = ("source", "reason", "code", "message", "tag", "byteOffset")
+_DONE_FILTERS: Final = {"": None, "done=true": True, "done=false": False, "done:true": True}
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def get(call: Call) -> Answer:
+    """Give an operation as it stands."""
+    return json_answer(to_wire(_get(call), call))
+
+
+def list_(call: Call) -> Answer:
+    """Give the operations of a dataset, newest first."""
+    if (call.parameter("returnPartialSuccess") or "").lower() == "true":
+        raise Unimplemented(
+            "return_partial_success is not offered; leave it out", "return_partial_success"
+        )
+    text = (call.parameter("filter") or "").strip()
+    if text.replace(" ", "").lower() not in _DONE_FILTERS:
+        raise InvalidArgument(
+            f"filter is not understood: {text[:100]!r}; what can be asked for is done=true or"
+            " done=false",
+            "filter",
+        )
+    with call.deployment.database.read() as connection:
+        stores.get_dataset(connection, call.dataset, permission=call.permission)
+        page = operations.list_operations(
+            connection,
+            call.dataset,
+            page_size=call.page_size(),
+            page_token=call.parameter("pageToken") or "",
+            done=_DONE_FILTERS[text.replace(" ", "").lower()],
+        )
+    content: dict[str, Any] = {"operations": [to_wire(item, call) for item in page.items]}
+    if page.next_page_token:
+        content["nextPageToken"] = page.next_page_token
+    return json_answer({key: value for key, value in content.items() if value})
+
+
+def cancel(call: Call) -> Answer:
+    """Ask an operation to end; what it has done so far stays."""
+
+    def change(transaction: Connection) -> None:
+        stores.get_dataset(transaction, call.dataset, permission=call.permission)
+        operations.request_cancel(transaction, call.operation)
+
+    call.deployment.database.write(change)
+    call.deployment.runner.wake()
+    return EMPTY
+
+
+def failures(call: Call) -> Answer:
+    """Give the objects of an operation that failed: a page as JSON, or all as NDJSON or CSV."""
+    reason = _reason(call.parameter("reason"))
+    media_type = _media_type(call)
+    if media_type is not None:
+        _get(call)
+        pieces = _ndjson(call, reason) if media_type == _NDJSON else _csv(call, reason)
+        return Answer(media_type=f"{media_type}; charset=UTF-8", body=pieces)
+    with call.deployment.database.read() as connection:
+        stores.get_dataset(connection, call.dataset, permission=call.permission)
+        page = operations.list_failures(
+            connection,
+            call.operation,
+            page_size=call.page_size(),
+            page_token=call.parameter("pageToken") or "",
+            reason=reason,
+        )
+    content: dict[str, Any] = {"failures": [failure_to_wire(item) for item in page.items]}
+    if page.next_page_token:
+        content["nextPageToken"] = page.next_page_token
+    return json_answer({key: value for key, value in content.items() if value})
+
+
+def to_wire(operation: Operation, call: Call) -> dict[str, Any]:
+    """Give an operation as on the wire.
+
+    References
+    ----------
+    Cloud Healthcare v1 OperationMetadata: the version in its names is that of the method which
+    started the operation, whatever version it is read through.
+    """
+    package = f"google.cloud.healthcare.{operation.api_version}"
+    metadata: dict[str, Any] = {
+        "@type": f"type.googleapis.com/{package}.OperationMetadata",
+        "apiMethodName": f"{package}.{_METHOD_NAMES[operation.kind]}",
+        "createTime": timestamp(operation.created_at),
+    }
+    if operation.ended_at is not None:
+        metadata["endTime"] = timestamp(operation.ended_at)
+    if operation.cancel_requested:
+        metadata["cancelRequested"] = True
+    if operation.kind in _WITH_OBJECTS:
+        metadata |= _progress(operation)
+        metadata["logsUrl"] = logs_url(operation, call)
+    content: dict[str, Any] = {"name": str(operation.name), "metadata": metadata}
+    if operation.state is State.DONE:
+        content["done"] = True
+        if operation.error is not None:
+            content["error"] = operation.error
+        else:
+            content["response"] = operation.response or {}
+    return content
+
+
+def logs_url(operation: Operation, call: Call) -> str:
+    """Give where the failures of an operation are listed."""
+    return f"{call.public_url}/{operation.api_version}/{operation.name}:failures"
+
+
+def failure_to_wire(failure: ObjectFailure) -> dict[str, Any]:
+    """Give one failed object as on the wire."""
+    content: dict[str, Any] = {
+        "source": failure.source,
+        "error": {"code": int(failure.code), "message": failure.message},
+        "reason": str(failure.reason),
+    }
+    if failure.tag is not None:
+        content["tag"] = failure.tag
+    if failure.byte_offset is not None:
+        content["byteOffset"] = str(failure.byte_offset)
+    return content
+
+
+def _get(call: Call) -> Operation:
+    with call.deployment.database.read() as connection:
+        stores.get_dataset(connection, call.dataset, permission=call.permission)
+        return operations.get_operation(connection, call.operation)
+
+
+def _progress(operation: Operation) -> dict[str, Any]:
+    terms: dict[str, Any] = dict(account(operation))
+    counter = {
+        "pending": int64(terms["pending"]),
+        "success": int64(operation.counters.succeeded),
+        "failure": int64(operation.counters.failed),
+    }
+    counter = {name: value for name, value in counter.items() if value}
+    if operation.total is not None:
+        terms["total"] = operation.total
+    if operation.state is State.PAUSED and operation.paused_why:
+        terms["pausedWhy"] = operation.paused_why
+    return {**({"counter": counter} if counter else {}), "fileroom": terms}
+
+
+def _reason(text: str | None) -> Reason | None:
+    if not text:
+        return None
+    if text not in Reason.__members__:
+        raise InvalidArgument(
+            f"unknown reason {text[:64]!r}; known are {', '.join(Reason.__members__)}", "reason"
+        )
+    return Reason(text)
+
+
+def _media_type(call: Call) -> str | None:
+    """Give the type asked for by ``format`` or ``Accept``; ``None`` is a page of JSON."""
+    match call.parameter("format"):
+        case "ndjson":
+            return _NDJSON
+        case "csv":
+            return _CSV
+        case "json":
+            return None
+        case None:
+            accept = call.headers.get("accept", "").lower()
+            return next((each for each in (_NDJSON, _CSV) if each in accept), None)
+    raise InvalidArgument("format must be json, ndjson or csv", "format")
+
+
+def _all(call: Call, reason: Reason | None) -> Iterator[tuple[ObjectFailure, ...]]:
+    """Give all failures page by page, each page read in a short transaction of its own."""
+    token = ""
+    while True:
+        with call.deployment.database.read() as connection:
+            page = operations.list_failures(
+                connection,
+                call.operation,
+                page_size=PAGE_SIZE_MAX,
+                page_token=token,
+                reason=reason,
+            )
+        yield page.items
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _ndjson(call: Call, reason: Reason | None) -> Iterator[bytes]:
+    for items in _all(call, reason):
+        yield b"".join(msgspec.json.encode(failure_to_wire(item)) + b"\n" for item in items)
+
+
+def _csv(call: Call, reason: Reason | None) -> Iterator[bytes]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(_CSV_COLUMNS)
+    for items in _all(call, reason):
+        for item in items:
+            row = (item.source, item.reason, int(item.code), item.message, item.tag)
+            writer.writerow([_cell(value) for value in (*row, item.byte_offset)])
+        yield buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+
+
+def _cell(value: object) -> object:
+    # A spreadsheet runs a cell that begins like a formula; names of objects come from outside.
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value

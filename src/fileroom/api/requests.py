@@ -1,0 +1,206 @@
+"""A request taken apart: host, query, body; every limit of what may come in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio
+
+from fileroom.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.types import Receive, Scope
+
+    from fileroom.settings import Settings
+
+BODY_BYTES_MAX: Final = 10 * 1024 * 1024
+"""Google's limit for every method but the storing of instances."""
+BODY_IDLE_SECONDS: Final = 60.0
+QUERY_PARAMETERS_MAX: Final = 1000
+
+GLOBAL_PARAMETERS: Final = frozenset(
+    {
+        "access_token",
+        "alt",
+        "callback",
+        "fields",
+        "key",
+        "oauth_token",
+        "prettyPrint",
+        "quotaUser",
+        "upload_protocol",
+        "uploadType",
+        "xgafv",
+    }
+)
+"""Accepted on every method, DICOMweb included; also written ``$key`` and ``$.xgafv``."""
+
+_LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_SNAKE: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+class BodyTooLarge(Exception):
+    """More bytes came, or were announced, than a body may have."""
+
+
+class BodyTooSlow(Exception):
+    """No byte of the body came for too long."""
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """The parameters of a request, Google's global ones apart."""
+
+    own: tuple[tuple[str, str], ...]
+    everywhere: Mapping[str, str]
+
+    @property
+    def access_token(self) -> str | None:
+        """The token, for clients that cannot set a header."""
+        return self.everywhere.get("access_token") or self.everywhere.get("oauth_token")
+
+    @property
+    def pretty(self) -> bool:
+        """Whether JSON is to be indented."""
+        return self.everywhere.get("prettyPrint", "true").lower() not in {"false", "0"}
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Give the headers by lower-case name; a repeated one is joined with commas."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def parse_query(query_string: bytes) -> Query:
+    """Give the parameters of a query.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is not UTF-8, has too many parameters, or asks for JSONP or protobuf.
+    """
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=QUERY_PARAMETERS_MAX,
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("the query is not UTF-8 after percent-decoding", "query") from error
+    except ValueError as error:
+        raise InvalidArgument(
+            f"the query has over {QUERY_PARAMETERS_MAX} parameters", "query"
+        ) from error
+    own: list[tuple[str, str]] = []
+    everywhere: dict[str, str] = {}
+    for name, value in pairs:
+        plain = name.removeprefix("$").removeprefix(".")
+        if plain in GLOBAL_PARAMETERS:
+            everywhere[plain] = value
+        else:
+            own.append((name, value))
+    if everywhere.get("callback"):
+        raise InvalidArgument(
+            "callback: this server does not answer JSONP; allow the page's origin with the setting"
+            " cors_origins instead",
+            "callback",
+        )
+    if everywhere.get("alt", "json").partition(";")[0] not in {"", "json", "media"}:
+        raise InvalidArgument("alt: this server answers alt=json and alt=media only", "alt")
+    return Query(own=tuple(own), everywhere=everywhere)
+
+
+def bind_query(query: Query, known: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """Give a method's own parameters in camelCase; ``None`` as ``known`` takes all as they are.
+
+    Raises
+    ------
+    InvalidArgument
+        In Google's words, if the method has no such parameter.
+    """
+    if known is None:
+        return query.own
+    spellings = {snake(name): name for name in known} | {name: name for name in known}
+    for name, _ in query.own:
+        if name not in spellings:
+            shown = name[:100]
+            raise InvalidArgument(
+                f'Invalid JSON payload received. Unknown name "{shown}": Cannot bind query'
+                f" parameter. Field '{shown}' could not be found in request message.",
+                "",
+            )
+    return tuple((spellings[name], value) for name, value in query.own)
+
+
+def snake(name: str) -> str:
+    """Give a camelCase name in snake_case."""
+    return _SNAKE.sub(lambda match: "_" + match[1].lower(), name)
+
+
+def allowed_hosts(settings: Settings) -> frozenset[str]:
+    """Give the names that a Host header may bear."""
+    public = urlsplit(settings.public_url).hostname
+    return frozenset(
+        {
+            *_LOCAL_HOSTS,
+            *(host.lower() for host in settings.hosts),
+            settings.host.lower(),
+            *([public.lower()] if public else []),
+        }
+    )
+
+
+def host_of(header: str | None) -> str:
+    """Give the name in a Host header without its port, empty where there is none."""
+    try:
+        return urlsplit(f"//{header or ''}").hostname or ""
+    except ValueError:
+        return ""
+
+
+async def read_body(receive: Receive, content_length: str | None) -> bytes:
+    """Give the whole body, counted while it comes.
+
+    Raises
+    ------
+    BodyTooLarge
+        If it is, or says it will be, over the limit.
+    BodyTooSlow
+        If it stalls.
+    ClientGone
+        If the client left.
+    """
+    announced = content_length or ""
+    # A fast refusal only; what counts is what comes.
+    if announced.isdecimal() and int(announced[:19]) > BODY_BYTES_MAX:
+        raise BodyTooLarge
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            with anyio.fail_after(BODY_IDLE_SECONDS):
+                message = await receive()
+        except TimeoutError as error:
+            raise BodyTooSlow from error
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > BODY_BYTES_MAX:
+            raise BodyTooLarge
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)

@@ -1,0 +1,304 @@
+"""The route table: every method of the API, who may call it, what answers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fileroom.api import dicomweb
+from fileroom.api.healthcare import datasets, dicom_stores, locations, operations
+from fileroom.api.later import later
+from fileroom.api.routing import Route
+from fileroom.api.wire import (
+    CancelOperationRequest,
+    Dataset,
+    DicomStore,
+    ExportDicomDataRequest,
+    ImportDicomDataRequest,
+)
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from fileroom.api.calls import Handler
+
+PAGES: Final = ("pageSize", "pageToken")
+BETA: Final = ("v1beta1",)
+
+PROJECT: Final = "projects/{project}/locations"
+LOCATION: Final = f"{PROJECT}/{{location}}"
+DATASET: Final = f"{LOCATION}/datasets/{{dataset}}"
+STORE: Final = f"{DATASET}/dicomStores/{{dicomStore}}"
+OPERATION: Final = f"{DATASET}/operations/{{operation}}"
+# Below dicomWeb/:
+STUDY: Final = "/studies/{study}"
+SERIES: Final = f"{STUDY}/series/{{series}}"
+INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
+
+_STOW: Final = later("import the instances from a bucket with dicomStores.import")
+_WADO: Final = later("retrieve each instance with Accept: application/dicom; transfer-syntax=*")
+_DELETE: Final = later("delete the DICOM store and import again what is to stay")
+_UPDATE: Final = later("delete the DICOM store and import the new instances")
+_POLICY: Final = later("the server's one access token holds every permission")
+_STORAGE: Final = later("every instance is kept as STANDARD")
+_COUNT: Final = later("search for the series or instances, or ask for getDICOMStoreMetrics")
+_DEIDENTIFY: Final = later("export the DICOM store and de-identify the files")
+
+
+def _dataset(
+    method: str,
+    verb: str,
+    template: str,
+    right: str,
+    handler: Handler,
+    request: type[msgspec.Struct] | None = None,
+    *,
+    query: tuple[str, ...] | None = (),
+) -> Route:
+    permission = f"healthcare.datasets.{right}"
+    return Route(f"datasets.{method}", verb, template, permission, handler, request, query)
+
+
+def _store(
+    method: str,
+    verb: str,
+    template: str,
+    right: str,
+    handler: Handler,
+    request: type[msgspec.Struct] | None = None,
+    *,
+    query: tuple[str, ...] | None = (),
+) -> Route:
+    permission = f"healthcare.dicomStores.{right}"
+    method = f"datasets.dicomStores.{method}"
+    return Route(method, verb, template, permission, handler, request, query)
+
+
+def _web(verb: str, path: str, method: str, right: str, handler: Handler) -> Route:
+    """One method below ``dicomWeb``; its query is its own, and a body is not read."""
+    permission = f"healthcare.dicomStores.dicomWeb{right}"
+    method = f"datasets.dicomStores.{method}"
+    return Route(method, verb, f"{STORE}/dicomWeb{path}", permission, handler, query=None)
+
+
+def _beta(verb: str, path: str, method: str) -> Route:
+    """One method below ``dicomWeb`` that v1 does not have."""
+    permission = "healthcare.dicomStores.dicomWebUpdate"
+    method, path = f"datasets.dicomStores.{method}", f"{STORE}/dicomWeb{path}"
+    return Route(method, verb, path, permission, _UPDATE, query=None, versions=BETA)
+
+
+def _operation(
+    method: str,
+    verb: str,
+    template: str,
+    right: str,
+    handler: Handler,
+    request: type[msgspec.Struct] | None = None,
+    *,
+    query: tuple[str, ...] = (),
+) -> Route:
+    permission = f"healthcare.operations.{right}"
+    return Route(method, verb, template, permission, handler, request, query)
+
+
+ROUTES: Final = (
+    Route("get", "GET", LOCATION, "healthcare.locations.get", locations.get),
+    Route(
+        "list",
+        "GET",
+        PROJECT,
+        "healthcare.locations.list",
+        locations.list_,
+        query=(*PAGES, "filter", "extraLocationTypes"),
+    ),
+    # Datasets
+    _dataset("list", "GET", f"{LOCATION}/datasets", "list", datasets.list_, query=PAGES),
+    _dataset(
+        "create",
+        "POST",
+        f"{LOCATION}/datasets",
+        "create",
+        datasets.create,
+        Dataset,
+        query=("datasetId",),
+    ),
+    _dataset("get", "GET", DATASET, "get", datasets.get),
+    _dataset("patch", "PATCH", DATASET, "update", datasets.patch, Dataset, query=("updateMask",)),
+    _dataset("delete", "DELETE", DATASET, "delete", datasets.delete),
+    _dataset("deidentify", "POST", f"{DATASET}:deidentify", "deidentify", _DEIDENTIFY),
+    _dataset("getIamPolicy", "GET", f"{DATASET}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
+    _dataset("setIamPolicy", "POST", f"{DATASET}:setIamPolicy", "setIamPolicy", _POLICY),
+    _dataset("testIamPermissions", "POST", f"{DATASET}:testIamPermissions", "get", _POLICY),
+    # DICOM stores
+    _store(
+        "list",
+        "GET",
+        f"{DATASET}/dicomStores",
+        "list",
+        dicom_stores.list_,
+        query=(*PAGES, "filter"),
+    ),
+    _store(
+        "create",
+        "POST",
+        f"{DATASET}/dicomStores",
+        "create",
+        dicom_stores.create,
+        DicomStore,
+        query=("dicomStoreId",),
+    ),
+    _store("get", "GET", STORE, "get", dicom_stores.get),
+    _store(
+        "patch", "PATCH", STORE, "update", dicom_stores.patch, DicomStore, query=("updateMask",)
+    ),
+    _store("delete", "DELETE", STORE, "delete", dicom_stores.delete),
+    _store(
+        "import", "POST", f"{STORE}:import", "import", dicom_stores.import_, ImportDicomDataRequest
+    ),
+    _store(
+        "export", "POST", f"{STORE}:export", "export", dicom_stores.export, ExportDicomDataRequest
+    ),
+    _store(
+        "getDICOMStoreMetrics",
+        "GET",
+        f"{STORE}:getDICOMStoreMetrics",
+        "get",
+        dicom_stores.get_metrics,
+    ),
+    _store("deidentify", "POST", f"{STORE}:deidentify", "deidentify", _DEIDENTIFY),
+    _store("setBlobStorageSettings", "POST", f"{STORE}:setBlobStorageSettings", "update", _STORAGE),
+    _store("getIamPolicy", "GET", f"{STORE}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
+    _store("setIamPolicy", "POST", f"{STORE}:setIamPolicy", "setIamPolicy", _POLICY),
+    _store("testIamPermissions", "POST", f"{STORE}:testIamPermissions", "get", _POLICY),
+    # Operations
+    _operation(
+        "datasets.operations.list",
+        "GET",
+        f"{DATASET}/operations",
+        "list",
+        operations.list_,
+        query=(*PAGES, "filter", "returnPartialSuccess"),
+    ),
+    _operation("datasets.operations.get", "GET", OPERATION, "get", operations.get),
+    _operation(
+        "datasets.operations.cancel",
+        "POST",
+        f"{OPERATION}:cancel",
+        "cancel",
+        operations.cancel,
+        CancelOperationRequest,
+    ),
+    _operation(
+        "fileroom.operations.failures",
+        "GET",
+        f"{OPERATION}:failures",
+        "get",
+        operations.failures,
+        query=(*PAGES, "reason", "format"),
+    ),
+    # QIDO-RS
+    _web("GET", "/studies", "searchForStudies", "Read", dicomweb.search_for_studies),
+    _web("GET", "/series", "searchForSeries", "Read", dicomweb.search_for_series),
+    _web("GET", "/instances", "searchForInstances", "Read", dicomweb.search_for_instances),
+    _web("GET", STUDY + "/series", "studies.searchForSeries", "Read", dicomweb.search_for_series),
+    _web(
+        "GET",
+        STUDY + "/instances",
+        "studies.searchForInstances",
+        "Read",
+        dicomweb.search_for_instances,
+    ),
+    _web(
+        "GET",
+        SERIES + "/instances",
+        "studies.series.searchForInstances",
+        "Read",
+        dicomweb.search_for_instances,
+    ),
+    # WADO-RS
+    _web("GET", STUDY, "studies.retrieveStudy", "Read", _WADO),
+    _web("GET", SERIES, "studies.series.retrieveSeries", "Read", _WADO),
+    _web(
+        "GET",
+        INSTANCE,
+        "studies.series.instances.retrieveInstance",
+        "Read",
+        dicomweb.retrieve_instance,
+    ),
+    _web(
+        "GET", STUDY + "/metadata", "studies.retrieveMetadata", "Read", dicomweb.retrieve_metadata
+    ),
+    _web(
+        "GET",
+        SERIES + "/metadata",
+        "studies.series.retrieveMetadata",
+        "Read",
+        dicomweb.retrieve_metadata,
+    ),
+    _web(
+        "GET",
+        INSTANCE + "/metadata",
+        "studies.series.instances.retrieveMetadata",
+        "Read",
+        dicomweb.retrieve_metadata,
+    ),
+    _web("GET", INSTANCE + "/rendered", "studies.series.instances.retrieveRendered", "Read", _WADO),
+    _web(
+        "GET",
+        INSTANCE + "/frames/{frames}",
+        "studies.series.instances.frames.retrieveFrames",
+        "Read",
+        _WADO,
+    ),
+    _web(
+        "GET",
+        INSTANCE + "/frames/{frames}/rendered",
+        "studies.series.instances.frames.retrieveRendered",
+        "Read",
+        _WADO,
+    ),
+    _web(
+        "GET",
+        INSTANCE + "/bulkdata/{tag}/{rest+}",
+        "studies.series.instances.bulkdata.retrieveBulkdata",
+        "Read",
+        _WADO,
+    ),
+    # STOW-RS, delete, update
+    _web("POST", "/studies", "storeInstances", "Write", _STOW),
+    _web("POST", STUDY, "studies.storeInstances", "Write", _STOW),
+    _web("DELETE", STUDY, "studies.delete", "Delete", _DELETE),
+    _web("DELETE", SERIES, "studies.series.delete", "Delete", _DELETE),
+    _web("DELETE", INSTANCE, "studies.series.instances.delete", "Delete", _DELETE),
+    _beta("PUT", "/studies", "updateInstances"),
+    _beta("PUT", STUDY, "studies.updateInstances"),
+    _beta("PATCH", STUDY + "/metadata", "studies.updateMetadata"),
+    _beta("PATCH", SERIES + "/metadata", "studies.series.updateMetadata"),
+    _beta("PATCH", INSTANCE + "/metadata", "studies.series.instances.updateMetadata"),
+    # Metrics and storage below dicomWeb
+    _web("GET", STUDY + ":getStudyMetrics", "dicomWeb.studies.getStudyMetrics", "Read", _COUNT),
+    _web(
+        "GET",
+        SERIES + ":getSeriesMetrics",
+        "dicomWeb.studies.series.getSeriesMetrics",
+        "Read",
+        _COUNT,
+    ),
+    _web(
+        "GET",
+        INSTANCE + ":getStorageInfo",
+        "dicomWeb.studies.series.instances.getStorageInfo",
+        "Read",
+        _STORAGE,
+    ),
+    *(
+        _web(
+            "POST",
+            path + ":setBlobStorageSettings",
+            "dicomWeb.studies.setBlobStorageSettings",
+            "Update",
+            _STORAGE,
+        )
+        for path in (STUDY, SERIES, INSTANCE)
+    ),
+)

@@ -1,0 +1,86 @@
+"""uvicorn in this process: it says when it answers, and ends in an orderly way."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from fileroom.api.app import create_app
+from fileroom.api.connections import BoundedHttpProtocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from fileroom.deployment import Deployment
+
+DRAIN_SECONDS: Final = 10
+"""For requests under way when the end is asked for; the operations' drain comes after."""
+KEEP_ALIVE_SECONDS: Final = 60
+BACKLOG: Final = 512
+
+
+class Server(uvicorn.Server):
+    """One HTTP server over a deployment that somebody else opens and closes."""
+
+    def __init__(self, deployment: Deployment, on_started: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(deployment),
+                http=BoundedHttpProtocol,
+                loop="uvloop",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )
+        )
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    def stop(self) -> None:
+        """Have the server drain and end; from any thread."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Turn SIGTERM and SIGINT into an orderly end.
+
+        uvicorn's own way raises the signal again after the drain, which would end the process
+        before the operations are given up.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def end(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run_server(
+    deployment: Deployment, listener: socket.socket, on_started: Callable[[], None]
+) -> None:
+    """Serve a deployment on a bound socket until SIGTERM or SIGINT, and drain."""
+    Server(deployment, on_started).run(sockets=[listener])

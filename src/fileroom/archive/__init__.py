@@ -1,0 +1,1 @@
+"""A DICOM store's content: rows and blobs, kept consistent."""

@@ -1,0 +1,77 @@
+"""Where the bytes of an instance lie below ``blobs/``.
+
+::
+
+    blobs/<blob_prefix>/.store-id                            whose content this is
+    blobs/<blob_prefix>/{00..ff}/<sha256>-<writer>-<ordinal> one Part 10 file each
+    blobs/<blob_prefix>/tmp/                                 what is being written
+
+A name is used once: a writer (an operation) commits each of its ordinals once, so nothing ever
+needs to count references (I2). The directory follows from the ordinal, not from the hash, so that
+a batch touches one or two directories (measured: 17 % faster for small files).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from fileroom.errors import Unavailable
+from fileroom.objectstore.local import LocalBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FAN_OUT: Final = 256
+STORE_ID_FILE: Final = ".store-id"
+
+
+def blob_directory(ordinal: int) -> str:
+    """Give the directory of a writer's ``ordinal``-th blob."""
+    return f"{(ordinal >> 8) & (FAN_OUT - 1):02x}"
+
+
+def blob_key(sha256: bytes, writer: int, ordinal: int) -> str:
+    """Give the key of the blob that ``writer`` makes of its ``ordinal``-th object."""
+    return f"{blob_directory(ordinal)}/{sha256.hex()}-{writer}-{ordinal}"
+
+
+def writer_of(key: str) -> int | None:
+    """Give the writer that a blob's key tells; None if it is not the key of a blob."""
+    parts = key.rpartition("/")[2].split("-")
+    is_blob = len(parts) == 3 and len(parts[0]) == 64 and parts[1].isdigit()
+    return int(parts[1]) if is_blob else None
+
+
+def blob_bucket(blobs: Path, blob_prefix: str) -> LocalBucket:
+    """Give the blobs of a store as a bucket whose keys are the rows' ``place_key``."""
+    return LocalBucket(blobs / blob_prefix, managed=True)
+
+
+def make_blob_bucket(blobs: Path, blob_prefix: str, identity: Mapping[str, object]) -> None:
+    """Make the directories of a store, durably, so that no later write has to make one.
+
+    May be repeated. ``identity`` names the store, should its rows ever have to be rebuilt.
+    """
+    names = [*(f"{number:02x}" for number in range(FAN_OUT)), "tmp"]
+    LocalBucket(blobs).make_directories(f"{blob_prefix}/{name}" for name in names)
+    blob_bucket(blobs, blob_prefix).write(STORE_ID_FILE, [msgspec.json.encode(identity)])
+
+
+def check_blob_bucket(blobs: Path, blob_prefix: str) -> None:
+    """Refuse to go on where a store's blobs are not there: they may be on an unmounted disk.
+
+    Raises
+    ------
+    Unavailable
+        If the file that every store's directory holds is missing.
+    """
+    sentinel = blobs / blob_prefix / STORE_ID_FILE
+    if not sentinel.is_file():
+        raise Unavailable(
+            f"{sentinel} is missing: the disk that holds the blobs is not mounted, or it is "
+            "another one; mount the right one",
+            "BLOBS_MISSING",
+        )

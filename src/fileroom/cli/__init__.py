@@ -1,0 +1,5 @@
+"""The ``fileroom`` program."""
+
+from fileroom.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,126 @@
+"""Waiting for an operation in front of its user, and telling what became of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from fileroom.cli.progress import clock, open_display
+from fileroom.cli.rendering import printable, write_one
+from fileroom.client.transport import to_status_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fileroom.cli.rendering import Format
+    from fileroom.client import Client, Operation
+    from fileroom.errors import ObjectFailure
+
+EXIT_PARTLY_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+_POLL_SECONDS = 0.5
+_FAILURES_TOLD_EACH = 10
+_FAILURES_READ_MAX = 10_000
+
+_OUTCOMES = {
+    "succeeded": "succeeded",
+    "imported": "imported",
+    "exported": "exported",
+    "replaced": "replaced",
+    "identical": "there already",
+    "kept": "kept as they were",
+    "unchanged": "unchanged",
+    "failed": "failed",
+    "pending": "pending",
+    "notStarted": "not started",
+}
+
+
+def begin(
+    client: Client, operation: Operation, output_format: Format | None, *, detach: bool
+) -> None:
+    """Print the name of an operation that was just asked for; follow it unless ``detach``."""
+    if detach:
+        write_one({"name": str(operation.name)}, output_format or "yaml")
+        return
+    # Before anything else, so that it is known whatever happens to this program.
+    click.echo(f"name: {operation.name}", err=output_format is not None)
+    follow(client, operation, output_format)
+
+
+def follow(client: Client, operation: Operation, output_format: Format | None) -> None:
+    """Wait for an operation, then print its result, and leave with the exit code it means."""
+    try:
+        with open_display() as display:
+            ended = client.wait(
+                operation,
+                poll_seconds=_POLL_SECONDS,
+                on_progress=display.show,
+                on_unavailable=display.unavailable,
+            )
+    except KeyboardInterrupt:
+        _detach(operation)
+    if output_format is not None:
+        write_one(ended.body, output_format)
+    else:
+        click.echo(account_line(ended))
+        if ended.counters.failure:
+            for line in failure_lines(client.failures(ended.name), ended):
+                click.echo(line)
+    if ended.partly_failed:
+        click.get_current_context().exit(EXIT_PARTLY_FAILED)
+    raise_for_error(ended)
+
+
+def raise_for_error(operation: Operation) -> None:
+    """Raise what the operation ended with, unless that is a response."""
+    if operation.error is not None:
+        raise to_status_error(operation.error)
+
+
+def account_line(operation: Operation) -> str:
+    """Tell what became of the objects: ``1,250 objects in 0:03 (417/s): 1,247 imported, …``."""
+    counters = operation.counters
+    worked_on = counters.success + counters.failure
+    account = operation.account or {"succeeded": counters.success, "failed": counters.failure}
+    told = ", ".join(f"{account[key]:,} {_OUTCOMES[key]}" for key in _OUTCOMES if account.get(key))
+    listed = account.get("listed", worked_on)
+    line = f"{listed:,} object{'' if listed == 1 else 's'}"
+    if operation.create_time is not None and operation.end_time is not None:
+        seconds = (operation.end_time - operation.create_time).total_seconds()
+        line += f" in {clock(seconds)}"
+        if seconds > 0 and worked_on:
+            line += f" ({worked_on / seconds:,.0f}/s)"
+    return f"{line}: {told}" if told else line
+
+
+def failure_lines(failures: Iterable[ObjectFailure], operation: Operation) -> Iterator[str]:
+    """Tell each of a few failures; of many how often each reason occurred, and where first."""
+    known = list(itertools.islice(failures, _FAILURES_READ_MAX))
+    if len(known) <= _FAILURES_TOLD_EACH:
+        yield from (f"  {failure.reason}  {_tell(failure)}" for failure in known)
+        return
+    if len(known) < operation.counters.failure:
+        yield f"  Of the first {len(known):,} failures:"
+    first = {failure.reason: failure for failure in reversed(known)}
+    for reason, count in Counter(failure.reason for failure in known).most_common():
+        yield f"  {count:,} {reason}, first {_tell(first[reason])}"
+    yield f"All of them: fileroom operations failures {operation.name}"
+
+
+def _tell(failure: ObjectFailure) -> str:
+    return printable(f"{failure.source}: {failure.message}")
+
+
+def _detach(operation: Operation) -> NoReturn:
+    click.echo(
+        "\nDetached; the operation goes on.\n"
+        f"Follow it:  fileroom operations wait {operation.name}\n"
+        f"Cancel it:  fileroom operations cancel {operation.name}",
+        err=True,
+    )
+    raise click.exceptions.Exit(EXIT_INTERRUPTED)

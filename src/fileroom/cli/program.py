@@ -1,0 +1,54 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import click
+
+from fileroom.cli.connection import connection_options
+from fileroom.cli.groups import Group, LazyCommand
+
+COMMANDS = {
+    "serve": LazyCommand("fileroom.cli.serve", "serve", "Run the server."),
+    "auth": LazyCommand("fileroom.cli.auth", "auth", "Show the server's access token."),
+    "datasets": LazyCommand(
+        "fileroom.cli.datasets", "datasets", "Manage datasets, the owners of DICOM stores."
+    ),
+    "dicom-stores": LazyCommand(
+        "fileroom.cli.dicom_stores", "dicom_stores", "Manage DICOM stores; import and export."
+    ),
+    "operations": LazyCommand(
+        "fileroom.cli.operations", "operations", "Follow imports, exports and other long work."
+    ),
+}
+
+
+def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"fileroom {version('fileroom')}")
+        ctx.exit()
+
+
+@click.group("fileroom", cls=Group, lazy=COMMANDS)
+@connection_options(environment=True)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def program() -> None:
+    """Run or use a self-hosted DICOM store that speaks the Cloud Healthcare API v1.
+
+    'fileroom serve' runs a server; the other commands speak to one, in the grammar of
+    'gcloud healthcare'. Exit codes: 0 done, 1 error, 2 wrong usage, 3 finished with failed
+    objects, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the program."""
+    program(prog_name="fileroom")

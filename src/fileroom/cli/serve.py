@@ -1,0 +1,128 @@
+"""``fileroom serve``: one server on one data directory, from start to the last drained request."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from fileroom.api.server import run_server
+from fileroom.auth import TOKEN_FILE
+from fileroom.cli.groups import Command
+from fileroom.deployment import open_deployment
+from fileroom.errors import FailedPrecondition, FileroomError
+from fileroom.settings import Settings, load_settings
+from fileroom.telemetry import set_up_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fileroom.deployment import Deployment
+
+SWITCH_INTERVAL_SECONDS: Final = 0.0005
+"""Measured: with four threads building JSON the event loop waits 2 ms instead of 9."""
+
+
+@click.command("serve", cls=Command, example="fileroom serve --bucket demo=/srv/dicom")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings; ./fileroom.toml if it is there.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Database, blobs and local buckets; made if need be.",
+)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; 127.0.0.1 unless given.")
+@click.option("--port", type=int, metavar="PORT", help="Port; 8080 unless given, 0 a free one.")
+@click.option(
+    "--bucket",
+    "buckets",
+    multiple=True,
+    metavar="NAME=DIR",
+    help="Serve a local directory as gs://NAME; may be repeated.",
+)
+@click.option(
+    "--auth",
+    type=click.Choice(["token", "none"]),
+    help="token, unless given; none lets everybody on this machine in.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    help="Least severity that is logged; INFO unless given.",
+)
+def serve(config: Path | None, **flags: object) -> None:
+    """Run the server until SIGTERM or Ctrl-C, which let running work come to a safe point."""
+    os.umask(0o077)
+    try:
+        settings = load_settings(flags, os.environ, config)
+    except FileroomError as error:
+        raise click.UsageError(error.message) from error
+    set_up_logging(settings.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    with _listener(settings) as listener:
+        settings = settings.with_port(listener.getsockname()[1])
+        with open_deployment(settings) as deployment:
+            run_server(deployment, listener, lambda: click.echo(_welcome(deployment)))
+
+
+@contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    """Take the address before anything else is opened, so that its refusal costs nothing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            where = f"{settings.host} port {settings.port}"
+            if error.errno == errno.EADDRINUSE:
+                raise FailedPrecondition(
+                    f"{where} is in use, perhaps by a Fileroom that runs already; end that one or"
+                    " choose another with --port",
+                    "port",
+                ) from error
+            raise FailedPrecondition(
+                f"cannot listen on {where}: {error.strerror}", "host"
+            ) from error
+        yield listener
+
+
+def _welcome(deployment: Deployment) -> str:
+    """Give what the terminal shows once the server answers; the token only at its first start."""
+    settings, token = deployment.settings, deployment.access_token
+    url, data, place = settings.public_url, settings.data, settings.locations[0]
+    show = f"fileroom auth print-access-token --data {data}"
+    buckets = ", ".join(deployment.buckets.names()) or f"none yet: mkdir {data}/buckets/NAME"
+    if token is None:
+        access = ["open to everybody on this machine (--auth none)"]
+        header, gcloud = "", "CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true"
+    else:
+        access = [token.text or "", f"shown this once; {show}"] if token.is_new else [show]
+        header = f'-H "Authorization: Bearer $({show})" '
+        gcloud = f"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE={data / TOKEN_FILE}"
+    return "\n".join(
+        [
+            f"Fileroom {version('fileroom')} answers at {url}",
+            f"  data     {data}",
+            f"  buckets  {buckets}",
+            f"  token    {access[0]}",
+            *(f"           {line}" for line in access[1:]),
+            "",
+            f"  curl {header}{url}/v1/projects/my-project/locations/{place}/datasets",
+            "",
+            f"  export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/ {gcloud}",
+            f"  gcloud healthcare datasets list --project=my-project --location={place}",
+        ]
+    )

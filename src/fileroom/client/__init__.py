@@ -1,0 +1,27 @@
+"""A typed, synchronous client of a Fileroom server, for programs and for the command line."""
+
+from fileroom.client.client import Client
+from fileroom.client.values import (
+    Counters,
+    Dataset,
+    DicomStore,
+    DicomStoreMetrics,
+    Json,
+    JsonObject,
+    Location,
+    Operation,
+    Status,
+)
+
+__all__ = [
+    "Client",
+    "Counters",
+    "Dataset",
+    "DicomStore",
+    "DicomStoreMetrics",
+    "Json",
+    "JsonObject",
+    "Location",
+    "Operation",
+    "Status",
+]

@@ -1,0 +1,396 @@
+"""One server and its methods, named as the API names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self
+
+from fileroom.client import values
+from fileroom.client.polling import poll
+from fileroom.client.transport import CHUNK_BYTES, Query, Transport
+from fileroom.client.values import Operation
+from fileroom.errors import InvalidArgument, ObjectFailure, Reason, Unavailable
+from fileroom.names import (
+    DatasetName,
+    DicomStoreName,
+    InstancePath,
+    LocationName,
+    OperationName,
+    parse_instance_path,
+    parse_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from fileroom.client.values import Dataset, DicomStore, DicomStoreMetrics, JsonObject, Location
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+PAGE_SIZE_MAX = 1000
+
+
+class Client:
+    """The datasets, DICOM stores, operations and instances of one Fileroom server.
+
+    A resource is named by its full name, as text or as a value of ``fileroom.names``. Each method
+    raises the class of ``fileroom.errors`` that the server's answer stands for, and
+    ``Unavailable`` if there was none. Nothing but ``wait`` repeats a request.
+
+    Examples
+    --------
+    >>> with Client("http://127.0.0.1:8080", token) as client:
+    ...     operation = client.import_(dicom_store, "gs://demo/**")
+    ...     client.wait(operation).counters.success
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, token: str | None = None, *, timeout_seconds: float = 60.0
+    ) -> None:
+        self._transport = Transport(url, token, timeout_seconds=timeout_seconds)
+
+    @property
+    def url(self) -> str:
+        """The server's URL, without a closing slash."""
+        return self._transport.url
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Locations
+
+    def get_location(self, name: LocationName | str) -> Location:
+        """Give one location."""
+        return values.to_location(self._transport.call("GET", _path(name, LocationName)))
+
+    def list_locations(self, project: str) -> Iterator[Location]:
+        """Give the locations that a project may use."""
+        pages = self._transport.pages(f"projects/{project}/locations", "locations", query=[])
+        return map(values.to_location, pages)
+
+    # Datasets
+
+    def create_dataset(self, name: DatasetName | str, *, time_zone: str = "") -> Operation:
+        """Create a dataset and give the operation that does it."""
+        dataset = _name(name, DatasetName)
+        body: JsonObject = {"timeZone": time_zone} if time_zone else {}
+        answer = self._transport.call(
+            "POST",
+            f"{dataset.parent}/datasets",
+            query=[("datasetId", dataset.dataset_id)],
+            body=body,
+        )
+        return values.to_operation(answer)
+
+    def get_dataset(self, name: DatasetName | str) -> Dataset:
+        """Give one dataset."""
+        return values.to_dataset(self._transport.call("GET", _path(name, DatasetName)))
+
+    def list_datasets(
+        self, parent: LocationName | str, *, page_size: int | None = None
+    ) -> Iterator[Dataset]:
+        """Give the datasets of a location, by name."""
+        path = f"{_path(parent, LocationName)}/datasets"
+        pages = self._transport.pages(path, "datasets", query=_page(page_size))
+        return map(values.to_dataset, pages)
+
+    def patch_dataset(
+        self, name: DatasetName | str, changes: JsonObject, *, update_mask: Sequence[str]
+    ) -> Dataset:
+        """Set the fields that ``update_mask`` names, in the API's spelling."""
+        return values.to_dataset(self._patch(_path(name, DatasetName), changes, update_mask))
+
+    def delete_dataset(self, name: DatasetName | str) -> None:
+        """Delete a dataset with all its DICOM stores."""
+        self._transport.call("DELETE", _path(name, DatasetName))
+
+    # DICOM stores
+
+    def create_dicom_store(
+        self, name: DicomStoreName | str, settings: JsonObject | None = None
+    ) -> DicomStore:
+        """Create a DICOM store, with the API's settings (labels, notifications, streams)."""
+        dicom_store = _name(name, DicomStoreName)
+        answer = self._transport.call(
+            "POST",
+            f"{dicom_store.parent}/dicomStores",
+            query=[("dicomStoreId", dicom_store.dicom_store_id)],
+            body=settings or {},
+        )
+        return values.to_dicom_store(answer)
+
+    def get_dicom_store(self, name: DicomStoreName | str) -> DicomStore:
+        """Give one DICOM store."""
+        return values.to_dicom_store(self._transport.call("GET", _path(name, DicomStoreName)))
+
+    def list_dicom_stores(
+        self, parent: DatasetName | str, *, filter_text: str = "", page_size: int | None = None
+    ) -> Iterator[DicomStore]:
+        """Give the DICOM stores of a dataset, by name; ``filter_text`` is about labels."""
+        query = [*_page(page_size), *([("filter", filter_text)] if filter_text else [])]
+        path = f"{_path(parent, DatasetName)}/dicomStores"
+        return map(values.to_dicom_store, self._transport.pages(path, "dicomStores", query=query))
+
+    def patch_dicom_store(
+        self, name: DicomStoreName | str, changes: JsonObject, *, update_mask: Sequence[str]
+    ) -> DicomStore:
+        """Set the fields that ``update_mask`` names, in the API's spelling."""
+        answer = self._patch(_path(name, DicomStoreName), changes, update_mask)
+        return values.to_dicom_store(answer)
+
+    def delete_dicom_store(self, name: DicomStoreName | str) -> None:
+        """Delete a DICOM store with all its instances."""
+        self._transport.call("DELETE", _path(name, DicomStoreName))
+
+    def get_dicom_store_metrics(self, name: DicomStoreName | str) -> DicomStoreMetrics:
+        """Give how many studies, series, instances and bytes a DICOM store holds."""
+        path = f"{_path(name, DicomStoreName)}:getDICOMStoreMetrics"
+        return values.to_dicom_store_metrics(self._transport.call("GET", path))
+
+    # Import and export
+
+    def import_(self, name: DicomStoreName | str, uri: str) -> Operation:
+        """Start to import the objects that a ``gs://`` URI or pattern names."""
+        body: JsonObject = {"gcsSource": {"uri": uri}}
+        answer = self._transport.call("POST", f"{_path(name, DicomStoreName)}:import", body=body)
+        return values.to_operation(answer)
+
+    def export(
+        self,
+        name: DicomStoreName | str,
+        uri_prefix: str,
+        *,
+        mime_type: str = "",
+        filter_config_gcs_uri: str = "",
+    ) -> Operation:
+        """Start to export a DICOM store below a ``gs://`` prefix.
+
+        Without ``mime_type`` instances leave as they came; ``filter_config_gcs_uri`` names a file
+        of resource paths, one on a line, that narrows what leaves.
+        """
+        destination: JsonObject = {"uriPrefix": uri_prefix}
+        if mime_type:
+            destination["mimeType"] = mime_type
+        body: JsonObject = {"gcsDestination": destination}
+        if filter_config_gcs_uri:
+            body["filterConfig"] = {"resourcePathsGcsUri": filter_config_gcs_uri}
+        answer = self._transport.call("POST", f"{_path(name, DicomStoreName)}:export", body=body)
+        return values.to_operation(answer)
+
+    # Operations
+
+    def get_operation(self, name: OperationName | str) -> Operation:
+        """Give an operation as it stands."""
+        return values.to_operation(self._transport.call("GET", _path(name, OperationName)))
+
+    def list_operations(
+        self, parent: DatasetName | str, *, page_size: int | None = None
+    ) -> Iterator[Operation]:
+        """Give the operations of a dataset, newest first."""
+        path = f"{_path(parent, DatasetName)}/operations"
+        pages = self._transport.pages(path, "operations", query=_page(page_size))
+        return map(values.to_operation, pages)
+
+    def cancel_operation(self, name: OperationName | str) -> None:
+        """Ask an operation to end; it is ``done`` a moment later, and keeps what it did."""
+        self._transport.call("POST", f"{_path(name, OperationName)}:cancel", body={})
+
+    def failures(
+        self,
+        name: OperationName | str,
+        *,
+        reason: Reason | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[ObjectFailure]:
+        """Give the objects that failed, each with its reason, page by page as they are reached."""
+        query = [*_page(page_size), *([("reason", str(reason))] if reason else [])]
+        path = f"{_path(name, OperationName)}:failures"
+        pages = self._transport.pages(path, "failures", query=query)
+        return map(values.to_object_failure, pages)
+
+    def wait(
+        self,
+        operation: Operation | OperationName | str,
+        *,
+        poll_seconds: float = 1.0,
+        patience_seconds: float = 120.0,
+        on_progress: Callable[[Operation], None] | None = None,
+        on_unavailable: Callable[[Unavailable], None] | None = None,
+    ) -> Operation:
+        """Give an operation once it is done, whether it went well or not.
+
+        It is read soon at first, then every ``poll_seconds``; ``on_progress`` is called with each
+        reading. A server that is gone is awaited for ``patience_seconds`` with growing pauses, as
+        an operation goes on by itself when its server is back; ``on_unavailable`` hears of each
+        attempt that failed.
+
+        Raises
+        ------
+        Unavailable
+            If the server stayed away for longer.
+        """
+        name = operation.name if isinstance(operation, Operation) else operation
+        return poll(
+            lambda: self.get_operation(name),
+            poll_seconds=poll_seconds,
+            patience_seconds=patience_seconds,
+            on_progress=on_progress,
+            on_unavailable=on_unavailable,
+        )
+
+    # DICOMweb
+
+    def search_studies(
+        self,
+        name: DicomStoreName | str,
+        filters: Mapping[str, str] | None = None,
+        *,
+        include_fields: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+        fuzzy_matching: bool = False,
+    ) -> list[JsonObject]:
+        """Give the studies that match, as DICOM JSON.
+
+        ``filters`` and ``include_fields`` name attributes by keyword or by eight hexadecimal
+        digits. Without ``limit`` the server's own default bounds the answer.
+
+        References
+        ----------
+        PS3.18 10.6
+        """
+        query = _search_query(filters, include_fields, limit, offset)
+        if fuzzy_matching:
+            query.append(("fuzzymatching", "true"))
+        return self._transport.search(f"{_web(name)}/studies", query=query)
+
+    def search_series(
+        self,
+        name: DicomStoreName | str,
+        filters: Mapping[str, str] | None = None,
+        *,
+        within: InstancePath | str | None = None,
+        include_fields: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[JsonObject]:
+        """Give the series that match, as DICOM JSON, in the whole store or ``within`` a study."""
+        path = _below(name, within, "series")
+        query = _search_query(filters, include_fields, limit, offset)
+        return self._transport.search(path, query=query)
+
+    def search_instances(
+        self,
+        name: DicomStoreName | str,
+        filters: Mapping[str, str] | None = None,
+        *,
+        within: InstancePath | str | None = None,
+        include_fields: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[JsonObject]:
+        """Give the instances that match, as DICOM JSON, also ``within`` a study or series."""
+        path = _below(name, within, "instances")
+        query = _search_query(filters, include_fields, limit, offset)
+        return self._transport.search(path, query=query)
+
+    def retrieve_instance(
+        self,
+        name: DicomStoreName | str,
+        instance: InstancePath | str,
+        *,
+        transfer_syntax: str = "*",
+    ) -> bytes:
+        """Give one instance as a DICOM file; ``*`` is the file as it was stored."""
+        return b"".join(self._retrieve(name, instance, transfer_syntax))
+
+    def retrieve_instance_to(
+        self,
+        file: BinaryIO,
+        name: DicomStoreName | str,
+        instance: InstancePath | str,
+        *,
+        transfer_syntax: str = "*",
+    ) -> int:
+        """Write one instance to a file as it arrives, and give its size in bytes."""
+        return sum(map(file.write, self._retrieve(name, instance, transfer_syntax)))
+
+    def retrieve_metadata(
+        self, name: DicomStoreName | str, path: InstancePath | str
+    ) -> list[JsonObject]:
+        """Give the metadata of every instance of a study, series or instance, as DICOM JSON."""
+        return self._transport.search(f"{_web(name)}/{_instance_path(path)}/metadata", query=[])
+
+    def _retrieve(
+        self, name: DicomStoreName | str, instance: InstancePath | str, transfer_syntax: str
+    ) -> Iterator[bytes]:
+        path = _instance_path(instance)
+        if path.sop_instance_uid is None:
+            raise InvalidArgument(f"{path} is no instance; add /series/UID/instances/UID", "path")
+        with self._transport.open(
+            "GET",
+            f"{_web(name)}/{path}",
+            accept=f"application/dicom; transfer-syntax={transfer_syntax}",
+        ) as response:
+            yield from response.iter_bytes(CHUNK_BYTES)
+
+    def _patch(self, path: str, changes: JsonObject, update_mask: Sequence[str]) -> JsonObject:
+        query = [("updateMask", ",".join(update_mask))]
+        return self._transport.call("PATCH", path, query=query, body=changes)
+
+
+def _name(name: values.Name | str, kind: type[values.Name]) -> values.Name:
+    parsed = parse_name(name) if isinstance(name, str) else name
+    if not isinstance(parsed, kind):
+        raise InvalidArgument(f"{str(name)!r} is not a {kind.__name__}", "name")
+    return parsed
+
+
+def _path(name: values.Name | str, kind: type[values.Name]) -> str:
+    return str(_name(name, kind))
+
+
+def _web(name: DicomStoreName | str) -> str:
+    return f"{_path(name, DicomStoreName)}/dicomWeb"
+
+
+def _instance_path(path: InstancePath | str) -> InstancePath:
+    return parse_instance_path(path) if isinstance(path, str) else path
+
+
+def _below(
+    name: DicomStoreName | str,
+    within: InstancePath | str | None,
+    level: Literal["series", "instances"],
+) -> str:
+    return f"{_web(name)}/{_instance_path(within)}/{level}" if within else f"{_web(name)}/{level}"
+
+
+def _page(page_size: int | None) -> Query:
+    return [("pageSize", str(min(page_size, PAGE_SIZE_MAX)))] if page_size is not None else []
+
+
+def _search_query(
+    filters: Mapping[str, str] | None,
+    include_fields: Sequence[str],
+    limit: int | None,
+    offset: int,
+) -> list[tuple[str, str]]:
+    query = list((filters or {}).items())
+    query += [("includefield", field) for field in include_fields]
+    if limit is not None:
+        query.append(("limit", str(limit)))
+    if offset:
+        query.append(("offset", str(offset)))
+    return query

@@ -1,0 +1,195 @@
+"""Rows that say which bytes may go: queued blobs, deleted stores, spent tombstones.
+
+A blob's name is used once, so a name that was queued can never be referenced again (I2, I9); the
+check against the instance rows only guards against a fault of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import and_, delete, exists, func, or_, select, update
+
+from fileroom.database import schema
+from fileroom.database.engine import now_microseconds
+from fileroom.database.instances import PlaceKind
+from fileroom.database.operations import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fileroom.database.engine import Connection
+
+DROPS_MAX: Final = 1000
+ROWS_MAX: Final = 500
+"""Rows deleted in one transaction, so that a store never waits long behind a purge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """A blob that may be deleted."""
+
+    id: int
+    blob_prefix: str
+    place: PlaceKind
+    place_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedStore:
+    """A DICOM store that was deleted and whose content is still to be purged."""
+
+    id: int
+    blob_prefix: str
+
+
+def take_due_drops(transaction: Connection) -> list[Drop]:
+    """Take drops whose time has come, those that a crash left half done included."""
+    drops, stores, instances = (
+        schema.blob_drops.c,
+        schema.dicom_stores.c,
+        schema.instances.c,
+    )
+    rows = transaction.execute(
+        select(
+            drops.id,
+            drops.place,
+            drops.place_key,
+            stores.blob_prefix,
+            exists()
+            .where(
+                instances.store_id == drops.store_id,
+                instances.sop_instance_uid == drops.sop_instance_uid,
+                instances.place_key == drops.place_key,
+            )
+            .label("named"),
+        )
+        .join(schema.dicom_stores, stores.id == drops.store_id)
+        .where(
+            or_(
+                drops.state == "DROPPING",
+                and_(drops.state == "QUEUED", drops.not_before <= now_microseconds()),
+            )
+        )
+        .order_by(drops.id)
+        .limit(DROPS_MAX)
+        .with_for_update(of=schema.blob_drops, skip_locked=True)
+    ).all()
+    forget_drops(transaction, [row.id for row in rows if row.named])
+    taken = [
+        Drop(
+            id=row.id,
+            blob_prefix=row.blob_prefix,
+            place=PlaceKind(row.place),
+            place_key=row.place_key,
+        )
+        for row in rows
+        if not row.named
+    ]
+    transaction.execute(
+        update(schema.blob_drops)
+        .where(drops.id.in_([drop.id for drop in taken]))
+        .values(state="DROPPING")
+    )
+    return taken
+
+
+def forget_drops(transaction: Connection, ids: Sequence[int]) -> None:
+    """Delete drops that were carried out."""
+    if ids:
+        transaction.execute(delete(schema.blob_drops).where(schema.blob_drops.c.id.in_(ids)))
+
+
+def deleted_stores(connection: Connection) -> list[DeletedStore]:
+    """Give deleted stores on which no operation runs any more."""
+    stores, operations = schema.dicom_stores.c, schema.operations.c
+    rows = connection.execute(
+        select(stores.id, stores.blob_prefix)
+        .where(
+            stores.deleted_at.is_not(None),
+            ~exists().where(operations.store_id == stores.id, operations.state != State.DONE),
+        )
+        .order_by(stores.id)
+        .limit(ROWS_MAX)
+    )
+    return [DeletedStore(id=row.id, blob_prefix=row.blob_prefix) for row in rows]
+
+
+def purge_rows(transaction: Connection, store: DeletedStore) -> bool:
+    """Delete some rows of a deleted store; tell whether any were left to delete."""
+    for table, key in (
+        (schema.instances, schema.instances.c.id),
+        (schema.series, schema.series.c.id),
+        (schema.studies, schema.studies.c.id),
+        (schema.blob_drops, schema.blob_drops.c.id),
+        (schema.tombstones, schema.tombstones.c.id),
+        (schema.outbox, schema.outbox.c.id),
+    ):
+        some = select(key).where(table.c.store_id == store.id).limit(ROWS_MAX)
+        if transaction.execute(delete(table).where(key.in_(some))).rowcount:
+            return True
+    return False
+
+
+def forget_store(transaction: Connection, store: DeletedStore) -> None:
+    """Delete the row of a store whose content is gone."""
+    transaction.execute(
+        delete(schema.dicom_stores).where(
+            schema.dicom_stores.c.id == store.id, schema.dicom_stores.c.deleted_at.is_not(None)
+        )
+    )
+
+
+def forget_spent_tombstones(transaction: Connection) -> None:
+    """Delete tombstones of stores in which no unfinished operation could heed them."""
+    operations = schema.operations.c
+    spent = (
+        select(schema.tombstones.c.id)
+        .where(
+            ~exists().where(
+                operations.store_id == schema.tombstones.c.store_id,
+                operations.state != State.DONE,
+            )
+        )
+        .limit(ROWS_MAX)
+    )
+    transaction.execute(delete(schema.tombstones).where(schema.tombstones.c.id.in_(spent)))
+
+
+def living_stores(connection: Connection) -> list[DeletedStore]:
+    """Give the stores that are not deleted."""
+    stores = schema.dicom_stores.c
+    rows = connection.execute(
+        select(stores.id, stores.blob_prefix).where(stores.deleted_at.is_(None)).order_by(stores.id)
+    )
+    return [DeletedStore(id=row.id, blob_prefix=row.blob_prefix) for row in rows]
+
+
+def unfinished_writers(connection: Connection, store_id: int) -> set[int]:
+    """Give the operations of a store that may still write blobs or commit them."""
+    operations = schema.operations.c
+    return set(
+        connection.execute(
+            select(operations.id).where(
+                operations.store_id == store_id, operations.state != State.DONE
+            )
+        ).scalars()
+    )
+
+
+def known_places(connection: Connection, store_id: int) -> Iterator[tuple[str, int]]:
+    """Give key and size of every place that a row of the store names, and of every queued drop.
+
+    In the order of the keys; a drop has size -1.
+    """
+    instances, drops = schema.instances.c, schema.blob_drops.c
+    named = select(instances.place_key.label("place_key"), instances.size.label("size")).where(
+        instances.store_id == store_id, instances.place == PlaceKind.OWN_BLOB
+    )
+    queued = select(drops.place_key, func.coalesce(None, -1)).where(drops.store_id == store_id)
+    both = named.union_all(queued).subquery()
+    for row in connection.execution_options(yield_per=1000).execute(
+        select(both.c.place_key, both.c.size).order_by(both.c.place_key)
+    ):
+        yield row.place_key, row.size

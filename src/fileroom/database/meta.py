@@ -1,0 +1,25 @@
+"""The few facts about the installation itself, by key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select
+
+from fileroom.database.schema import meta
+
+if TYPE_CHECKING:
+    from fileroom.database.engine import Connection
+
+
+def find_meta(connection: Connection, key: str) -> str | None:
+    """Give the value of a key."""
+    value: str | None = connection.execute(
+        select(meta.c.value).where(meta.c.key == key)
+    ).scalar_one_or_none()
+    return value
+
+
+def insert_meta(transaction: Connection, key: str, value: str) -> None:
+    """Add a key that is not there yet."""
+    transaction.execute(insert(meta).values(key=key, value=value))

@@ -1,0 +1,177 @@
+"""Builds everything; the only file that knows embedded from scaled out.
+
+Embedded: one server owns a data directory. An exclusive lock on it proves that no other server
+lives, so at start every lease of an earlier server is void and every temporary file is garbage:
+what a killed server left goes on at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fileroom.archive.delete import Collector
+from fileroom.archive.layout import blob_bucket
+from fileroom.auth import open_access_token
+from fileroom.database import collection, operations
+from fileroom.database.engine import open_database
+from fileroom.database.header_dictionaries import keep_header_dictionary
+from fileroom.database.operations import Kind
+from fileroom.errors import FailedPrecondition, Unavailable
+from fileroom.objectstore.buckets import Buckets
+from fileroom.objectstore.local import durability_lost
+from fileroom.operations.runner import Runner, RunnerOptions
+from fileroom.transfer.executors import WorkerPool
+from fileroom.transfer.exporting import ExportJob
+from fileroom.transfer.facilities import Facilities
+from fileroom.transfer.importing import ImportJob
+from fileroom.transfer.pipeline import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fileroom.auth import AccessToken
+    from fileroom.database.engine import Database
+    from fileroom.names import OperationName
+    from fileroom.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS: Final = 30.0
+LOCK_FILE: Final = "lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One running server's parts."""
+
+    settings: Settings
+    database: Database
+    buckets: Buckets
+    blobs: Path
+    facilities: Facilities
+    runner: Runner
+    access_token: AccessToken | None
+
+    def ready(self) -> None:
+        """Tell that requests can be served.
+
+        Raises
+        ------
+        Unavailable
+            If the database does not answer, or the disk failed a write.
+        """
+        lost = durability_lost()
+        if lost is not None:
+            raise Unavailable(f"nothing is written any more: {lost}; restart the server", "disk")
+        with self.database.read() as connection:
+            collection.living_stores(connection)
+
+
+@contextmanager
+def open_deployment(settings: Settings) -> Iterator[Deployment]:
+    """Start a server's parts, and stop them in the end: work comes to a safe point first.
+
+    Raises
+    ------
+    FailedPrecondition
+        If another server runs on the data directory, or a newer version wrote it.
+    """
+    with ExitStack() as stack:
+        _lock(settings.data, stack)
+        database = open_database(settings.database_path)
+        stack.callback(database.close)
+        blobs = settings.blobs_directory
+        blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        buckets_directory = settings.data / "buckets"
+        buckets_directory.mkdir(mode=0o700, exist_ok=True)
+        token = open_access_token(database, settings.data) if "token" in settings.auth else None
+        database.write(keep_header_dictionary)
+        owner = uuid.uuid4().hex
+        _take_over(database, blobs, owner)
+        buckets = Buckets(settings.buckets, buckets_directory)
+        pool = WorkerPool(settings.workers, name="ingest")
+        stack.callback(pool.shutdown, cancel_futures=True)
+        runner, facilities = _runner(settings, database, buckets, pool, owner)
+        collector = Collector(
+            database, blobs, interval_seconds=settings.collection_interval_seconds
+        )
+        stack.callback(collector.stop)
+        stack.callback(runner.stop, DRAIN_SECONDS)
+        collector.start()
+        runner.start()
+        yield Deployment(
+            settings=settings,
+            database=database,
+            buckets=buckets,
+            blobs=blobs,
+            facilities=facilities,
+            runner=runner,
+            access_token=token,
+        )
+
+
+def _lock(data: Path, stack: ExitStack) -> None:
+    """Own the data directory while this process lives."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(data / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    stack.callback(os.close, lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        raise FailedPrecondition(
+            f"a server (process {holder or 'unknown'}) already runs on {data}: end it first, or "
+            "choose another directory with --data",
+            "data",
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _take_over(database: Database, blobs: Path, owner: str) -> None:
+    """Begin where an earlier server ended, however it ended."""
+    database.write(lambda transaction: operations.void_leases(transaction, owner))
+    with database.read() as connection:
+        stores = collection.living_stores(connection)
+    for store in stores:
+        if (blobs / store.blob_prefix).is_dir():
+            blob_bucket(blobs, store.blob_prefix).sweep_temporaries(older_than_seconds=0)
+
+
+def _runner(
+    settings: Settings, database: Database, buckets: Buckets, pool: WorkerPool, owner: str
+) -> tuple[Runner, Facilities]:
+    def failures_url(name: OperationName) -> str:
+        return f"{settings.public_url.rstrip('/')}/v1/{name}:failures"
+
+    def wake() -> None:
+        runner.wake()
+
+    facilities = Facilities(
+        database=database,
+        buckets=buckets,
+        blobs=settings.blobs_directory,
+        turns=Turns(pool, settings.workers),
+        wake=wake,
+        grace_seconds=settings.collection_grace_seconds,
+        booted_at=time.time(),
+    )
+    runner = Runner(
+        database,
+        owner,
+        {
+            Kind.IMPORT: ImportJob(facilities=facilities),
+            Kind.EXPORT: ExportJob(facilities=facilities),
+        },
+        failures_url=failures_url,
+        options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),
+    )
+    return runner, facilities

@@ -1,0 +1,1 @@
+"""DICOM as values: no files, no network, no SQL, no HTTP."""

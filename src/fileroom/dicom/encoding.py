@@ -1,0 +1,208 @@
+"""How data elements are laid out in bytes, and which VR an implicit one has.
+
+References
+----------
+PS3.5 6.2 (VRs), 7.1 (data elements), 7.5 (sequences), Annex A (transfer syntaxes)
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from struct import Struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
+EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED = frozenset(
+    {
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+        "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
+    }
+)
+_IMPLICIT = frozenset(
+    {
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        "1.2.840.113619.5.2",  # GE private: implicit VR, only the pixels big endian
+        "1.2.826.0.1.3680043.2.494.1.1",  # Papyrus 3, implicit VR little endian
+    }
+)
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+ITEM = 0xFFFEE000
+ITEM_DELIMITER = 0xFFFEE00D
+SEQUENCE_DELIMITER = 0xFFFEE0DD
+ITEM_GROUP = 0xFFFE
+"""Of items and delimiters."""
+PIXEL_DATA = 0x7FE00010
+
+SHORT_VRS = frozenset(
+    {
+        "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL",
+        "SS", "ST", "TM", "UI", "UL", "US",
+    }
+)  # fmt: skip
+"""VRs with a length of two bytes (PS3.5 7.1.2)."""
+LONG_VRS = frozenset(
+    {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
+)
+"""VRs with two reserved bytes and a length of four."""
+
+KEPT_BULK_BYTES = 64
+"""Longest OB, OW or UN value that stays in the header."""
+KEPT_NUMBERS_BYTES = 2048
+"""Longest OD, OF, OL or OV value that stays in the header."""
+KEPT_VALUE_BYTES = 64 * 1024
+"""Longest value of any other VR that stays in the header."""
+
+
+def kept_bytes_max(vr: str) -> int:
+    """Give the length over which a value is cut out of the header."""
+    if vr in {"OB", "OW", "UN"}:
+        return KEPT_BULK_BYTES
+    if vr in {"OD", "OF", "OL", "OV"}:
+        return KEPT_NUMBERS_BYTES
+    return KEPT_VALUE_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """One of the ways to lay out elements; compare by identity."""
+
+    implicit: bool
+    big_endian: bool
+    unpack: Callable[[bytes, int], tuple[int, ...]]
+    """Group, element, VR and short length; implicit: group, element, length."""
+    unpack_length: Callable[[bytes, int], tuple[int]]
+    unpack_item: Callable[[bytes, int], tuple[int, int, int]]
+    """Group, element and length, as items have in every encoding."""
+    short: frozenset[int]
+    """The VRs with a short length, as the number ``unpack`` gives."""
+    long: dict[int, int]
+    """The other VRs but SQ, each with the longest value that is kept."""
+    names: dict[int, str]
+    explicit: tuple[
+        Callable[[bytes, int], tuple[int, ...]],
+        Callable[[bytes, int], tuple[int]],
+        frozenset[int],
+        dict[int, int],
+        int,
+    ]
+    """``unpack``, ``unpack_length``, ``short``, ``long`` and SQ at one go."""
+
+
+def _encoding(*, implicit: bool, big_endian: bool) -> Encoding:
+    order = ">" if big_endian else "<"
+    byte_order = "big" if big_endian else "little"
+
+    def number(vr: str) -> int:
+        return int.from_bytes(vr.encode(), byte_order)  # type: ignore[arg-type]
+
+    unpack = Struct(order + ("HHI" if implicit else "HHHH")).unpack_from
+    unpack_length = Struct(order + "I").unpack_from
+    short = frozenset(number(vr) for vr in SHORT_VRS)
+    long = {number(vr): kept_bytes_max(vr) for vr in LONG_VRS if vr != "SQ"}
+    return Encoding(
+        implicit=implicit,
+        big_endian=big_endian,
+        unpack=unpack,
+        unpack_length=unpack_length,  # type: ignore[arg-type]
+        unpack_item=Struct(order + "HHI").unpack_from,  # type: ignore[arg-type]
+        short=short,
+        long=long,
+        names={number(vr): vr for vr in [*SHORT_VRS, *LONG_VRS]},
+        explicit=(unpack, unpack_length, short, long, number("SQ")),  # type: ignore[arg-type]
+    )
+
+
+IMPLICIT_LITTLE = _encoding(implicit=True, big_endian=False)
+EXPLICIT_LITTLE = _encoding(implicit=False, big_endian=False)
+EXPLICIT_BIG = _encoding(implicit=False, big_endian=True)
+
+
+def data_set_encoding(transfer_syntax_uid: str, start: bytes) -> Encoding:
+    """Give the encoding of a data set from its transfer syntax and its first six bytes.
+
+    Where the first element shows the other kind of VR than the transfer syntax says, the bytes
+    are believed: files with a wrong transfer syntax are common, and a length that looks like two
+    capital letters would be over 16 KB.
+    """
+    if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN:
+        return EXPLICIT_BIG
+    if len(start) < 6:
+        return IMPLICIT_LITTLE if transfer_syntax_uid in _IMPLICIT else EXPLICIT_LITTLE
+    return EXPLICIT_LITTLE if shows_explicit_vr(start, 0) else IMPLICIT_LITTLE
+
+
+def item_encoding(outer: Encoding, buffer: bytes, position: int) -> Encoding:
+    """Give the encoding of an item's data set, whose first element is at ``position``.
+
+    Some writers put implicit VR items into explicit VR data sets (seen in private sequences and
+    in those that passed an implicit VR system).
+    """
+    if outer is not EXPLICIT_LITTLE or shows_explicit_vr(buffer, position):
+        return outer
+    return IMPLICIT_LITTLE
+
+
+def shows_explicit_vr(buffer: bytes, position: int) -> bool:
+    """Tell whether an element's fifth and sixth byte are capital letters."""
+    vr = buffer[position + 4 : position + 6]
+    return vr.isalpha() and vr.isupper()
+
+
+@lru_cache(maxsize=1)
+def _dictionary() -> dict[int, str]:
+    """Give the VR of every public tag, from pydicom's table.
+
+    The table is loaded by itself: importing the package takes half a second, in every worker.
+    """
+    package = importlib.util.find_spec("pydicom")
+    assert package is not None
+    assert package.submodule_search_locations
+    path = Path(package.submodule_search_locations[0], "_dicom_dict.py")
+    spec = importlib.util.spec_from_file_location("fileroom.dicom._dictionary", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    vrs = {tag: entry[0] for tag, entry in module.DicomDictionary.items()}
+    for mask, entry in module.RepeatersDictionary.items():
+        # Only curves (50xx) and overlays (60xx) are met in practice.
+        if mask.startswith(("50xx", "60xx")):
+            for group in range(0, 0x20, 2):
+                vrs[int(f"{mask[:2]}{group:02x}{mask[4:]}", 16)] = entry[0]
+    return vrs
+
+
+@lru_cache(maxsize=1)
+def dictionary_sequences() -> frozenset[int]:
+    """Give the tags that need a closer look in implicit VR: sequences, items and delimiters."""
+    sequences = {tag for tag, vr in _dictionary().items() if vr == "SQ"}
+    return frozenset(sequences | {ITEM, ITEM_DELIMITER, SEQUENCE_DELIMITER})
+
+
+def dictionary_vr(tag: int) -> str:
+    """Give the VR of an element that does not carry one; ``UN`` if it is not known.
+
+    The choice between US and SS is left open (``US or SS``): it needs Pixel Representation.
+    """
+    vr = _dictionary().get(tag)
+    if vr is None:
+        group = tag >> 16
+        if tag & 0xFFFF == 0:
+            return "UL"
+        if group & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
+            return "LO"
+        return "UN"
+    if vr in {"OB or OW", "US or OW", "US or SS or OW"}:
+        return "OW"
+    return "UN" if vr == "NONE" else vr

@@ -1,0 +1,407 @@
+"""Cut an instance down to its skeleton: every element, large values left out.
+
+The walk never believes a length that it has not checked against the bytes left. It goes into
+sequences by recursion, at most ``Limits.nesting`` deep. These loops run over every element of every
+object that is imported, hence their form: see ``benchmarks/scan.py``.
+
+References
+----------
+PS3.5 7 (the data set), 7.5 (sequences), A.4 (encapsulated pixel data)
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from fileroom.dicom.encoding import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    ITEM,
+    ITEM_DELIMITER,
+    ITEM_GROUP,
+    KEPT_BULK_BYTES,
+    KEPT_VALUE_BYTES,
+    PIXEL_DATA,
+    SEQUENCE_DELIMITER,
+    UNDEFINED_LENGTH,
+    Encoding,
+    dictionary_sequences,
+    dictionary_vr,
+    kept_bytes_max,
+    shows_explicit_vr,
+)
+from fileroom.dicom.refusal import Refused
+from fileroom.errors import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fileroom.dicom.window import Limits, Window
+
+_ITEM_ELEMENT = ITEM & 0xFFFF
+_NO_ELEMENTS: frozenset[int] = frozenset()
+_NO_GROUPS: Mapping[int, frozenset[int]] = {}
+
+
+class Walk:
+    """One walk through one object.
+
+    Attributes
+    ----------
+    found
+        The wanted elements of file meta information and top level: VR, as its encoding's number
+        (0 in implicit VR), and value. Of elements with the same tag, the last.
+    in_order
+        Whether the tags of the top level rise.
+    """
+
+    __slots__ = ("_fragments_left", "_limits", "_wanted", "_window", "found", "in_order")
+
+    def __init__(
+        self, window: Window, wanted: Mapping[int, frozenset[int]], limits: Limits
+    ) -> None:
+        self._window = window
+        self._wanted = wanted
+        self._limits = limits
+        self._fragments_left = limits.fragments
+        self.found: dict[int, tuple[int, bytes]] = {}
+        self.in_order = True
+
+    def file_meta(self, position: int) -> int:
+        """Walk the file meta information; give the position of the data set.
+
+        Its group length is not believed: elements belong to it while their group is 2.
+        """
+        window, wanted = self._window, self._wanted[2]
+        unpack, unpack_length, short, long, _ = EXPLICIT_LITTLE.explicit
+        while True:
+            if position >= window.end < window.size:
+                window.load(position)
+            at, buffer = position - window.base, window.buffer
+            if buffer[at : at + 2] != b"\x02\x00":
+                return position
+            tag = 2 << 16
+            try:
+                _, element, vr, length = unpack(buffer, at)
+                tag |= element
+                at += 8
+                if vr not in short:
+                    if vr not in long:
+                        raise _refused(
+                            "an element of the file meta information has no VR it may have",
+                            Reason.MALFORMED,
+                            tag,
+                            position,
+                        )
+                    (length,) = unpack_length(buffer, at)
+                    at += 4
+            except struct.error:
+                raise _header_cut(tag, position, window.size) from None
+            end = window.base + at + length
+            if end > window.size:
+                raise _truncated(tag, position)
+            if length > KEPT_VALUE_BYTES:
+                raise _refused(
+                    "an element of the file meta information is longer than 64 KB",
+                    Reason.HEADER_LIMIT,
+                    tag,
+                    position,
+                )
+            if element in wanted:
+                self.found[tag] = vr, buffer[at : at + length]
+            position = end
+
+    def data_set(self, position: int, encoding: Encoding) -> None:
+        """Walk the data set from ``position`` to the end of the object."""
+        end = self._window.size
+        if encoding.implicit:
+            end = self._implicit(position, end, 0, delimited=False)
+        else:
+            end = self._explicit(position, end, 0, encoding, delimited=False)
+        self._window.keep_to(end)
+
+    def _explicit(
+        self, position: int, end: int, depth: int, encoding: Encoding, *, delimited: bool
+    ) -> int:
+        """Walk a data set that ends at ``end`` or, ``delimited``, before; give where."""
+        window, found = self._window, self.found
+        unpack, unpack_length, short, long, sequence = encoding.explicit
+        wanted = _NO_GROUPS if depth else self._wanted
+        wanted_here = _NO_ELEMENTS
+        last_group = last_element = -1
+        begun = position
+        while True:
+            buffer, base = window.buffer, window.base
+            at, start = position - base, begun - base
+            stop = (end if end < window.end else window.end) - base
+            try:
+                while at < stop:
+                    start = at
+                    group, element, vr, length = unpack(buffer, at)
+                    if group != last_group or element <= last_element:
+                        if group == ITEM_GROUP:
+                            break
+                        if group <= last_group and not depth:
+                            self.in_order = False
+                        last_group = group
+                        wanted_here = wanted.get(group, _NO_ELEMENTS)
+                    last_element = element
+                    if vr in short:
+                        if element in wanted_here:
+                            found[group << 16 | element] = vr, buffer[at + 8 : at + 8 + length]
+                        at += 8 + length
+                    elif vr in long:
+                        at += 12
+                        (length,) = unpack_length(buffer, start + 8)
+                        if length > long[vr]:
+                            if length == UNDEFINED_LENGTH:
+                                break
+                            window.cut(base + at, length)
+                        elif element in wanted_here:
+                            found[group << 16 | element] = vr, buffer[at : at + length]
+                        at += length
+                    elif vr == sequence:
+                        tag, begun = group << 16 | element, base + at
+                        (length,) = unpack_length(buffer, at + 8)
+                        position = self._items(tag, begun, begun + 12, length, end, depth, encoding)
+                        buffer, base = window.buffer, window.base
+                        at, start = position - base, begun - base
+                        stop = (end if end < window.end else window.end) - base
+                    else:
+                        break
+                else:
+                    position, begun = base + at, base + start
+                    if position == end and not delimited:
+                        return position
+                    if position >= end or position >= window.size:
+                        tag = last_group << 16 | last_element
+                        return self._ended(tag, begun, position, end, delimited=delimited)
+                    window.load(position)
+                    continue
+            except struct.error:
+                raise _header_cut(last_group << 16 | last_element, base + start, base + len(buffer)) from None
+            tag, begun = group << 16 | element, base + start
+            if tag == ITEM_DELIMITER and delimited:
+                return begun + 8
+            position = self._container(tag, begun, end, depth, encoding)
+
+    def _implicit(self, position: int, end: int, depth: int, *, delimited: bool) -> int:
+        """Walk a data set in implicit VR, otherwise as ``_explicit``."""
+        window, found = self._window, self.found
+        unpack, sequences = IMPLICIT_LITTLE.unpack, dictionary_sequences()
+        wanted = _NO_GROUPS if depth else self._wanted
+        wanted_here = _NO_ELEMENTS
+        last_group = last_element = -1
+        begun = position
+        while True:
+            buffer, base = window.buffer, window.base
+            at, start = position - base, begun - base
+            stop = (end if end < window.end else window.end) - base
+            try:
+                while at < stop:
+                    start = at
+                    group, element, length = unpack(buffer, at)
+                    if group != last_group or element <= last_element:
+                        if group == ITEM_GROUP:
+                            break
+                        if group <= last_group and not depth:
+                            self.in_order = False
+                        last_group = group
+                        wanted_here = wanted.get(group, _NO_ELEMENTS)
+                    last_element = element
+                    tag = group << 16 | element
+                    if tag in sequences or length == UNDEFINED_LENGTH:
+                        break
+                    at += 8
+                    if length > KEPT_BULK_BYTES and length > kept_bytes_max(dictionary_vr(tag)):
+                        window.cut(base + at, length)
+                    elif element in wanted_here:
+                        found[tag] = (0, buffer[at : at + length])
+                    at += length
+                else:
+                    position, begun = base + at, base + start
+                    if position == end and not delimited:
+                        return position
+                    if position >= end or position >= window.size:
+                        tag = last_group << 16 | last_element
+                        return self._ended(tag, begun, position, end, delimited=delimited)
+                    window.load(position)
+                    continue
+            except struct.error:
+                raise _header_cut(last_group << 16 | last_element, base + start, base + len(buffer)) from None
+            tag, begun = group << 16 | element, base + start
+            if tag == ITEM_DELIMITER and delimited:
+                return begun + 8
+            position = self._container(tag, begun, end, depth, IMPLICIT_LITTLE)
+
+    def _ended(self, tag: int, start: int, position: int, end: int, *, delimited: bool) -> int:
+        """Check that the last element of a data set, at ``start``, ends where it must."""
+        if position > self._window.size or (delimited and end == self._window.size):
+            raise _truncated(tag, start)
+        if position > end:
+            raise _refused(
+                "an element is longer than the sequence item that holds it",
+                Reason.MALFORMED,
+                tag,
+                start,
+            )
+        if delimited:
+            raise _refused(
+                "a sequence item of undefined length is not closed", Reason.MALFORMED, tag, start
+            )
+        return position
+
+    def _container(self, tag: int, start: int, end: int, depth: int, encoding: Encoding) -> int:
+        """Walk the sequence or the fragments at ``start``; give where it ends."""
+        at = start - self._window.base
+        buffer = self._window.buffer
+        if tag >> 16 == ITEM_GROUP:
+            raise _refused(
+                "an item or delimiter stands outside of a sequence", Reason.MALFORMED, tag, start
+            )
+        if encoding.implicit:
+            _, _, length = encoding.unpack(buffer, at)
+            vr = dictionary_vr(tag)
+            value = start + 8
+        else:
+            _, _, number, _ = encoding.unpack(buffer, at)
+            if number not in encoding.names:
+                raise _refused("an element has an unknown VR", Reason.MALFORMED, tag, start)
+            vr = encoding.names[number]
+            try:
+                (length,) = encoding.unpack_length(buffer, at + 8)
+            except struct.error:
+                raise _truncated(tag, start) from None
+            value = start + 12
+        if vr == "SQ":
+            return self._items(tag, start, value, length, end, depth, encoding)
+        if vr in {"OB", "OW"} or tag == PIXEL_DATA:
+            return self._fragments(tag, value, end, encoding)
+        if vr == "UN":
+            # PS3.5 6.2.2: the items are implicit VR little endian. Writers that kept the
+            # encoding of the data set are told by what the items hold.
+            inner = IMPLICIT_LITTLE if encoding is EXPLICIT_BIG else encoding
+            return self._items(tag, start, value, length, end, depth, inner)
+        raise _refused(
+            f"an element of VR {vr} has undefined length", Reason.MALFORMED, tag, start
+        )
+
+    def _items(
+        self,
+        tag: int,
+        start: int,
+        position: int,
+        length: int,
+        end: int,
+        depth: int,
+        encoding: Encoding,
+    ) -> int:
+        """Walk the items of a sequence, from ``position``; give where the sequence ends."""
+        depth += 1
+        if depth > self._limits.nesting:
+            raise self._too_deep(tag, start)
+        delimited = length == UNDEFINED_LENGTH
+        sequence_end = end if delimited else position + length
+        if sequence_end > end:
+            raise self._longer(tag, start, sequence_end)
+        window = self._window
+        unpack = encoding.unpack_item
+        while delimited or position < sequence_end:
+            if position >= window.end < window.size:
+                window.load(position)
+            buffer, at = window.buffer, position - window.base
+            try:
+                group, element, length = unpack(buffer, at)
+            except struct.error:
+                raise _truncated(tag, position) from None
+            if group != ITEM_GROUP or element != _ITEM_ELEMENT:
+                if delimited and group << 16 | element == SEQUENCE_DELIMITER:
+                    return position + 8
+                raise _no_item(tag, position)
+            implicit = encoding.implicit
+            if length and encoding is EXPLICIT_LITTLE:
+                implicit = not shows_explicit_vr(buffer, at + 8)
+            open_end = length == UNDEFINED_LENGTH
+            item_end = sequence_end if open_end else position + 8 + length
+            if item_end > sequence_end:
+                raise self._longer(tag, position, item_end)
+            if implicit:
+                position = self._implicit(position + 8, item_end, depth, delimited=open_end)
+            else:
+                position = self._explicit(
+                    position + 8, item_end, depth, encoding, delimited=open_end
+                )
+        return position
+
+    def _too_deep(self, tag: int, position: int) -> Refused:
+        return _refused(
+            f"sequences are nested deeper than {self._limits.nesting}",
+            Reason.NESTING_LIMIT,
+            tag,
+            position,
+        )
+
+    def _longer(self, tag: int, position: int, end: int) -> Refused:
+        if end > self._window.size:
+            return _truncated(tag, position)
+        return _refused(
+            "a sequence or item is longer than what holds it", Reason.MALFORMED, tag, position
+        )
+
+    def _fragments(self, tag: int, value: int, end: int, encoding: Encoding) -> int:
+        """Cut out the fragments at ``value``; the delimiter after them is kept.
+
+        Large fragments are passed over: only what is around their headers is read.
+        """
+        window = self._window
+        window.keep_to(value)
+        position, length = value, 0
+        while True:
+            at = window.fragment_header(position, length)
+            try:
+                group, element, length = encoding.unpack_item(window.buffer, at)
+            except struct.error:
+                raise _truncated(tag, position) from None
+            item = group << 16 | element
+            if item == SEQUENCE_DELIMITER:
+                window.cut(value, position - value)
+                return position + 8
+            if item != ITEM or length == UNDEFINED_LENGTH:
+                raise _refused(
+                    "pixel data hold something other than a fragment",
+                    Reason.MALFORMED,
+                    tag,
+                    position,
+                )
+            position += 8 + length
+            if position > end:
+                raise self._longer(tag, position - 8 - length, position)
+            self._fragments_left -= 1
+            if self._fragments_left < 0:
+                raise _refused(
+                    f"pixel data have more than {self._limits.fragments} fragments",
+                    Reason.ELEMENT_LIMIT,
+                    tag,
+                    position,
+                )
+
+
+def _refused(message: str, reason: Reason, tag: int, position: int) -> Refused:
+    return Refused(message, reason, f"{tag:08X}" if tag >= 0 else None, position)
+
+
+def _no_item(tag: int, position: int) -> Refused:
+    return _refused(
+        "a sequence holds something other than an item", Reason.MALFORMED, tag, position
+    )
+
+
+def _truncated(tag: int, position: int) -> Refused:
+    return _refused("the object ends inside an element", Reason.TRUNCATED, tag, position)
+
+
+def _header_cut(tag: int, position: int, end: int) -> Refused:
+    """Refuse an object that ends inside the header of an element, whose tag may be cut too."""
+    return _truncated(tag if end - position >= 8 else -1, position)

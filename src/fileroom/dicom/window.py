@@ -1,0 +1,154 @@
+"""The part of an object that is held while it is walked, and what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fileroom.dicom.encoding import KEPT_VALUE_BYTES
+from fileroom.dicom.header import Cut
+from fileroom.dicom.refusal import Refused
+from fileroom.errors import Reason
+
+if TYPE_CHECKING:
+    from fileroom.dicom.header import ByteSource
+
+UNKNOWN_SIZE = 1 << 62
+"""Size of a source whose end is known only once it is met."""
+_MARGIN_BYTES = KEPT_VALUE_BYTES + 32
+"""A kept value with the headers around it never reaches further than this."""
+_CUT_COST_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one object may cost.
+
+    There is no bound on elements and items by number: each is kept and has at least 8 bytes, so
+    that ``kept_bytes`` holds them to 8.4 million.
+    """
+
+    nesting: int = 64
+    """Sequences within one another."""
+    fragments: int = 20_000_000
+    """Fragments of encapsulated pixel data, whose headers are read and not kept."""
+    kept_bytes: int = 64 << 20
+    """Skeleton, and 64 bytes for each cut: what one takes in memory."""
+    inflated_bytes: int = 4 << 30
+    """A deflated data set once inflated: more costs only time, but that without end."""
+    first_window_bytes: int = 256 << 10
+    window_bytes: int = 4 << 20
+    """How much of the object is held at a time."""
+    fragment_window_bytes: int = 4 << 10
+    """How much is read at a time where fragments longer than this are passed over."""
+
+    def __post_init__(self) -> None:
+        assert min(self.first_window_bytes, self.window_bytes) > _MARGIN_BYTES
+
+
+class Window:
+    """A stretch of the object; every position counts from the object's start.
+
+    Attributes
+    ----------
+    buffer, base
+        What is held, and the position of its first byte.
+    end
+        Up to here elements may start: what is kept of them is then held whole.
+    size
+        Of the object; comes down from ``UNKNOWN_SIZE`` when the end is met.
+    """
+
+    __slots__ = ("_kept", "_kept_from", "_limits", "_next_bytes", "_source", "base", "buffer",
+                 "cuts", "end", "size")  # fmt: skip
+
+    def __init__(self, source: bytes | ByteSource, limits: Limits) -> None:
+        self._limits = limits
+        self._kept = bytearray()
+        self.cuts: list[Cut] = []
+        self._open(source)
+
+    def _open(self, source: bytes | ByteSource) -> None:
+        self.base = self._kept_from = 0
+        self._next_bytes = self._limits.first_window_bytes
+        if isinstance(source, bytes):
+            self._source = None
+            self.buffer = source
+            self.size = len(source)
+            self.end = min(self.size, self._limits.window_bytes)
+        else:
+            self._source = source
+            self.buffer = b""
+            self.size = source.size
+            self.end = 0
+
+    def switch(self, position: int, source: ByteSource) -> None:
+        """Keep up to ``position``, then go on at the start of another source."""
+        self.keep_to(position)
+        self._open(source)
+
+    def start(self, position: int) -> None:
+        """Keep nothing before ``position``."""
+        self._kept_from = position
+
+    def hold(self, position: int) -> int:
+        """Hold what follows ``position``; give its index in the buffer."""
+        if position >= self.end < self.size:
+            self.load(position)
+        return position - self.base
+
+    def load(self, position: int) -> None:
+        """Keep up to ``position`` and hold the stretch from there."""
+        self.keep_to(position)
+        if self._source is None:
+            # Bytes are walked in stretches too, so that what is kept is checked on the way.
+            self.end = min(position + self._limits.window_bytes, self.size)
+            return
+        self._read(position, self._next_bytes)
+        self._next_bytes = min(self._next_bytes * 4, self._limits.window_bytes)
+        held_end = self.base + len(self.buffer)
+        self.end = held_end if held_end >= self.size else held_end - _MARGIN_BYTES
+
+    def _read(self, position: int, length: int) -> None:
+        assert self._source is not None
+        length = max(0, min(length, self.size - position))
+        self.buffer = self._source.read_at(position, length) if length else b""
+        self.base = position
+        if len(self.buffer) < length:
+            # The end of an inflated stream, or an object that has shrunk since it was opened.
+            self.size = min(self._source.size, position + len(self.buffer))
+
+    def fragment_header(self, position: int, passed_bytes: int) -> int:
+        """Hold the eight bytes at ``position`` and little more after a long fragment.
+
+        Everything before is either kept already or will be cut. Gives the index in the buffer.
+        """
+        if position + 8 > self.base + len(self.buffer) and self._source is not None:
+            few = self._limits.fragment_window_bytes
+            self._read(position, few if passed_bytes > few else self._limits.window_bytes)
+            self.end = position
+        return position - self.base
+
+    def keep_to(self, position: int) -> None:
+        """Take over what is not yet kept, up to ``position``, which is held."""
+        if position > self._kept_from:
+            self._kept += self.buffer[self._kept_from - self.base : position - self.base]
+            self._kept_from = position
+        if len(self._kept) + _CUT_COST_BYTES * len(self.cuts) > self._limits.kept_bytes:
+            raise Refused(
+                f"the header is larger than {self._limits.kept_bytes} bytes even without its "
+                "large values",
+                Reason.HEADER_LIMIT,
+                None,
+                position,
+            )
+
+    def cut(self, position: int, length: int) -> None:
+        """Leave out the value at ``position``, up to which all is kept now."""
+        self.keep_to(position)
+        self.cuts.append(Cut(len(self._kept), position, length))
+        self._kept_from = position + length
+
+    def skeleton(self) -> bytes:
+        """Give what was kept."""
+        return bytes(self._kept)

@@ -1,0 +1,177 @@
+"""Which bucket is served by what, and which DICOM store may read or write it.
+
+The buckets are the server's, not the caller's: whoever may import into a DICOM store reaches just
+the buckets that the settings open to that store.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from fileroom.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+)
+from fileroom.objectstore.local import LocalBucket
+from fileroom.objectstore.local.durable import sync_directory, translating
+from fileroom.objectstore.uri import ObjectUri, parse_bucket_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Right = Literal["read", "write", "delete"]
+RIGHTS: frozenset[str] = frozenset({"read", "write", "delete"})
+SERVICE_AGENT = "service-agent@fileroom.local"
+"""Stands in messages where the original API names its service agent."""
+
+_ROLES: dict[Right, str] = {
+    "read": "roles/storage.objectViewer",
+    "write": "roles/storage.objectAdmin",
+    "delete": "roles/storage.objectAdmin",
+}
+_PERMISSIONS: dict[Right, str] = {
+    "read": "storage.objects.get",
+    "write": "storage.objects.create",
+    "delete": "storage.objects.delete",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketSettings:
+    """One bucket of the settings: ``[buckets."gs://name"]``."""
+
+    name: str
+    """With its scheme: ``gs://name``."""
+    path: Path
+    """The local directory of its ``url``."""
+    allow: frozenset[str] = RIGHTS
+    stores: tuple[str, ...] = ("*",)
+    """Patterns of the full names of the DICOM stores that may use it; ``*`` spans slashes too."""
+    project: str | None = None
+
+    def __post_init__(self) -> None:
+        if str(parse_bucket_name(self.name).bucket_name) != self.name:
+            raise InvalidArgument(f"bucket {self.name!r} must be written as gs://name", "buckets")
+        if not self.allow <= RIGHTS:
+            raise InvalidArgument(
+                f"buckets.{self.name!r}.allow holds {sorted(self.allow - RIGHTS)}; "
+                f"it may hold {sorted(RIGHTS)}",
+                "buckets",
+            )
+
+
+class Buckets:
+    """The buckets of the settings, and each directory in ``directory`` as ``gs://NAME``.
+
+    The directory is looked at anew for each request, so a bucket can be made with ``mkdir``.
+    """
+
+    def __init__(self, settings: Sequence[BucketSettings], directory: Path | None) -> None:
+        self._settings = {bucket.name: bucket for bucket in settings}
+        self._directory = directory
+
+    def resolve(self, bucket_name: str, *, right: Right, dicom_store: str) -> BucketSettings:
+        """Give the bucket that a DICOM store may use in this way.
+
+        Raises
+        ------
+        PermissionDenied
+            If there is no such bucket, or the store or the right is not among those allowed; the
+            message is the same, so that nobody learns which buckets exist.
+        InvalidArgument
+            If it is no name of a bucket.
+        """
+        bucket = self._find(parse_bucket_name(bucket_name))
+        if (
+            bucket is None
+            or right not in bucket.allow
+            or not any(fnmatchcase(dicom_store, pattern) for pattern in bucket.stores)
+        ):
+            raise PermissionDenied(_denied(bucket_name, right, dicom_store), "buckets")
+        return bucket
+
+    def names(self) -> list[str]:
+        """Give the names of all buckets, sorted."""
+        names = set(self._settings)
+        if self._directory is not None and self._directory.is_dir():
+            for entry in os.scandir(self._directory):
+                name = f"gs://{entry.name}"
+                if entry.is_dir() and _is_bucket_name(name):
+                    names.add(name)
+        return sorted(names)
+
+    def find(self, bucket_name: str) -> BucketSettings | None:
+        """Give the bucket of this name, whoever may use it, or None."""
+        return self._find(parse_bucket_name(bucket_name))
+
+    def create(self, name: str) -> BucketSettings:
+        """Make the local bucket ``gs://name`` in the data directory, durable on return.
+
+        Raises
+        ------
+        AlreadyExists
+            If there is one of this name.
+        FailedPrecondition
+            If this server keeps no buckets of its own.
+        InvalidArgument
+            If the name is not one a bucket may have.
+        """
+        uri = parse_bucket_name(f"gs://{name}")
+        if self._directory is None:
+            raise FailedPrecondition(
+                "this server makes no buckets; create it where it shall lie and name it in the "
+                f'settings under [buckets."{uri.bucket_name}"]',
+                "buckets",
+            )
+        path = self._directory / uri.bucket
+        if self._find(uri) is not None:
+            raise AlreadyExists(f"bucket {uri.bucket_name!r} exists already")
+        with translating(uri.bucket):
+            path.mkdir(mode=0o700)
+            directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sync_directory(directory, "the directory of buckets")
+        finally:
+            os.close(directory)
+        return BucketSettings(name=uri.bucket_name, path=path)
+
+    def _find(self, uri: ObjectUri) -> BucketSettings | None:
+        configured = self._settings.get(uri.bucket_name)
+        if configured is not None or self._directory is None or uri.scheme != "gs":
+            return configured
+        path = self._directory / uri.bucket
+        return BucketSettings(name=uri.bucket_name, path=path) if path.is_dir() else None
+
+
+def open_bucket(settings: BucketSettings) -> LocalBucket:
+    """Give the bucket, one for each process, so that it need not learn its directories again."""
+    return _open_local(settings.path)
+
+
+@lru_cache(maxsize=1000)
+def _open_local(path: Path) -> LocalBucket:
+    return LocalBucket(path)
+
+
+def _is_bucket_name(name: str) -> bool:
+    try:
+        return parse_bucket_name(name).bucket_name == name
+    except InvalidArgument:
+        return False
+
+
+def _denied(bucket_name: str, right: Right, dicom_store: str) -> str:
+    return (
+        f"{SERVICE_AGENT} does not have {_PERMISSIONS[right]} access to bucket {bucket_name!r} for "
+        f"{dicom_store!r}, or the bucket does not exist; it needs {_ROLES[right]}: an operator "
+        f'grants it with allow = ["{right}"] and this DICOM store among stores under '
+        f'[buckets."{bucket_name}"] in the settings, or by making the directory '
+        f"buckets/{bucket_name.partition('://')[2]} in the data directory"
+    )

@@ -1,0 +1,199 @@
+"""The regular files below one directory, as objects."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from fileroom.errors import Unavailable
+from fileroom.objectstore.local.beneath import (
+    READABLE,
+    check_key,
+    directory_beneath,
+    is_valid,
+    open_root,
+)
+from fileroom.objectstore.local.durable import check_right_to_write, translated, translating
+from fileroom.objectstore.local.listing import sweep, walk
+from fileroom.objectstore.local.reading import (
+    ABSENT,
+    LocalObject,
+    ObjectEntry,
+    entry_of,
+    find_status,
+    open_object,
+)
+from fileroom.objectstore.local.writing import (
+    TEMPORARY_DIRECTORY,
+    Directories,
+    ObjectWriter,
+    write_batch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+
+class LocalBucket:
+    """The regular files below one directory, as objects.
+
+    A key is a path below the root. Symbolic links (also those that stay inside), devices, FIFOs,
+    names that are not UTF-8 and names that begin with ``.fileroom-`` are passed over as if absent.
+
+    ``managed`` marks a tree of Fileroom's own that was laid out beforehand: a write makes no
+    directory (a missing one means a volume that is not mounted), keeps its temporary files in
+    ``tmp/``, and gives rights to the owner alone.
+    """
+
+    def __init__(self, root: Path, *, managed: bool = False) -> None:
+        self.root = root
+        self.managed = managed
+        self._durable: set[tuple[int, int]] = set()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (self.root, self.managed)
+
+    def __repr__(self) -> str:
+        return f"LocalBucket({str(self.root)!r}, managed={self.managed})"
+
+    def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectEntry]:
+        """Yield the objects whose key begins with ``prefix`` and comes after ``start_after``.
+
+        In strictly rising key order, as cloud buckets list: ``a-b/x`` comes before ``a/x``. Only
+        the names in the directories from the root to the current one are held in memory, and a
+        directory wholly before ``start_after`` is not read.
+
+        Raises
+        ------
+        PermissionDenied
+            At a directory that may not be read: no object is missed silently.
+        Unavailable
+            If the root is missing or the disk fails.
+        """
+        return walk(self.root, prefix, start_after)
+
+    def find(self, key: str) -> ObjectEntry | None:
+        """Give the object of this key, or None."""
+        status = find_status(self.root, key)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return None
+        return entry_of(key, status)
+
+    def is_directory(self, key: str) -> bool:
+        """Whether a directory has this key, written with or without a slash at its end."""
+        if not key:
+            os.close(open_root(self.root, READABLE))
+            return True
+        status = find_status(self.root, key.removesuffix("/"))
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def open(self, key: str, version: str | None = None) -> LocalObject:
+        """Open one object for reading.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        Aborted
+            If its version is not the one asked for.
+        """
+        return open_object(self.root, key, version)
+
+    def read(self, key: str, version: str | None = None) -> bytes:
+        """Give the whole of one object; raises as ``open`` and ``read_at`` do."""
+        with self.open(key, version) as source:
+            return source.read_at(0, source.size)
+
+    def writer(self, key: str) -> ObjectWriter:
+        """Begin an object whose bytes come piece by piece; raises as ``write`` does."""
+        return ObjectWriter(self._directories(), key)
+
+    def write(self, key: str, pieces: Iterable[bytes]) -> ObjectEntry:
+        """Write one object, in place of one that has the key; it is durable on return.
+
+        Raises
+        ------
+        ResourceExhausted
+            If the disk is full.
+        FailedPrecondition
+            If a directory has the key, or a file stands where a directory is needed.
+        DurabilityLost
+            If the disk did not keep it: every later write of this process is refused.
+        """
+        with self.writer(key) as writer:
+            for piece in pieces:
+                writer.write(piece)
+            return writer.commit()
+
+    def write_many(self, items: Iterable[tuple[str, bytes]]) -> Sequence[ObjectEntry]:
+        """Write a batch of small objects; all are durable on return. Raises as ``write`` does.
+
+        Write-back of each begins while the next is drawn; then all are synced, all are named, and
+        each directory is synced once. An error leaves each object whole or absent, some of them
+        written. One file stays open for each object: a batch is of some hundreds at most.
+        """
+        return write_batch(self._directories(), items)
+
+    def make_directories(self, keys: Iterable[str]) -> None:
+        """Make directories, and those above them, in a managed bucket too; durable on return."""
+        check_right_to_write()
+        with Directories(self.root, managed=False, durable=self._durable) as directories:
+            for key in keys:
+                path = key.removesuffix("/")
+                check_key(path)
+                with translating(key):
+                    directories.open(path)
+
+    def delete(self, key: str) -> bool:
+        """Delete one object; False if there is none. A power cut may undo it."""
+        if self.find(key) is None:
+            return False
+        path, _, name = key.rpartition("/")
+        try:
+            with directory_beneath(self.root, path) as directory:
+                os.unlink(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return False
+            raise translated(error, f"object {key!r}") from error
+        return True
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Delete the directory ``prefix``, which ends in a slash, with all it holds.
+
+        What is absent already is no error. A power cut may undo some of it.
+        """
+        path = prefix.removesuffix("/")
+        if not prefix.endswith("/") or not is_valid(path):
+            raise ValueError(f"{prefix!r} names no directory")
+        above, _, name = path.rpartition("/")
+        try:
+            if self.is_directory(path):
+                with directory_beneath(self.root, above) as directory:
+                    shutil.rmtree(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                raise Unavailable(f"objects are still written below {prefix!r}") from error
+            if error.errno not in ABSENT:
+                raise translated(error, f"directory {prefix!r}") from error
+
+    def sweep_temporaries(self, prefix: str = "", *, older_than_seconds: float = 3600) -> int:
+        """Delete the temporary files that dead writers left, and give how many there were.
+
+        Looks below the directory ``prefix``, in a managed bucket below ``tmp/``. A living writer
+        is known by having changed its file lately.
+        """
+        path = f"{TEMPORARY_DIRECTORY}/" if self.managed else prefix
+        return sweep(self.root, path, time.time() - older_than_seconds)
+
+    def _directories(self) -> Directories:
+        return Directories(self.root, managed=self.managed, durable=self._durable)
+
+
+def _unpickled(root: Path, managed: bool) -> LocalBucket:
+    return LocalBucket(root, managed=managed)

@@ -1,0 +1,147 @@
+"""Walk a directory tree in key order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fileroom.objectstore.local.beneath import (
+    BENEATH,
+    READABLE,
+    TEMPORARY_PREFIX,
+    is_valid,
+    open_directory,
+)
+from fileroom.objectstore.local.durable import translated
+from fileroom.objectstore.local.reading import ABSENT, ObjectEntry, entry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    directory: int
+    path: str
+    """Empty, or ends in a slash."""
+    names: Iterator[str]
+    """Sorted; those of directories end in a slash."""
+
+
+def walk(root: Path, prefix: str, start_after: str) -> Iterator[ObjectEntry]:
+    """Yield the regular files below the root; see ``LocalBucket.list``."""
+    path = prefix[: prefix.rfind("/") + 1]
+    directory = _find_directory(root, path)
+    if directory is None:
+        return
+    levels = [_level(directory, path, prefix, start_after)]
+    try:
+        while levels:
+            level = levels[-1]
+            name = next(level.names, None)
+            if name is None:
+                os.close(levels.pop().directory)
+            elif name.endswith("/"):
+                below = _find_below(level, name)
+                if below is not None:
+                    levels.append(_level(below, level.path + name, prefix, start_after))
+            elif (entry := _find_entry(level, name)) is not None:
+                yield entry
+    finally:
+        for level in levels:
+            os.close(level.directory)
+
+
+def sweep(root: Path, path: str, changed_before: float) -> int:
+    """Delete files of dead writers below a directory; see ``LocalBucket.sweep_temporaries``."""
+    directory = _find_directory(root, path)
+    if directory is None:
+        return 0
+    swept = 0
+    for _, _, names, below in os.fwalk(".", dir_fd=directory):
+        for name in names:
+            if name.startswith(TEMPORARY_PREFIX):
+                with suppress(OSError):
+                    status = os.stat(name, dir_fd=below, follow_symlinks=False)
+                    if status.st_mtime <= changed_before:
+                        os.unlink(name, dir_fd=below)
+                        swept += 1
+    os.close(directory)
+    return swept
+
+
+def _find_directory(root: Path, path: str) -> int | None:
+    if path and not is_valid(path[:-1]):
+        return None
+    try:
+        return open_directory(root, path[:-1], READABLE)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise translated(error, f"directory {path!r}") from error
+
+
+def _find_below(level: _Level, name: str) -> int | None:
+    try:
+        return os.open(name[:-1], READABLE | BENEATH, dir_fd=level.directory)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise translated(error, f"directory {level.path + name!r}") from error
+
+
+def _find_entry(level: _Level, name: str) -> ObjectEntry | None:
+    key = level.path + name
+    try:
+        status = os.stat(name, dir_fd=level.directory, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise translated(error, f"object {key!r}") from error
+    return entry_of(key, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _level(directory: int, path: str, prefix: str, start_after: str) -> _Level:
+    """Read the names of one directory that can lead to a wanted key.
+
+    ``str`` sorts by code point, which is the order of the UTF-8 bytes too. The slash after the
+    name of a directory puts ``a-b/x`` before ``a/x``, as the keys stand.
+    """
+    names = []
+    passed_over = 0
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(TEMPORARY_PREFIX):
+                    continue
+                if not entry.name.isprintable() and not is_valid(entry.name):
+                    passed_over += 1
+                elif entry.is_dir(follow_symlinks=False):
+                    name = f"{entry.name}/"
+                    key = path + name
+                    wanted = key.startswith(prefix) or prefix.startswith(key)
+                    if wanted and (key > start_after or start_after.startswith(key)):
+                        names.append(name)
+                elif entry.is_file(follow_symlinks=False):
+                    key = path + entry.name
+                    if key > start_after and key.startswith(prefix):
+                        names.append(entry.name)
+                else:
+                    passed_over += 1
+    except OSError as error:
+        os.close(directory)
+        raise translated(error, f"directory {path!r}") from error
+    if passed_over:
+        logger.warning(
+            "directory entries that are no regular files, or not named in UTF-8, are passed over",
+            extra={"passed_over": passed_over},
+        )
+    names.sort()
+    return _Level(directory, path, iter(names))

@@ -1,0 +1,254 @@
+"""Objects written under a temporary name, made durable, then named."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Final, Self
+
+from fileroom.errors import Unavailable
+from fileroom.objectstore.local.beneath import (
+    BENEATH,
+    READABLE,
+    TEMPORARY_PREFIX,
+    check_key,
+    open_root,
+)
+from fileroom.objectstore.local.durable import (
+    check_right_to_write,
+    start_write_back,
+    sync_directory,
+    sync_unnamed,
+    translating,
+)
+from fileroom.objectstore.local.reading import ObjectEntry, entry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+TEMPORARY_DIRECTORY = "tmp"
+_WRITE_BACK_BYTES = 8 << 20
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_temporary_names: Final = (
+    f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{number}" for number in itertools.count()
+)
+
+
+class Directories:
+    """Directories of one bucket, held open while objects are written into them.
+
+    ``durable`` holds those this process knows to be durable below their parents. A directory that
+    another process made counts as durable only after this one has synced its parent, for the
+    other may have crashed in between.
+    """
+
+    def __init__(self, root: Path, *, managed: bool, durable: set[tuple[int, int]]) -> None:
+        self._root = root
+        self._managed = managed
+        self._durable = durable
+        self._open: dict[str, int] = {}
+        self._changed: set[str] = set()
+
+    def open(self, path: str) -> int:
+        """Give a file descriptor of the directory, made if it is missing; it is closed by us."""
+        directory = self._open.get(path)
+        if directory is None:
+            if path:
+                above, _, name = path.rpartition("/")
+                directory = self._open_below(self.open(above), name, path)
+            else:
+                directory = open_root(self._root, READABLE)
+            self._open[path] = directory
+        return directory
+
+    def draft(self, key: str) -> Draft:
+        """Begin the object of this key."""
+        check_key(key)
+        path = key.rpartition("/")[0]
+        directory = self.open(path)
+        self._changed.add(path)
+        if self._managed:
+            return Draft(key, directory, self.open(TEMPORARY_DIRECTORY), mode=0o600)
+        return Draft(key, directory, directory, mode=0o666)
+
+    def sync(self) -> None:
+        """Make the names durable that drafts were given."""
+        for path in self._changed:
+            sync_directory(self._open[path], f"directory {path!r}")
+
+    def _open_below(self, above: int, name: str, path: str) -> int:
+        made = False
+        try:
+            directory = os.open(name, READABLE | BENEATH, dir_fd=above)
+        except FileNotFoundError as error:
+            if self._managed:
+                raise Unavailable(
+                    f"directory {path!r} of Fileroom's own data is missing; is the volume mounted?"
+                ) from error
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=above)
+                made = True
+            directory = os.open(name, READABLE | BENEATH, dir_fd=above)
+        if not self._managed:
+            status = os.fstat(directory)
+            if made or (status.st_dev, status.st_ino) not in self._durable:
+                sync_directory(above, f"directory above {path!r}")
+                self._durable.add((status.st_dev, status.st_ino))
+        return directory
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for directory in self._open.values():
+            os.close(directory)
+        self._open.clear()
+
+
+class Draft:
+    """A file being written, under a temporary name until it is published."""
+
+    def __init__(self, key: str, directory: int, temporary_directory: int, mode: int) -> None:
+        self._key = key
+        self._directory = directory
+        self._temporary_directory = temporary_directory
+        self._temporary = next(_temporary_names)
+        self._size = self._written_back = self._inode = 0
+        self._file = os.open(self._temporary, _NEW_FILE | BENEATH, mode, dir_fd=temporary_directory)
+
+    def write(self, piece: bytes) -> None:
+        """Append bytes."""
+        with translating(self._key):
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(self._file, view) :]
+        self._size += len(piece)
+        if self._size - self._written_back >= _WRITE_BACK_BYTES:
+            self.start_write_back()
+
+    def start_write_back(self) -> None:
+        """Have the kernel begin to write what was appended."""
+        start_write_back(self._file, self._written_back, self._size - self._written_back)
+        self._written_back = self._size
+
+    def sync(self) -> ObjectEntry:
+        """Make the bytes durable; nothing can be appended after."""
+        sync_unnamed(self._file, f"object {self._key!r}")
+        with translating(self._key):
+            status = os.fstat(self._file)
+            os.close(self._file)
+        self._file = -1
+        self._inode = status.st_ino
+        return entry_of(self._key, status)
+
+    def rename(self, name: str) -> None:
+        """Choose another name in the same directory for what is not yet published."""
+        directory, slash, _ = self._key.rpartition("/")
+        if "/" in name:
+            raise ValueError(f"{name!r} leads into another directory")
+        check_key(key := f"{directory}{slash}{name}")
+        self._key = key
+
+    def publish(self) -> None:
+        """Give the file its own name, in place of one that had it."""
+        name = self._key.rpartition("/")[2]
+        with translating(self._key):
+            try:
+                os.rename(
+                    self._temporary,
+                    name,
+                    src_dir_fd=self._temporary_directory,
+                    dst_dir_fd=self._directory,
+                )
+            except FileNotFoundError:
+                # So an NFS server answers a request sent twice, though it has done the first.
+                if os.stat(name, dir_fd=self._directory).st_ino != self._inode:
+                    raise
+        self._temporary = ""
+
+    def discard(self) -> None:
+        """Delete what was not published; a second call does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        if self._temporary:
+            with suppress(OSError):
+                os.unlink(self._temporary, dir_fd=self._temporary_directory)
+            self._temporary = ""
+
+
+class ObjectWriter:
+    """One object written piece by piece; it appears whole at ``commit`` or never."""
+
+    def __init__(self, directories: Directories, key: str) -> None:
+        check_right_to_write()
+        self._directories = directories
+        with ExitStack() as stack:
+            stack.enter_context(directories)
+            with translating(key):
+                self._draft = directories.draft(key)
+            stack.callback(self._draft.discard)
+            self._open = stack.pop_all()
+
+    def write(self, piece: bytes) -> None:
+        """Append bytes."""
+        self._draft.write(piece)
+
+    def commit(self, name: str | None = None) -> ObjectEntry:
+        """Make the object durable and give it its name, in place of one that had it.
+
+        ``name`` takes the place of the key's last segment, where only the bytes decide it.
+        """
+        if name is not None:
+            self._draft.rename(name)
+        entry = self._draft.sync()
+        self._draft.publish()
+        self._directories.sync()
+        self.abort()
+        return entry
+
+    def abort(self) -> None:
+        """Throw away what is not committed; a second call does nothing."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+
+def write_batch(
+    directories: Directories, items: Iterable[tuple[str, bytes]]
+) -> Sequence[ObjectEntry]:
+    """Write many small objects with one sync of each directory; see ``LocalBucket.write_many``."""
+    check_right_to_write()
+    with ExitStack() as stack:
+        stack.enter_context(directories)
+        drafts = []
+        for key, content in items:
+            with translating(key):
+                draft = directories.draft(key)
+            stack.callback(draft.discard)
+            draft.write(content)
+            draft.start_write_back()
+            drafts.append(draft)
+        entries = [draft.sync() for draft in drafts]
+        for draft in drafts:
+            draft.publish()
+        directories.sync()
+    return entries

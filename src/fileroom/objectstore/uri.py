@@ -1,0 +1,220 @@
+"""Object URIs and their wildcards, as values.
+
+A URI carries a scheme, a bucket and a key, and nothing else: no host, port, user or query, so that
+no request can choose where the server connects. The key is taken literally; ``%`` decodes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fileroom.errors import InvalidArgument
+
+SCHEMES = ("gs", "s3", "az")
+KEY_BYTES_MAX = 1024
+
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/]*)(?:/(.*))?", re.DOTALL)
+_BUCKET = re.compile(r"(?=.{3,222}\Z)[a-z0-9](?:[a-z0-9_.\-]*[a-z0-9])?")
+_BUCKET_COMPONENT_LENGTH_MAX = 63
+_WILDCARD = re.compile(r"[*?]")
+_EXTENSION = re.compile(r"\.[^/*?]+")
+_FORBIDDEN = {"\0": "NUL", "\n": "a line feed", "\r": "a carriage return"}
+_BUCKET_GRAMMAR = (
+    "a bucket name has 3 to 63 lower-case letters, digits, '.', '_' or '-', "
+    "and begins and ends with a letter or digit"
+)
+_WILDCARD_GRAMMAR = (
+    "'*' stands for any characters but '/', '?' for one character but '/', and '**' for any "
+    "characters, '/' included; '**' must be the only wildcard and stand at the end of the URI "
+    "or directly before a file extension, as in gs://bucket/directory/**.dcm"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectUri:
+    """One object, or with a key that is empty or ends in ``/`` all below it."""
+
+    scheme: str
+    bucket: str
+    key: str
+
+    @property
+    def bucket_name(self) -> str:
+        """The bucket with its scheme, as settings name it: ``gs://bucket``."""
+        return f"{self.scheme}://{self.bucket}"
+
+    def __str__(self) -> str:
+        return f"{self.bucket_name}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectPattern:
+    """The objects of one bucket that a URI with or without wildcards means."""
+
+    bucket_name: str
+    text: str
+    """What comes after the bucket, wildcards included."""
+    prefix: str
+    """What the key of every match begins with; a listing need not look elsewhere."""
+    has_wildcard: bool
+    regex: re.Pattern[str]
+
+    def __str__(self) -> str:
+        return f"{self.bucket_name}/{self.text}"
+
+    def matches(self, key: str) -> bool:
+        """Whether the pattern means the object of this key."""
+        return self.regex.fullmatch(key) is not None
+
+
+def parse_object_uri(text: str) -> ObjectUri:
+    """Give the one object that ``gs://bucket/object`` names.
+
+    Raises
+    ------
+    InvalidArgument
+        If it has another form or names a bucket alone.
+    """
+    uri = _parse(text)
+    if not uri.key:
+        raise _invalid(text, "it names a bucket, not an object; write gs://bucket/object")
+    _refuse_wildcards(uri, text)
+    return uri
+
+
+def parse_uri_prefix(text: str) -> ObjectUri:
+    """Give the place that ``gs://bucket[/directory]`` names; its key is empty or ends in one ``/``.
+
+    Raises
+    ------
+    InvalidArgument
+        If it has another form, a wildcard or an empty segment.
+    """
+    uri = _parse(text)
+    _refuse_wildcards(uri, text)
+    directory = uri.key.rstrip("/")
+    if "" in directory.split("/")[:-1]:
+        raise _invalid(text, "a directory in it has an empty name ('//')")
+    return ObjectUri(scheme=uri.scheme, bucket=uri.bucket, key=f"{directory}/" if directory else "")
+
+
+def parse_bucket_name(text: str) -> ObjectUri:
+    """Give the bucket that ``gs://bucket`` names; its key is empty.
+
+    Raises
+    ------
+    InvalidArgument
+        If it has another form or names more than a bucket.
+    """
+    uri = _parse(text)
+    if uri.key:
+        raise _invalid(text, "it names more than a bucket; write gs://bucket")
+    return uri
+
+
+def parse_pattern(text: str) -> ObjectPattern:
+    """Give the objects that ``gs://bucket/object`` with optional wildcards means.
+
+    Raises
+    ------
+    InvalidArgument
+        If it has another form, names a bucket alone or uses a wildcard where none may stand.
+
+    References
+    ----------
+    Cloud Healthcare v1 GoogleCloudHealthcareV1DicomGcsSource
+    """
+    uri = _parse(text)
+    if not uri.key:
+        raise _invalid(
+            text, f"it names a bucket, not objects; {uri.bucket_name}/** means all it holds"
+        )
+    first = _WILDCARD.search(uri.key)
+    return ObjectPattern(
+        bucket_name=uri.bucket_name,
+        text=uri.key,
+        prefix=uri.key[: first.start()] if first else uri.key,
+        has_wildcard=first is not None,
+        regex=re.compile(_regex_of(uri.key, text), re.DOTALL),
+    )
+
+
+def _parse(text: str) -> ObjectUri:
+    match = _URI.fullmatch(text)
+    if match is None:
+        raise _invalid(text, "it must have the form gs://bucket/object")
+    scheme, bucket, key = match[1], match[2], match[3] or ""
+    if scheme.lower() == "file":
+        raise _invalid(
+            text,
+            "file:// is not accepted: a request names a bucket, never a path on the server. Have "
+            "the server started with --bucket NAME=DIR, or put the files into buckets/NAME in its "
+            "data directory, and write gs://NAME/…",
+        )
+    if scheme not in SCHEMES:
+        raise _invalid(text, f"unknown scheme {scheme!r}; it must begin with gs://, s3:// or az://")
+    _check_bucket(bucket, text)
+    _check_key(key, text)
+    return ObjectUri(scheme=scheme, bucket=bucket, key=key)
+
+
+def _check_bucket(bucket: str, text: str) -> None:
+    if _WILDCARD.search(bucket):
+        raise _invalid(text, "wildcards may stand in the object's name only, not in the bucket's")
+    components = bucket.split(".")
+    if (
+        not _BUCKET.fullmatch(bucket)
+        or "" in components
+        or max(map(len, components)) > _BUCKET_COMPONENT_LENGTH_MAX
+        or (len(components) == 1 and len(bucket) > _BUCKET_COMPONENT_LENGTH_MAX)
+    ):
+        raise _invalid(
+            text,
+            f"{bucket[:80]!r} is no bucket name: {_BUCKET_GRAMMAR}; nor may it hold a port, "
+            "user or query",
+        )
+
+
+def _check_key(key: str, text: str) -> None:
+    for character, name in _FORBIDDEN.items():
+        if character in key:
+            raise _invalid(text, f"an object's name cannot contain {name}")
+    if any(segment in {".", ".."} for segment in key.split("/")):
+        raise _invalid(text, "'.' and '..' are not allowed as parts of an object's name")
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise _invalid(text, "an object's name must be valid Unicode") from None
+    if size > KEY_BYTES_MAX:
+        raise _invalid(text, f"an object's name has at most {KEY_BYTES_MAX} bytes in UTF-8")
+
+
+def _refuse_wildcards(uri: ObjectUri, text: str) -> None:
+    if _WILDCARD.search(uri.key):
+        raise _invalid(text, "wildcards are not allowed here")
+
+
+def _regex_of(key: str, text: str) -> str:
+    """Give the regular expression of a key pattern, linear in the key for each ``*``.
+
+    Each stretch between two ``*`` is matched at its leftmost place and never tried again (an
+    atomic group). For this grammar the leftmost place is as good as any, and a pattern with many
+    ``*`` cannot be made to run for hours.
+    """
+    if "**" in key:
+        head, tail = key.split("**", 1)
+        if _WILDCARD.search(head + tail) or (tail and not _EXTENSION.fullmatch(tail)):
+            raise _invalid(text, f"wildcard not allowed there: {_WILDCARD_GRAMMAR}")
+        return f"{re.escape(head)}.*{re.escape(tail)}"
+    first, *rest = (
+        "".join("[^/]" if character == "?" else re.escape(character) for character in stretch)
+        for stretch in key.split("*")
+    )
+    if not rest:
+        return first
+    return first + "".join(f"(?>[^/]*?{stretch})" for stretch in rest[:-1]) + f"[^/]*{rest[-1]}"
+
+
+def _invalid(text: str, why: str) -> InvalidArgument:
+    return InvalidArgument(f"invalid URI {text[:200]!r}: {why}", "uri")

@@ -1,0 +1,1 @@
+"""Long-running operations: their account, and the runner that claims and resumes them."""

@@ -1,0 +1,218 @@
+"""What an operator wrote, turned into checked values, one function for each kind of setting."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import unquote, urlsplit
+
+from fileroom.errors import InvalidArgument, Unimplemented
+from fileroom.names import LocationName
+from fileroom.objectstore.buckets import BucketSettings
+from fileroom.objectstore.uri import parse_bucket_name
+
+if TYPE_CHECKING:
+    from fileroom.settings.table import Kind, Setting
+
+_BUCKET_KEYS: Final = ("url", "project", "credentials", "allow", "stores")
+_RIGHTS: Final = ("read", "write", "delete")
+_LATER_AUTH: Final = ("oidc", "service-account")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A value as the operator wrote it, and where."""
+
+    value: object
+    origin: str
+    directory: Path
+    """What a relative path in it is relative to."""
+
+
+def guess(name: str, known: Sequence[str]) -> str:
+    """Give the end of a message about an unknown name."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+def parse_setting(setting: Setting, given: Given) -> object:
+    """Give the checked value of a setting; Unimplemented if it asks for what comes later."""
+    parsers: dict[Kind, Callable[[Setting, Given], object]] = {
+        "text": _parse_text,
+        "integer": _parse_integer,
+        "list": _parse_list,
+        "path": _parse_path,
+        "url": _parse_url,
+        "buckets": _parse_buckets,
+    }
+    value = parsers[setting.kind](setting, given)
+    _refuse_what_comes_later(setting.name, value, given)
+    if setting.name == "blobs":
+        return str(_local_path(str(value), given, "blobs"))
+    if setting.name == "locations":
+        for location in cast("tuple[str, ...]", value):
+            LocationName("any", location)
+    return value
+
+
+def _wrong(setting: Setting, given: Given, expected: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{setting.name} = {given.value!r} (from {given.origin}) must be {expected}", setting.name
+    )
+
+
+def _parse_text(setting: Setting, given: Given) -> str:
+    if not isinstance(given.value, str) or not given.value.strip():
+        raise _wrong(setting, given, "a text")
+    text = given.value.strip()
+    if setting.name == "log_level":
+        text = text.upper()
+    if setting.choices and text not in setting.choices:
+        raise _wrong(setting, given, f"one of {', '.join(setting.choices)}")
+    return text
+
+
+def _parse_integer(setting: Setting, given: Given) -> int:
+    value = given.value
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+        value = int(value)
+    fits = isinstance(value, int) and not isinstance(value, bool)
+    if not fits or not setting.minimum <= cast("int", value) <= setting.maximum:
+        raise _wrong(setting, given, f"a whole number {setting.minimum} to {setting.maximum}")
+    return cast("int", value)
+
+
+def _parse_list(setting: Setting, given: Given) -> tuple[str, ...]:
+    value = given.value
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, Sequence) or not all(
+        isinstance(part, str) and part.strip() for part in value
+    ):
+        raise _wrong(setting, given, "a list of texts")
+    for part in value:
+        later = setting.name == "auth" and part in _LATER_AUTH
+        if setting.choices and part not in setting.choices and not later:
+            raise _wrong(setting, given, f"a list of {', '.join(setting.choices)}")
+    if not value and setting.name in {"auth", "locations"}:
+        raise _wrong(setting, given, "a list with at least one entry")
+    return tuple(dict.fromkeys(value))
+
+
+def _parse_path(setting: Setting, given: Given) -> Path:
+    if isinstance(given.value, Path):
+        return (given.directory / given.value.expanduser()).absolute()
+    return (given.directory / Path(_parse_text(setting, given)).expanduser()).absolute()
+
+
+def _parse_url(setting: Setting, given: Given) -> str:
+    text = _parse_text(setting, given).rstrip("/")
+    parts = urlsplit(text)
+    wrong = parts.scheme not in {"http", "https"} or not parts.hostname
+    if wrong or parts.query or parts.fragment or parts.username is not None:
+        raise _wrong(setting, given, "an address such as https://fileroom.example.org")
+    return text
+
+
+def _parse_buckets(setting: Setting, given: Given) -> tuple[BucketSettings, ...]:
+    value = given.value
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if isinstance(value, Mapping):
+        return tuple(_bucket(name, entry, given) for name, entry in value.items())
+    if not isinstance(value, Sequence):
+        raise _wrong(setting, given, 'tables such as [buckets."gs://demo"]')
+    merged: tuple[BucketSettings, ...] = ()
+    for part in value:
+        name, sign, directory = str(part).partition("=")
+        if not sign or not name.strip() or not directory.strip():
+            raise _wrong(setting, given, "NAME=DIRECTORY")
+        entry = {"url": directory.strip()}
+        merged = merge_buckets(merged, (_bucket(_bucket_name(name.strip()), entry, given),))
+    return merged
+
+
+def _bucket_name(name: str) -> str:
+    return name if "://" in name else f"gs://{name}"
+
+
+def _bucket(name: str, entry: object, given: Given) -> BucketSettings:
+    where = f'buckets."{name}" (from {given.origin})'
+    if not isinstance(entry, Mapping):
+        raise InvalidArgument(f"{where} must be a table with a url", "buckets")
+    for key in entry:
+        if key not in _BUCKET_KEYS:
+            raise InvalidArgument(f"{where}: unknown {key!r}{guess(key, _BUCKET_KEYS)}", "buckets")
+    uri = parse_bucket_name(name)
+    if uri.scheme != "gs":
+        raise Unimplemented(
+            f"{where}: this version serves buckets named gs://NAME from local directories only",
+            "buckets",
+        )
+    if "credentials" in entry:
+        raise Unimplemented(
+            f"{where}: credentials are for cloud buckets, which this version cannot reach",
+            "buckets",
+        )
+    url, project = entry.get("url"), entry.get("project")
+    if not isinstance(url, str) or not url:
+        raise InvalidArgument(f"{where} needs url, such as file:///srv/dicom", "buckets")
+    if project is not None and not isinstance(project, str):
+        raise InvalidArgument(f"{where}: project must be a text", "buckets")
+    allow = _texts(entry.get("allow", ["read", "write"]), where, "allow")
+    for right in allow:
+        if right not in _RIGHTS:
+            raise InvalidArgument(f"{where}: allow knows {', '.join(_RIGHTS)}", "buckets")
+    return BucketSettings(
+        name=uri.bucket_name,
+        path=_local_path(url, given, where),
+        allow=frozenset(allow),
+        stores=_texts(entry.get("stores", ["*"]), where, "stores"),
+        project=project,
+    )
+
+
+def _texts(value: object, where: str, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(part, str) and part for part in value):
+        raise InvalidArgument(f"{where}: {key} must be a list of texts", "buckets")
+    return tuple(value)
+
+
+def _local_path(url: str, given: Given, where: str) -> Path:
+    """Give the directory of a ``file://`` URL or a path."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
+        return Path(unquote(parts.path))
+    if "://" in url:
+        raise Unimplemented(
+            f"{where}: this version cannot reach {parts.scheme}://; name a local directory, as"
+            " file:///srv/dicom",
+            "url",
+        )
+    return (given.directory / Path(url).expanduser()).absolute()
+
+
+def merge_buckets(
+    first: tuple[BucketSettings, ...], second: tuple[BucketSettings, ...]
+) -> tuple[BucketSettings, ...]:
+    """Give both; of two buckets with one name, the second's."""
+    return tuple({bucket.name: bucket for bucket in (*first, *second)}.values())
+
+
+def _refuse_what_comes_later(name: str, value: object, given: Given) -> None:
+    refused: str | None = None
+    if name == "database" and not str(value).startswith("sqlite"):
+        refused = "this version keeps its database in SQLite in the data directory; leave it out"
+    if name == "database" and str(value) not in {"sqlite", "sqlite://"} and refused is None:
+        refused = "the SQLite file is always DATA/fileroom.db; choose the directory with data"
+    if name == "executor" and value != "processes":
+        refused = "this version runs batches in worker processes only; leave it out"
+    if name == "auth":
+        later = [mode for mode in cast("tuple[str, ...]", value) if mode in _LATER_AUTH]
+        if later:
+            refused = f"this version offers token and none, not yet {', '.join(later)}"
+    if refused is not None:
+        raise Unimplemented(f"{name} = {given.value!r} (from {given.origin}): {refused}", name)

@@ -1,0 +1,167 @@
+"""The table of settings: name, kind, flag, default and what each is for."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Final, Literal
+
+from fileroom.settings.values import Settings
+
+ENVIRONMENT_PREFIX: Final = "FILEROOM_"
+
+Kind = Literal["text", "integer", "list", "path", "url", "buckets"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table of settings."""
+
+    name: str
+    kind: Kind
+    help: str
+    flag: str | None = None
+    choices: tuple[str, ...] = ()
+    minimum: int = 0
+    maximum: int = 2**31
+    default_text: str | None = None
+    """What the documentation shows where the default is worked out at start."""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def default(self) -> str:
+        """The default as the documentation shows it."""
+        if self.default_text is not None:
+            return self.default_text
+        (declared,) = (each for each in fields(Settings) if each.name == self.name)
+        value = "" if declared.default is MISSING else declared.default
+        return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+SETTINGS: Final = (
+    Setting(
+        name="data",
+        kind="path",
+        flag="--data",
+        default_text="$XDG_DATA_HOME/fileroom, else ~/.local/share/fileroom",
+        help="Directory of database, blobs and local buckets; made with mode 0700.",
+    ),
+    Setting(
+        name="host",
+        kind="text",
+        flag="--host",
+        help="Address to listen on. This version listens on loopback only.",
+    ),
+    Setting(
+        name="port",
+        kind="integer",
+        flag="--port",
+        maximum=65_535,
+        help="Port to listen on; 0 takes a free one.",
+    ),
+    Setting(
+        name="public_url",
+        kind="url",
+        default_text="http://127.0.0.1:PORT",
+        help="Where clients reach the server; URLs in answers begin with it.",
+    ),
+    Setting(
+        name="hosts",
+        kind="list",
+        default_text="none",
+        help="Further names that a request's Host header may bear, beside 127.0.0.1, localhost,"
+        " [::1] and the host of public_url.",
+    ),
+    Setting(
+        name="cors_origins",
+        kind="list",
+        default_text="none",
+        help="Origins whose web pages may call the API, exactly as a browser sends them.",
+    ),
+    Setting(
+        name="auth",
+        kind="list",
+        flag="--auth",
+        choices=("token", "none"),
+        help="How callers prove who they are: token, or none (no proof, loopback only).",
+    ),
+    Setting(
+        name="locations",
+        kind="list",
+        help="Locations that locations.list shows; any other valid one is accepted too.",
+    ),
+    Setting(
+        name="buckets",
+        kind="buckets",
+        flag="--bucket",
+        default_text="every directory under DATA/buckets",
+        help='Buckets and what serves them: [buckets."gs://demo"] with url, project, credentials,'
+        " allow, stores; as flag or variable NAME=DIRECTORY.",
+    ),
+    Setting(
+        name="database",
+        kind="text",
+        default_text="DATA/fileroom.db",
+        help="The database. This version keeps it in SQLite in the data directory.",
+    ),
+    Setting(
+        name="blobs",
+        kind="text",
+        default_text="DATA/blobs",
+        help="Where instances' bytes are kept: a local directory.",
+    ),
+    Setting(
+        name="executor",
+        kind="text",
+        help="What runs the batches of imports and exports: worker processes of this server.",
+    ),
+    Setting(
+        name="workers",
+        kind="integer",
+        minimum=1,
+        maximum=1024,
+        default_text="number of processors",
+        help="Worker processes.",
+    ),
+    Setting(
+        name="search",
+        kind="text",
+        choices=("extended", "google"),
+        help="QIDO-RS with Fileroom's additions, or with Google's keys, texts and errors exactly.",
+    ),
+    Setting(
+        name="collection_grace_seconds",
+        kind="integer",
+        help="How long the bytes of a deleted instance are kept.",
+    ),
+    Setting(
+        name="collection_interval_seconds",
+        kind="integer",
+        minimum=1,
+        help="How often bytes that nothing names any more are collected.",
+    ),
+    Setting(
+        name="operation_retention_days",
+        kind="integer",
+        minimum=1,
+        maximum=36_500,
+        help="How long a finished operation and its failures are kept.",
+    ),
+    Setting(
+        name="request_threads",
+        kind="integer",
+        minimum=1,
+        maximum=1024,
+        help="Requests that are worked on at the same moment.",
+    ),
+    Setting(
+        name="log_level",
+        kind="text",
+        flag="--log-level",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="The least severity that is logged.",
+    ),
+)

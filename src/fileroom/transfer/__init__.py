@@ -1,0 +1,1 @@
+"""Bulk movement between buckets and the archive."""

@@ -1,0 +1,12 @@
+"""Worker processes in which a bad object is one task's affair.
+
+A stock pool breaks every task when one worker dies, names no culprit, and leaves its workers
+behind when the server is killed. Here a worker that crashes, hangs or takes too much memory fails
+its own task with ``WorkerLost``, which names the object it was at, and is replaced alone.
+"""
+
+from fileroom.transfer.executors.limits import WorkerLimits, WorkerLost
+from fileroom.transfer.executors.pool import WorkerPool
+from fileroom.transfer.executors.worker import begin_item
+
+__all__ = ["WorkerLimits", "WorkerLost", "WorkerPool", "begin_item"]

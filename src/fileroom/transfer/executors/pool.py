@@ -1,0 +1,134 @@
+"""A pool of worker processes, each replaced alone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import queue
+import threading
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+
+from fileroom.errors import Internal
+from fileroom.transfer.executors.limits import WorkerLimits, WorkerLost
+from fileroom.transfer.executors.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task(Generic[_T]):
+    future: Future[_T]
+    content: bytes
+    """The function and its arguments, pickled."""
+
+
+class WorkerPool(Executor):
+    """Runs tasks in worker processes; a lost worker fails its own task alone.
+
+    Each worker has a thread of its own that starts it and waits for it, for as long as the pool
+    lives: the kernel ends a worker together with the thread that started it. Tasks wait in one
+    queue, which is the caller's to bound. A task is a function of a module the workers can import;
+    ``preload`` names modules they import before the first.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        name: str,
+        limits: WorkerLimits | None = None,
+        preload: Sequence[str] = (),
+    ) -> None:
+        self.workers = workers
+        self._limits = limits or WorkerLimits()
+        self._preload = tuple(preload)
+        self._tasks: queue.SimpleQueue[_Task[object] | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._supervise, name=f"{name}-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Queue a task; its future raises ``WorkerLost`` if its worker is lost."""
+        task = _Task(Future[_T](), pickle.dumps((fn, args, kwargs)))
+        with self._closing:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._tasks.put(task)  # type: ignore[arg-type]  # the queue holds tasks of every result
+        return task.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks, and end each worker once those queued are done or cancelled."""
+        with self._closing:
+            first, self._closed = not self._closed, True
+        if cancel_futures:
+            with contextlib.suppress(queue.Empty):
+                while (task := self._tasks.get_nowait()) is not None:
+                    task.future.cancel()
+                    task.future.set_running_or_notify_cancel()
+                self._tasks.put(None)
+        if first:
+            for _ in self._threads:
+                self._tasks.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _supervise(self) -> None:
+        worker = self._start_worker()
+        while (task := self._tasks.get()) is not None:
+            if not task.future.set_running_or_notify_cancel():
+                continue
+            if worker is None or not worker.is_alive():
+                worker = self._replace(worker)
+            if worker is None:
+                task.future.set_exception(
+                    WorkerLost("no worker process could be started; see the server's log")
+                )
+                continue
+            try:
+                _finish(task, worker.run(task.content))
+            except WorkerLost as error:
+                task.future.set_exception(error)
+                if not worker.is_alive():
+                    worker = self._replace(worker)
+        if worker is not None:
+            worker.stop()
+
+    def _replace(self, worker: WorkerProcess | None) -> WorkerProcess | None:
+        if worker is not None:
+            worker.stop()
+        return self._start_worker()
+
+    def _start_worker(self) -> WorkerProcess | None:
+        try:
+            return WorkerProcess(self._limits, self._preload)
+        except (OSError, WorkerLost):
+            logger.exception("a worker process could not be started")
+            return None
+
+
+def _finish(task: _Task[object], answer: bytes) -> None:
+    try:
+        error, result = pickle.loads(answer)  # noqa: S301 - from our own worker
+    except Exception as unreadable:
+        logger.exception("the answer of a worker cannot be read")
+        error = Internal(f"the answer of a worker cannot be read ({type(unreadable).__name__})")
+        result = None
+    if error is not None:
+        task.future.set_exception(error)
+    else:
+        task.future.set_result(result)

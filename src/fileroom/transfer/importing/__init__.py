@@ -1,0 +1,85 @@
+"""Objects of a bucket become instances of a DICOM store.
+
+References
+----------
+Cloud Healthcare v1 ``dicomStores.import``; the account of every object is ``metadata.fileroom`` of
+the operation.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fileroom.database import operations, stores
+from fileroom.database.operations import Kind
+from fileroom.errors import Unavailable
+from fileroom.names import OperationName
+from fileroom.objectstore.local import DurabilityLost, end_right_to_write
+from fileroom.objectstore.uri import parse_pattern
+from fileroom.transfer.importing.line import Import
+from fileroom.transfer.pipeline import run_pipeline
+
+if TYPE_CHECKING:
+    from fileroom.database.engine import Connection
+    from fileroom.names import DicomStoreName
+    from fileroom.operations.runner import Run
+    from fileroom.transfer.facilities import Facilities
+
+__all__ = ["ImportJob", "request_import"]
+
+
+def request_import(
+    facilities: Facilities, name: DicomStoreName, uri: str, *, api_version: str
+) -> OperationName:
+    """Ask for an import; it begins as soon as the runner has room for it.
+
+    Raises
+    ------
+    InvalidArgument
+        If ``uri`` has a form that the grammar does not know.
+    PermissionDenied
+        If its bucket is not one that this store may read.
+    """
+    pattern = parse_pattern(uri)
+    facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
+
+    def insert(transaction: Connection) -> str:
+        store = stores.get_dicom_store(
+            transaction, name, permission="healthcare.dicomStores.import"
+        )
+        return operations.insert_operation(
+            transaction,
+            stores.get_dataset(transaction, name.parent).id,
+            kind=Kind.IMPORT,
+            api_version=api_version,
+            store_id=store.id,
+            request={"name": str(name), "gcsSource": {"uri": uri}},
+        )
+
+    operation_id = facilities.database.write(insert)
+    facilities.wake()
+    return OperationName(name.parent, operation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob:
+    """The job of import operations."""
+
+    facilities: Facilities
+
+    def __call__(self, run: Run) -> bool:
+        """Import all that the operation's URI matches, from its cursor on."""
+        work = Import(self.facilities, run)
+        counting = threading.Thread(target=work.count, name="counting-lister", daemon=True)
+        counting.start()
+        try:
+            return run_pipeline(run, work, self.facilities.turns.workers)
+        except DurabilityLost as error:
+            # A worker's disk failed it; this process must not trust that disk either.
+            end_right_to_write(error.message)
+            raise Unavailable(error.message, "DURABILITY_LOST") from error
+        finally:
+            work.stop_counting()
+            counting.join()

@@ -1,0 +1,286 @@
+"""One import operation as its coordinator sees it: what to list, to submit, to commit."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from fileroom.archive.ingest import Writer
+from fileroom.archive.layout import blob_bucket, check_blob_bucket
+from fileroom.database import operations, stores
+from fileroom.database.engine import now_microseconds
+from fileroom.database.instances import (
+    Result,
+    StoreWrite,
+    current_change_seq,
+    queue_drops,
+    record_key,
+    store_records,
+)
+from fileroom.errors import Code, FileroomError, NotFound, ObjectFailure, Reason
+from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.uri import parse_pattern
+from fileroom.transfer import commits
+from fileroom.transfer.executors import WorkerLost
+from fileroom.transfer.importing.worker import (
+    ImportOutcome,
+    ImportTask,
+    ListedObject,
+    import_batch,
+)
+from fileroom.transfer.ledger import LedgerLine, failure_line
+from fileroom.transfer.pipeline import Batch, Blame, cut_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+    from fileroom.database.engine import Connection
+    from fileroom.database.instances import RecordResult
+    from fileroom.database.operations import DeferredObject
+    from fileroom.objectstore.local import ObjectEntry
+    from fileroom.operations.runner import Run
+    from fileroom.transfer.facilities import Facilities
+
+logger = logging.getLogger(__name__)
+
+
+class Import:
+    """The work that the pipeline moves for an import."""
+
+    def __init__(self, facilities: Facilities, run: Run) -> None:
+        self._facilities = facilities
+        self._run = run
+        self._progress = progress = run.read()
+        name, request = progress.dicom_store_name, progress.request["gcsSource"]
+        assert name is not None
+        assert isinstance(request, dict)
+        self._pattern = parse_pattern(str(request["uri"]))
+        self._source = facilities.buckets.resolve(
+            self._pattern.bucket_name, right="read", dicom_store=str(name)
+        )
+        with facilities.database.read() as connection:
+            store = stores.get_dicom_store(connection, name)
+        if store.id != progress.store_id:
+            raise NotFound(f"DICOM store {name} was deleted while the operation waited")
+        check_blob_bucket(facilities.blobs, store.blob_prefix)
+        self._writer = Writer(
+            bucket=blob_bucket(facilities.blobs, store.blob_prefix), number=progress.id
+        )
+        self._write = StoreWrite(
+            store_id=store.id,
+            operation_id=progress.id,
+            start_seq=self._begin(store.id),
+            grace_microseconds=int(facilities.grace_seconds * 1_000_000),
+        )
+        self._counting_stopped = threading.Event()
+
+    def _begin(self, store_id: int) -> int:
+        """Give the change of the store at which the operation first began."""
+        if self._progress.start_seq is not None:
+            return self._progress.start_seq
+
+        def begin(transaction: Connection) -> int:
+            seq = current_change_seq(transaction, store_id)
+            operations.begin_operation(transaction, self._run.operation, start_seq=seq, total=None)
+            return seq
+
+        return self._facilities.database.write(begin)
+
+    # ------------------------------------------------------------------ listing
+
+    def count(self) -> None:
+        """Count what the pattern matches, beside the work, so that progress has an end."""
+        if self._progress.total is not None:
+            return
+        try:
+            total = 0
+            for _ in self._matches(""):
+                total += 1
+                if total % 1000 == 0 and self._counting_stopped.is_set():
+                    return
+            self._facilities.database.write(
+                lambda transaction: operations.set_total(transaction, self._run.operation, total)
+            )
+        except FileroomError as error:
+            logger.info("the objects were not counted", extra={"cause": str(error)})
+
+    def stop_counting(self) -> None:
+        """Have ``count`` come to its end."""
+        self._counting_stopped.set()
+
+    def _matches(self, start_after: str) -> Iterator[ObjectEntry]:
+        bucket = open_bucket(self._source)
+        pattern = self._pattern
+        if pattern.has_wildcard:
+            for entry in bucket.list(pattern.prefix, start_after):
+                if pattern.matches(entry.key):
+                    yield entry
+            return
+        only = bucket.find(pattern.prefix)
+        if only is not None and not start_after:
+            yield only
+
+    def batches(self) -> Iterator[Batch[ListedObject]]:
+        """List from the cursor on.
+
+        Raises
+        ------
+        NotFound
+            If nothing matches at all.
+        """
+        first_ordinal = self._progress.next_ordinal
+        entries = enumerate(self._matches(self._progress.cursor or ""), first_ordinal)
+        items = (
+            (
+                ListedObject(
+                    ordinal=ordinal, key=entry.key, size=entry.size, version=entry.version
+                ),
+                entry.key,
+            )
+            for ordinal, entry in entries
+        )
+        listed = first_ordinal > 0
+        for batch in cut_batches(items, first_ordinal=first_ordinal):
+            listed = True
+            yield batch
+        if not listed:
+            raise NotFound(self._nothing_matches())
+
+    def _nothing_matches(self) -> str:
+        name, key = self._source.name, self._pattern.prefix.rstrip("/")
+        if not self._pattern.has_wildcard and open_bucket(self._source).is_directory(key):
+            return f"{name}/{key} is a directory: use {name}/{key}/** for all in it"
+        return f"no object matches {self._pattern.text}"
+
+    # ------------------------------------------------------------------ the line
+
+    def submit(
+        self, batch: Batch[ListedObject], blame: Blame, slow_seconds: float
+    ) -> Future[ImportOutcome]:
+        """Give a batch to a worker."""
+        task = ImportTask(
+            source=self._source,
+            writer=self._writer,
+            objects=batch.items,
+            slow_seconds=slow_seconds,
+            blame=blame,
+        )
+        return self._facilities.turns.submit(self._progress.id, import_batch, task)
+
+    def commit(self, batch: Batch[ListedObject], outcome: ImportOutcome) -> None:
+        """Give the batch's instances their rows, and count them, in one transaction."""
+        commits.commit_batch(
+            self._run, batch, outcome.deferred, lambda tx: self._settle(tx, outcome)
+        )
+
+    def _settle(self, transaction: Connection, outcome: ImportOutcome) -> list[LedgerLine]:
+        """Store what was made and note what failed; give the lines of both."""
+        results = store_records(transaction, self._write, outcome.records)
+        failures = [*outcome.failures, *_conflicts(results)]
+        operations.insert_failures(transaction, self._run.operation, failures)
+        lines = [_record_line(result) for result in results]
+        return lines + [failure_line(ordinal, failure) for ordinal, failure in outcome.failures]
+
+    def discard(self, outcome: ImportOutcome) -> None:
+        """Queue the blobs that nobody will commit for collection."""
+        drops = [(record.place, record_key(record)) for record in outcome.records]
+        now = now_microseconds()
+        self._facilities.database.write(
+            lambda transaction: queue_drops(
+                transaction, self._write.store_id, drops, not_before=now
+            )
+        )
+
+    # ------------------------------------------------------------------ the deferred lane
+
+    def has_deferred(self) -> bool:
+        """Whether any deferred object is left."""
+        return commits.has_deferred(self._run)
+
+    def due_deferred(self, at_most: int, without: Iterable[int]) -> list[DeferredObject]:
+        """Give deferred objects whose time has come."""
+        return commits.due_deferred(self._run, at_most, without)
+
+    def submit_deferred(self, deferred: DeferredObject) -> Future[ImportOutcome]:
+        """Give one deferred object to a worker, alone."""
+        listed = ListedObject(
+            ordinal=deferred.ordinal,
+            key=deferred.source.removeprefix(f"{self._source.name}/"),
+            size=deferred.size,
+            # What changed since it was listed is read once more, as it stands.
+            version=None if deferred.why == Reason.SOURCE_CHANGED else deferred.version,
+        )
+        task = ImportTask(
+            source=self._source,
+            writer=self._writer,
+            objects=(listed,),
+            slow_seconds=0.0,
+            alone=True,
+        )
+        return self._facilities.turns.submit(self._progress.id, import_batch, task)
+
+    def commit_deferred(
+        self, deferred: DeferredObject, outcome: ImportOutcome | WorkerLost
+    ) -> None:
+        """Finish a deferred object, or put it off again."""
+        if isinstance(outcome, WorkerLost):
+            outcome = _lost(deferred, outcome)
+        elif outcome.deferred:
+            if commits.put_off(self._run, deferred, outcome.deferred[0].why):
+                return
+            outcome = _given_up(deferred, outcome.deferred[0].why)
+        settled = outcome
+        commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, settled))
+
+
+def _conflicts(results: Iterable[RecordResult]) -> list[tuple[int, ObjectFailure]]:
+    return [
+        (
+            result.record.ordinal,
+            ObjectFailure(
+                source=result.record.source,
+                code=result.code,
+                reason=result.reason,
+                message=result.message,
+            ),
+        )
+        for result in results
+        if result.result is Result.FAILED and result.reason is not None
+    ]
+
+
+def _record_line(result: RecordResult) -> LedgerLine:
+    record = result.record
+    return LedgerLine(
+        ordinal=record.ordinal,
+        source=record.source,
+        result=result.result,
+        version=record.version,
+        size=record.place.size,
+        sha256=record.place.sha256,
+        instance=record_key(record),
+        reason=result.reason,
+    )
+
+
+def _lost(deferred: DeferredObject, lost: WorkerLost) -> ImportOutcome:
+    message = {
+        Reason.TIME_LIMIT: "reading it took longer than one object may take",
+        Reason.MEMORY_LIMIT: "reading it took more memory than one object may take",
+    }.get(lost.reason, "the worker process died over it, twice; please report the file")
+    return _failed(deferred, Code.RESOURCE_EXHAUSTED, lost.reason, message)
+
+
+def _given_up(deferred: DeferredObject, why: str) -> ImportOutcome:
+    reason = Reason.MEMORY_LIMIT if why == Reason.MEMORY_LIMIT else Reason.SOURCE_DENIED
+    message = f"it could not be read in {commits.ATTEMPTS_MAX} attempts; check where it lies"
+    return _failed(deferred, Code.UNAVAILABLE, reason, message)
+
+
+def _failed(deferred: DeferredObject, code: Code, reason: Reason, message: str) -> ImportOutcome:
+    failure = ObjectFailure(source=deferred.source, code=code, reason=reason, message=message)
+    return ImportOutcome(
+        records=(), failures=((deferred.ordinal, failure),), deferred=(), seconds=0.0
+    )

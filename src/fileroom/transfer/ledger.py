@@ -1,0 +1,79 @@
+"""What became of every object of an operation, kept in compressed chunks, one for each batch.
+
+A row for every object would double the size of the database; a file beside it would need a
+durability order of its own. A chunk is about 20 KB and lies in its batch's transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import zstandard
+
+from fileroom.database.operations import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fileroom.database.operations import DeferredObject
+    from fileroom.errors import ObjectFailure
+
+DEFERRED: Final = "deferred"
+FAILED: Final = "failed"
+
+
+class LedgerLine(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What became of one object."""
+
+    ordinal: int
+    source: str
+    result: str
+    """A term of the account (``imported``, ``exported``, ``failed``…), or ``deferred``."""
+    version: str | None = None
+    size: int = 0
+    sha256: bytes | None = None
+    instance: tuple[str, str, str] | None = None
+    """Study, Series and SOP Instance UID."""
+    reason: str | None = None
+    destination: str | None = None
+
+
+def encode_chunk(lines: Sequence[LedgerLine]) -> bytes:
+    """Give the lines of a batch as one chunk."""
+    return zstandard.ZstdCompressor(level=3).compress(msgspec.msgpack.encode(lines))
+
+
+def decode_chunk(chunk: bytes) -> list[LedgerLine]:
+    """Give the lines that a chunk holds."""
+    content = zstandard.ZstdDecompressor().decompress(chunk)
+    return msgspec.msgpack.decode(content, type=list[LedgerLine])
+
+
+def failure_line(ordinal: int, failure: ObjectFailure) -> LedgerLine:
+    """Give the line of an object that failed."""
+    return LedgerLine(ordinal=ordinal, source=failure.source, result=FAILED, reason=failure.reason)
+
+
+def deferred_line(deferred: DeferredObject) -> LedgerLine:
+    """Give the line of an object that left the line; the lane's own line follows later."""
+    return LedgerLine(
+        ordinal=deferred.ordinal,
+        source=deferred.source,
+        result=DEFERRED,
+        version=deferred.version,
+        size=deferred.size,
+        reason=deferred.why,
+    )
+
+
+def count_lines(lines: Iterable[LedgerLine]) -> Counters:
+    """Give how many objects came to which end, those that are only put off left out."""
+    results = Counter[str]()
+    size_bytes = 0
+    for line in lines:
+        if line.result != DEFERRED:
+            results[line.result] += 1
+            size_bytes += line.size
+    return Counters(**results, bytes=size_bytes)

@@ -1,0 +1,95 @@
+"""The commands of README.md run as they stand, in their order, with only host and data changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.server import clean_environment
+from tests.tools import ROOT, require_tool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.server import RunningServer
+
+
+class Block(NamedTuple):
+    """One piece of code of the README and the heading it stands under."""
+
+    heading: str
+    language: str
+    code: str
+
+
+def blocks() -> list[Block]:
+    found: list[Block] = []
+    heading = ""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for match in re.finditer(r"^#+ (.*)$|^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if match[1]:
+            heading = match[1]
+        elif match[2] in {"sh", "python"}:
+            found.append(Block(heading, match[2], match[3]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.mark.clause(
+    "README.md",
+    "the commands of the README run as they stand: curl, gcloud where it is installed, Fileroom's "
+    "own command line, both Python clients",
+    holds="own rule",
+)
+def test_commands_of_the_readme_run_in_their_order(server: RunningServer, home: Path) -> None:
+    require_tool("curl")
+    gcloud_is_absent = shutil.which("gcloud") is None
+    for block in blocks():
+        if block.heading == "gcloud" and gcloud_is_absent:
+            continue
+        ended = subprocess.run(
+            _command(block, server),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=_environment(server, home),
+            timeout=110,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{block.heading}: {ended.stdout}{ended.stderr}"
+        assert '"error"' not in ended.stdout, f"{block.heading}: {ended.stdout}"
+
+    exported = server.data / "buckets" / "demo" / "exported"
+    assert gcloud_is_absent or list(exported.glob("*/*/*.dcm"))
+
+
+def _command(block: Block, server: RunningServer) -> list[str]:
+    code = block.code.replace("http://127.0.0.1:8080", server.url)
+    code = code.replace("demo-data", str(server.data))
+    if block.language == "python":
+        return [sys.executable, "-c", code]
+    packages = f"{sys.prefix}/lib/python3*"
+    code = code.replace(".venv/lib/python3*", packages).replace(".venv/bin", f"{sys.prefix}/bin")
+    return ["bash", "-euo", "pipefail", "-c", code]
+
+
+def _environment(server: RunningServer, home: Path) -> dict[str, str]:
+    return clean_environment() | {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "TOKEN": server.token,
+        "CLOUDSDK_CONFIG": str(home / "gcloud"),
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+    }

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fileroom.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+)
+from fileroom.objectstore.buckets import Buckets, BucketSettings, Right, open_bucket
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
+
+
+@pytest.fixture
+def buckets(tmp_path: Path) -> Buckets:
+    (tmp_path / "buckets" / "demo").mkdir(parents=True)
+    (tmp_path / "buckets" / "Not A Bucket").mkdir()
+    (tmp_path / "buckets" / "file").touch()
+    return Buckets(
+        [
+            BucketSettings(
+                name="gs://inbox",
+                path=tmp_path / "inbox",
+                allow=frozenset({"read"}),
+                stores=("projects/p/locations/*/datasets/d/*", "projects/q/*"),
+            ),
+            BucketSettings(name="s3://archive", path=tmp_path / "archive"),
+        ],
+        tmp_path / "buckets",
+    )
+
+
+def test_configured_buckets_and_directories_are_served(buckets: Buckets, tmp_path: Path) -> None:
+    assert buckets.names() == ["gs://demo", "gs://inbox", "s3://archive"]
+    for name, path in (("gs://inbox", "inbox"), ("gs://demo", "buckets/demo")):
+        found = buckets.resolve(name, right="read", dicom_store=_STORE)
+        assert (found.name, found.path) == (name, tmp_path / path)
+    assert buckets.resolve("s3://archive", right="write", dicom_store=_STORE).name == "s3://archive"
+    assert buckets.resolve("gs://demo", right="write", dicom_store=_STORE).name == "gs://demo"
+
+
+def test_a_directory_made_later_is_a_bucket_at_once(buckets: Buckets, tmp_path: Path) -> None:
+    (tmp_path / "buckets" / "later").mkdir()
+    assert buckets.resolve("gs://later", right="read", dicom_store=_STORE).name == "gs://later"
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "store", "role"),
+    [
+        ("gs://absent", "read", _STORE, "roles/storage.objectViewer"),
+        ("gs://absent", "write", _STORE, "roles/storage.objectAdmin"),
+        ("gs://inbox", "write", _STORE, "roles/storage.objectAdmin"),
+        ("gs://inbox", "read", _STORE.replace("/d/", "/e/"), "roles/storage.objectViewer"),
+        ("s3://demo", "read", _STORE, "roles/storage.objectViewer"),
+        ("gs://file", "read", _STORE, "roles/storage.objectViewer"),
+    ],
+)
+def test_what_is_not_allowed_is_denied_naming_agent_role_and_setting(
+    buckets: Buckets, name: str, right: Right, store: str, role: str
+) -> None:
+    with pytest.raises(PermissionDenied) as caught:
+        buckets.resolve(name, right=right, dicom_store=store)
+    for part in ("service-agent@fileroom.local", role, f'[buckets."{name}"]', store):
+        assert part in caught.value.message
+
+
+def test_denial_does_not_tell_whether_a_bucket_exists(buckets: Buckets) -> None:
+    messages = set()
+    for name in ("gs://inbox", "gs://other"):
+        with pytest.raises(PermissionDenied) as caught:
+            buckets.resolve(name, right="delete", dicom_store=_STORE)
+        messages.add(caught.value.message.replace(name[5:], "NAME"))
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize("name", ["gs://..", "gs://a/b", "file:///etc", "demo", "gs://../demo"])
+def test_what_is_no_bucket_name_is_refused(buckets: Buckets, name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        buckets.resolve(name, right="read", dicom_store=_STORE)
+
+
+def test_a_bucket_is_made_once(buckets: Buckets, tmp_path: Path) -> None:
+    made = buckets.create("new-bucket")
+    assert made.path == tmp_path / "buckets" / "new-bucket"
+    assert made.path.is_dir()
+    assert buckets.resolve("gs://new-bucket", right="write", dicom_store=_STORE) == made
+    for name in ("new-bucket", "inbox"):
+        with pytest.raises(AlreadyExists):
+            buckets.create(name)
+    for name in ("..", "New", "a", "a/b", ".fileroom"):
+        with pytest.raises(InvalidArgument):
+            buckets.create(name)
+    with pytest.raises(FailedPrecondition, match=r'\[buckets\."gs://new-bucket"\]'):
+        Buckets([], None).create("new-bucket")
+
+
+def test_a_bucket_is_opened_once_in_a_process(buckets: Buckets) -> None:
+    settings = buckets.resolve("gs://demo", right="read", dicom_store=_STORE)
+    assert open_bucket(settings) is open_bucket(settings)
+    assert list(open_bucket(settings).list()) == []
+
+
+@pytest.mark.parametrize("name", ["demo", "gs://demo/", "gs://demo/d", "GS://demo"])
+def test_settings_name_a_bucket_plainly(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        BucketSettings(name=name, path=tmp_path)
+
+
+def test_settings_allow_known_rights_only(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"\['own'\]"):
+        BucketSettings(
+            name="gs://demo",
+            path=tmp_path,
+            allow=frozenset({"own"}),
+        )
