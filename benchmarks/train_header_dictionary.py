@@ -233,9 +233,16 @@ class Generator:
             case "UI":
                 return self._uid()
             case "DA":
-                return f"{draw.randrange(1930, 2026)}{draw.randrange(1, 13):02}{draw.randrange(1, 29):02}"
+                year, month, day = (
+                    draw.randrange(1930, 2026),
+                    draw.randrange(1, 13),
+                    draw.randrange(1, 29),
+                )
+                return f"{year}{month:02}{day:02}"
             case "TM":
-                return f"{draw.randrange(240000):06}" + draw.choice(["", f".{draw.randrange(10**6):06}"])
+                return f"{draw.randrange(240000):06}" + draw.choice(
+                    ["", f".{draw.randrange(10**6):06}"]
+                )
             case "DS":
                 return self._decimal()
             case "IS":
@@ -256,9 +263,10 @@ class Generator:
                 return " ".join(self._word(3) for _ in range(draw.randrange(1, 3)))
 
     def _decimal(self) -> str:
-        return draw_text if (draw_text := self._draw.choice(["0", "1", ""])) else (
-            f"{self._draw.uniform(-500, 500):.{self._draw.randrange(7)}f}"
-        )
+        digits = self._draw.randrange(10)
+        if digits > 6:
+            return self._draw.choice("01")
+        return f"{self._draw.uniform(-500, 500):.{digits}f}"
 
     def _word(self, least: int) -> str:
         letters = string.ascii_lowercase
@@ -273,13 +281,17 @@ def main() -> None:
     """Write the dictionary whose number is the first argument."""
     number = int(sys.argv[1])
     generator = Generator(number)
-    samples = [generator.header_bytes() for _ in range(SAMPLES)]
+    samples: list[bytes | bytearray | memoryview] = [
+        generator.header_bytes() for _ in range(SAMPLES)
+    ]
     dictionary = zstandard.train_dictionary(
         DICTIONARY_BYTES, samples, dict_id=number, level=3, k=1024, d=8
     )
     path = ROOT / "src" / "fileroom" / "dicom" / f"header-{number}.dict"
     path.write_bytes(dictionary.as_bytes())
-    print(f"{path.name}: {len(dictionary)} bytes from {sum(map(len, samples)):,} bytes of headers")
+    print(
+        f"{path.name}: {len(dictionary)} bytes from {sum(len(sample) for sample in samples):,} bytes of headers"
+    )
 
 
 if __name__ == "__main__":

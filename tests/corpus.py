@@ -28,7 +28,7 @@ from tests.dicom_writer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "BASIC_TEXT_SR",
@@ -105,7 +105,7 @@ KEYWORDS: dict[str, tuple[int, str]] = {
 """What ``minimal_instance`` takes by name."""
 
 
-def instance_rows(**overrides: Value) -> DataSet:
+def instance_rows(**overrides: Value) -> list[Row]:
     """Give the rows of a small instance; a name of ``KEYWORDS`` sets, None leaves out."""
     values: dict[str, Value] = {
         "sop_class_uid": SECONDARY_CAPTURE,
@@ -142,13 +142,16 @@ def minimal_instance(
 
     ``extra`` rows are sorted in among the others.
     """
-    rows = sorted([*instance_rows(**overrides), *extra], key=lambda row: row[0])
     return part10(
-        rows,
+        _sorted_rows(overrides, extra),
         transfer_syntax_uid=transfer_syntax_uid,
         undefined_lengths=undefined_lengths,
         charset=charset,
     )
+
+
+def _sorted_rows(values: Mapping[str, Value], extra: Sequence[Row]) -> DataSet:
+    return sorted([*instance_rows(**values), *extra], key=lambda row: row[0])
 
 
 def _code(value: str, scheme: str, meaning: str) -> DataSet:
@@ -186,9 +189,7 @@ def mr_instance(
         (0x00290010, "LO", "SIEMENS CSA HEADER"),
         (0x00291010, "OB", random.Random(1).randbytes(4096)),
     ]
-    return minimal_instance(
-        transfer_syntax_uid=transfer_syntax_uid, extra=extra, **(values | overrides)
-    )
+    return part10(_sorted_rows(values | overrides, extra), transfer_syntax_uid=transfer_syntax_uid)
 
 
 def sr_instance(
@@ -212,17 +213,16 @@ def sr_instance(
         (0x0040A730, "SQ", content),
     ]
     values: dict[str, Value] = {"sop_class_uid": BASIC_TEXT_SR, "modality": "SR"}
-    return minimal_instance(
+    return part10(
+        _sorted_rows(values | overrides, extra),
         transfer_syntax_uid=transfer_syntax_uid,
-        extra=extra,
         undefined_lengths=undefined_lengths,
-        **(values | overrides),
     )
 
 
 def multi_frame_instance(*, frames: int = 5, rows: int = 16, **overrides: Value) -> bytes:
     """Give an 8 bit grayscale instance of several native frames."""
-    return minimal_instance(**(_frames(frames, rows, "native") | overrides))
+    return part10(_sorted_rows(_frames(frames, rows, "native") | overrides, ()))
 
 
 def encapsulated_instance(
@@ -240,9 +240,7 @@ def encapsulated_instance(
     table = struct.pack(f"<{frames}I", *(step * index for index in range(frames)))
     values.pop("pixel_data")
     extra: DataSet = [(0x7FE00010, "OB", Fragments(pieces, table))]
-    return minimal_instance(
-        transfer_syntax_uid=transfer_syntax_uid, extra=extra, **(values | overrides)
-    )
+    return part10(_sorted_rows(values | overrides, extra), transfer_syntax_uid=transfer_syntax_uid)
 
 
 def _frames(frames: int, rows: int, what: str) -> dict[str, Value]:

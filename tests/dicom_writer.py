@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 IMPLICIT = "1.2.840.10008.1.2"
@@ -35,9 +36,9 @@ class Fragments:
     offset_table: bytes = b""
 
 
-Value = str | bytes | float | Fragments | list[int] | list[float] | list["DataSet"] | None
+Value = str | bytes | float | Fragments | Sequence[float] | Sequence["DataSet"] | None
 Row = tuple[int, str, Value]
-DataSet = list[Row]
+DataSet = Sequence[Row]
 
 
 def encode(
@@ -99,8 +100,8 @@ def _value_bytes(vr: str, value: Value, order: str, charset: str) -> bytes:
     if value is None:
         return b""
     if isinstance(value, bytes):
-        data = value
-    elif isinstance(value, str):
+        return value
+    if isinstance(value, str):
         data = value.encode(charset)
     elif vr == "AT":
         tags = value if isinstance(value, list) else [value]

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from fileroom.api.routes import ROUTES
+from fileroom.api import app, connections, requests
+from fileroom.api.routes import DATASET, LOCATION, OPERATION, ROUTES, STORE
 from fileroom.api.routing import VERSIONS
+from fileroom.api.wire import LENIENT_BYTES_MAX
 from fileroom.cli.program import program
+from fileroom.database.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from fileroom.dicom.levels import RULES, Level
+from fileroom.dicom.matching import OFFSET_MAX
+from fileroom.dicom.window import Limits
+from fileroom.names import UID_LENGTH_MAX
+from fileroom.operations.operation import SAMPLE_ERRORS_MAX
 from fileroom.settings import SETTINGS
+from fileroom.transfer.executors import WorkerLimits
+from fileroom.transfer.exporting.line import FILTER_BYTES_MAX
+from fileroom.transfer.importing.worker import LARGE_BYTES
+from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -24,6 +36,10 @@ if TYPE_CHECKING:
     from fileroom.api.routing import Route
 
 _BLOCK: Final = re.compile(r"(<!-- written from code: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+_EVERYWHERE: Final = frozenset({"server", "token", "project", "location", "quiet"})
+"""Options of every command that speaks to a server; the page tells of them once."""
 
 
 def generate() -> Iterator[tuple[Path, str]]:
@@ -80,8 +96,10 @@ def _commands(command: click.Command, context: click.Context) -> Iterator[str]:
     options = [
         (f"`{', '.join(each.opts)}`", " ".join((each.help or "").split()))
         for each in command.params
-        if isinstance(each, click.Option) and not each.hidden
+        if isinstance(each, click.Option) and not each.hidden and each.name not in _EVERYWHERE
     ]
+    if example := getattr(command, "example", ""):
+        yield f"For example: `{example}`"
     if options:
         yield _table("option | what it does", iter(options))
 
@@ -93,7 +111,7 @@ def routes() -> str:
         (
             (
                 f"`{each.method_id}`",
-                f"`{each.verb} {each.template}`",
+                f"`{each.verb} {_short(each.template)}`",
                 f"`{each.permission}`",
                 "later" if "later" in each.handler.__qualname__ else _versions(each),
             )
@@ -102,14 +120,88 @@ def routes() -> str:
     )
 
 
+def _short(template: str) -> str:
+    """Write a resource's name as one word, the longest first."""
+    for word, name in (
+        ("{dicomStore}", STORE),
+        ("{operation}", OPERATION),
+        ("{dataset}", DATASET),
+        ("{location}", LOCATION),
+    ):
+        if template.startswith(name):
+            return word + template.removeprefix(name)
+    return template
+
+
 def _versions(route: Route) -> str:
     return "yes" if route.versions == VERSIONS else ", ".join(route.versions)
+
+
+def object_limits() -> str:
+    """Give the bounds on one object."""
+    scanner, worker = Limits(), WorkerLimits()
+    return _limits(
+        ("sequences within one another", f"{scanner.nesting}", "`NESTING_LIMIT`"),
+        ("fragments of encapsulated pixel data", f"{scanner.fragments:,}", "`ELEMENT_LIMIT`"),
+        ("a data set without its large values", _size(scanner.kept_bytes), "`HEADER_LIMIT`"),
+        ("a deflated data set once inflated", _size(scanner.inflated_bytes), "`HEADER_LIMIT`"),
+        ("a UID", f"{UID_LENGTH_MAX} characters", "`INVALID_UID`"),
+        ("memory of the worker for it", _size(worker.memory_bytes), "`MEMORY_LIMIT`"),
+        ("processor time", f"{worker.cpu_seconds} s", "`TIME_LIMIT`"),
+        ("time without progress", f"{worker.wall_seconds:g} s", "`TIME_LIMIT`"),
+    )
+
+
+def request_limits() -> str:
+    """Give the bounds on one request."""
+    rules = RULES[Level.STUDY], RULES[Level.INSTANCE]
+    return _limits(
+        ("body of a request", _size(requests.BODY_BYTES_MAX), "413"),
+        ("body that is read leniently", _size(LENIENT_BYTES_MAX), "400"),
+        ("request line and headers", _size(connections.HEAD_BYTES_MAX), "431"),
+        ("requests at a time", f"{app.REQUESTS_MAX}", "503"),
+        ("`pageSize`", f"{PAGE_SIZE_DEFAULT} unless given, {PAGE_SIZE_MAX} at most", ""),
+        *(
+            (
+                f"`limit` of a search for {what}",
+                f"{rule.limit_default:,} unless given, {rule.limit_max:,} at most",
+                "400",
+            )
+            for what, rule in zip(("studies and series", "instances"), rules, strict=True)
+        ),
+        ("`offset` of a search", f"{OFFSET_MAX:,}", "400"),
+    )
+
+
+def operation_limits() -> str:
+    """Give the bounds on one operation."""
+    return _limits(
+        ("objects of a batch", f"{BATCH_OBJECTS_MAX}", "the next batch"),
+        ("bytes of a batch", _size(BATCH_BYTES_MAX), "the next batch"),
+        ("bytes of an object in its turn", _size(LARGE_BYTES), "finished beside the others"),
+        ("filter file of an export", _size(FILTER_BYTES_MAX), "`INVALID_ARGUMENT`"),
+        ("`sampleErrors`", f"{SAMPLE_ERRORS_MAX}", "all are in `:failures`"),
+    )
+
+
+def _limits(*rows: tuple[str, str, str]) -> str:
+    return _table("what | most | beyond it", iter(rows))
+
+
+def _size(count: int) -> str:
+    for exponent, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count >= 1 << exponent:
+            return f"{count >> exponent} {unit}"
+    return f"{count} bytes"
 
 
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings,
     "commands": commands,
     "routes": routes,
+    "object-limits": object_limits,
+    "request-limits": request_limits,
+    "operation-limits": operation_limits,
 }
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ FUNCTION_LINES_MAX: Final = 70
 FILE_LINES_MAX: Final = 400
 TEST_FILE_LINES_MAX: Final = 700
 
-LONGER: Final[dict[str, str]] = {}
+_MIGRATION: Final = "src/fileroom/database/migrations/versions/0001_schema.py"
+LONGER: Final = {
+    _MIGRATION: "a migration is written once and never changed",
+    f"{_MIGRATION}:upgrade": "the same",
+}
 """Functions and files that are longer, each with the reason why it stays in one piece."""
 
 HOSTS: Final = frozenset(
@@ -144,7 +148,9 @@ def test_every_module_is_imported() -> None:
     entries = {"fileroom", "fileroom.__main__"}
     imported: set[str] = set()
     for file in modules("src"):
-        imported |= set(_imports(file))
+        for name in _imports(file):
+            parts = name.split(".")
+            imported |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
     unused = [
         name
         for file in modules("src")

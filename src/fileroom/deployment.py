@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fileroom.archive.check import check_store
 from fileroom.archive.delete import Collector
 from fileroom.archive.layout import blob_bucket
 from fileroom.auth import open_access_token
@@ -23,7 +24,7 @@ from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
 from fileroom.database.header_dictionaries import keep_header_dictionary
 from fileroom.database.operations import Kind
-from fileroom.errors import FailedPrecondition, Unavailable
+from fileroom.errors import FailedPrecondition, NotFound, Unavailable
 from fileroom.objectstore.buckets import Buckets
 from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fileroom.archive.check import Finding
     from fileroom.auth import AccessToken
     from fileroom.database.engine import Database
     from fileroom.names import OperationName
@@ -85,7 +87,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         If another server runs on the data directory, or a newer version wrote it.
     """
     with ExitStack() as stack:
-        _lock(settings.data, stack)
+        after_crash = bool(_lock(settings.data, stack, left=""))
         database = open_database(settings.database_path)
         stack.callback(database.close)
         blobs = settings.blobs_directory
@@ -101,7 +103,10 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         stack.callback(pool.shutdown, cancel_futures=True)
         runner, facilities = _runner(settings, database, buckets, pool, owner)
         collector = Collector(
-            database, blobs, interval_seconds=settings.collection_interval_seconds
+            database,
+            blobs,
+            interval_seconds=settings.collection_interval_seconds,
+            after_crash=after_crash,
         )
         stack.callback(collector.stop)
         stack.callback(runner.stop, DRAIN_SECONDS)
@@ -118,22 +123,58 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         )
 
 
-def _lock(data: Path, stack: ExitStack) -> None:
-    """Own the data directory while this process lives."""
+@contextmanager
+def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding]]:
+    """Compare the rows and blobs of a data directory that no server runs on.
+
+    Raises
+    ------
+    FailedPrecondition
+        If a server runs on it.
+    NotFound
+        If there is no database in it.
+    """
+    if not settings.database_path.exists():
+        raise NotFound(f"there is no database in {settings.data}; name its directory with --data")
+    with ExitStack() as stack:
+        _lock(settings.data, stack)
+        database = open_database(settings.database_path)
+        stack.callback(database.close)
+        with database.read() as connection:
+            stores = collection.living_stores(connection)
+        yield (
+            finding
+            for store in stores
+            for finding in check_store(database, settings.blobs_directory, store, deep=deep)
+        )
+
+
+def _lock(data: Path, stack: ExitStack, *, left: str | None = None) -> str:
+    """Own the data directory while this process lives; give who held it and did not let go.
+
+    In the end ``left`` stands in the lock file, or what stood there before: a holder's number
+    that nobody took back tells the next server of a crash.
+    """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(data / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     stack.callback(os.close, lock)
+    holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
         raise FailedPrecondition(
             f"a server (process {holder or 'unknown'}) already runs on {data}: end it first, or "
             "choose another directory with --data",
             "data",
         ) from error
+    stack.callback(_write_holder, lock, holder if left is None else left)
+    _write_holder(lock, str(os.getpid()))
+    return holder
+
+
+def _write_holder(lock: int, holder: str) -> None:
     os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    os.pwrite(lock, holder.encode(), 0)
 
 
 def _take_over(database: Database, blobs: Path, owner: str) -> None:

@@ -74,8 +74,8 @@ def set_up_logging(level: str, *, stream: TextIO | None = None) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # Their own access lines hold query strings, ours do not.
-    for name in ("uvicorn.access", "httpx2", "httpcore2"):
+    # Access lines of theirs hold query strings, ours do not; migrations tell each step.
+    for name in ("uvicorn.access", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()

@@ -8,11 +8,15 @@ import signal
 import threading
 import time
 from concurrent.futures import Executor, Future, wait
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fileroom.errors import Internal, InvalidArgument, Reason
 from fileroom.transfer.executors import WorkerLost, begin_item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class OddError(Exception):
@@ -71,54 +75,58 @@ def sleep(seconds: float) -> int:
 class ExecutorContract:
     """Promises of an executor, whatever runs the tasks."""
 
-    def new_executor(self) -> Executor:
+    @classmethod
+    def new_executor(cls) -> Executor:
         """Give an executor with two workers."""
         raise NotImplementedError
 
-    def test_results_come_back_whatever_their_size(self) -> None:
-        with self.new_executor() as executor:
-            sizes = [0, 1, 1000, 100_000, 5_000_000]
-            futures = [executor.submit(size_of, bytes(size)) for size in sizes]
-            assert [len(future.result(20)) for future in futures] == [2 * size for size in sizes]
-            numbers = [executor.submit(double, number) for number in range(200)]
-            assert [future.result(20) for future in numbers] == [2 * n for n in range(200)]
+    @pytest.fixture(scope="class")
+    @classmethod
+    def executor(cls) -> Iterator[Executor]:
+        with cls.new_executor() as executor:
+            yield executor
 
-    def test_the_same_task_runs_as_often_as_it_is_submitted(self) -> None:
-        with self.new_executor() as executor:
-            executor.submit(process_id).result(20)
-            futures = [executor.submit(sleep, 0.3) for _ in range(2)]
-            pids = {future.result(20) for future in futures}
-            assert len(pids) == 2
-            assert os.getpid() not in pids
+    def test_results_come_back_whatever_their_size(self, executor: Executor) -> None:
+        sizes = [0, 1, 1000, 100_000, 5_000_000]
+        futures = [executor.submit(size_of, bytes(size)) for size in sizes]
+        assert [len(future.result(20)) for future in futures] == [2 * size for size in sizes]
+        numbers = [executor.submit(double, number) for number in range(200)]
+        assert [future.result(20) for future in numbers] == [2 * n for n in range(200)]
 
-    def test_errors_come_back_as_they_were_raised(self) -> None:
-        with self.new_executor() as executor:
-            with pytest.raises(InvalidArgument, match="what, which, why") as caught:
-                executor.submit(refuse, "what, which, why").result(20)
-            assert caught.value.detail == "field"
-            with pytest.raises(ZeroDivisionError) as divided:
-                executor.submit(divide).result(20)
-            assert "return 1 / 0" in "".join(divided.value.__notes__)
+    def test_the_same_task_runs_as_often_as_it_is_submitted(self, executor: Executor) -> None:
+        executor.submit(process_id).result(20)
+        futures = [executor.submit(sleep, 0.3) for _ in range(2)]
+        pids = {future.result(20) for future in futures}
+        assert len(pids) == 2
+        assert os.getpid() not in pids
 
-    def test_what_cannot_be_pickled_is_an_internal_error(self) -> None:
-        with self.new_executor() as executor:
-            with pytest.raises(Internal, match="OddError, which cannot be pickled"):
-                executor.submit(raise_odd).result(20)
-            with pytest.raises(TypeError, match="cannot pickle"):
-                executor.submit(answer_with_a_lock).result(20)
-            assert executor.submit(double, 2).result(20) == 4
+    def test_errors_come_back_as_they_were_raised(self, executor: Executor) -> None:
+        with pytest.raises(InvalidArgument, match="what, which, why") as caught:
+            executor.submit(refuse, "what, which, why").result(20)
+        assert caught.value.detail == "field"
+        with pytest.raises(ZeroDivisionError) as divided:
+            executor.submit(divide).result(20)
+        assert "return 1 / 0" in "".join(divided.value.__notes__)
+
+    def test_what_cannot_be_pickled_is_an_internal_error(self, executor: Executor) -> None:
+        with pytest.raises(Internal, match="OddError, which cannot be pickled"):
+            executor.submit(raise_odd).result(20)
+        with pytest.raises(TypeError, match="cannot pickle"):
+            executor.submit(answer_with_a_lock).result(20)
+        assert executor.submit(double, 2).result(20) == 4
 
     @pytest.mark.parametrize("how", ["killed", "segmentation fault", "exit"])
-    def test_a_lost_worker_breaks_its_own_task_and_names_the_object(self, how: str) -> None:
-        with self.new_executor() as executor:
-            before = [executor.submit(sleep, 0.2) for _ in range(2)]
-            bad = executor.submit(end_at, 3, how)
-            after = [executor.submit(double, number) for number in range(20)]
-            with pytest.raises(WorkerLost) as caught:
-                bad.result(20)
-            assert (caught.value.reason, caught.value.item) == (Reason.WORKER_CRASHED, 3)
-            assert all(future.result(20) for future in before)
-            assert [future.result(20) for future in after] == [2 * n for n in range(20)]
+    def test_a_lost_worker_breaks_its_own_task_and_names_the_object(
+        self, executor: Executor, how: str
+    ) -> None:
+        before = [executor.submit(sleep, 0.2) for _ in range(2)]
+        bad = executor.submit(end_at, 3, how)
+        after = [executor.submit(double, number) for number in range(20)]
+        with pytest.raises(WorkerLost) as caught:
+            bad.result(20)
+        assert (caught.value.reason, caught.value.item) == (Reason.WORKER_CRASHED, 3)
+        assert all(future.result(20) for future in before)
+        assert [future.result(20) for future in after] == [2 * n for n in range(20)]
 
     def test_shutdown_waits_for_what_is_queued(self) -> None:
         executor = self.new_executor()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tests.server import RunningServer
 
 
+OWN = "Fileroom's own command line"
+
+
 class Block(NamedTuple):
     """One piece of code of the README and the heading it stands under."""
 
@@ -32,7 +35,9 @@ def blocks() -> list[Block]:
     found: list[Block] = []
     heading = ""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for match in re.finditer(r"^#+ (.*)$|^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(
+        r"^#+ ([^\n]*)$|^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+    ):
         if match[1]:
             heading = match[1]
         elif match[2] in {"sh", "python"}:
@@ -54,7 +59,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_commands_of_the_readme_run_in_their_order(server: RunningServer, home: Path) -> None:
     require_tool("curl")
     gcloud_is_absent = shutil.which("gcloud") is None
-    for block in blocks():
+    found = blocks()
+    assert {block.heading for block in found} == {"curl", "gcloud", OWN, "Python"}
+    for block in found:
         if block.heading == "gcloud" and gcloud_is_absent:
             continue
         ended = subprocess.run(

@@ -1,159 +1,136 @@
-"""How the server starts, drains, refuses to start, and goes on after a restart."""
+"""``fileroom serve`` as a process: first start, refusals, orderly end."""
 
 from __future__ import annotations
 
-import sqlite3
+import re
+import signal
+import socket
 import stat
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
-from fileroom.errors import PermissionDenied
-from tests.end_to_end.conftest import slices
-from tests.server import free_port, run_fileroom, running_server
+from tests.server import PROGRAM, clean_environment, run_fileroom, running_server
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DATASET = "projects/p1/locations/us-central1/datasets/ds"
-STORE = f"{DATASET}/dicomStores/s"
+DATASETS = "/v1/projects/p1/locations/us-central1/datasets"
+TOKEN = re.compile(r"^  token    (\S{43})$", re.MULTILINE)
 
 
-def refused(*flags: str) -> str:
-    """Start a server that must not start, and give what it says."""
-    ended = run_fileroom("serve", f"--port={free_port()}", *flags, seconds=30)
-    assert ended.returncode != 0, ended.stdout
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
-
-
-@pytest.mark.clause(
-    "Fileroom serve",
-    "the first start makes the data directory 0700 and prints an access token once; print-access-"
-    "token prints it again",
-    holds="own rule",
-)
-def test_first_start_makes_a_private_directory_and_prints_a_token_once(tmp_path: Path) -> None:
+def test_first_start_shows_the_token_once_and_how_to_go_on(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_server(data) as server:
-        token, first = server.token, server.log.read_text()
+        shown = server.log.read_text()
+        (token,) = TOKEN.findall(shown)
+        assert server.token == token
+        assert f"Fileroom 0.1.0 answers at {server.url}" in shown
+        assert f"CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={server.url}/" in shown
+        (curl,) = re.findall(r"^  (curl .*)$", shown, re.MULTILINE)
+        answer = subprocess.run(
+            ["sh", "-c", curl.replace("fileroom auth", f"{PROGRAM} auth")],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            env=clean_environment(),
+        )
+        assert answer.stdout == "{}\n", answer.stderr
         assert server.stop() == 0
     with running_server(data) as server:
-        second = server.log.read_text()
+        shown = server.log.read_text()
+        assert token not in shown
+        assert f"fileroom auth print-access-token --data {data}" in shown
         assert server.token == token
 
-    assert stat.S_IMODE(data.stat().st_mode) == 0o700
-    assert len(token) >= 32
-    assert token in first
-    assert token not in second
+
+def test_everything_in_the_data_directory_is_the_owners_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data) as server:
+        with server.client() as client:
+            client.create_dataset("projects/p1/locations/us-central1/datasets/d1")
+            client.create_dicom_store(
+                "projects/p1/locations/us-central1/datasets/d1/dicomStores/s1"
+            )
+        modes = {
+            path.relative_to(data).as_posix(): stat.S_IMODE(path.stat().st_mode)
+            for path in [data, *data.rglob("*")]
+        }
+
+    assert {name for name, mode in modes.items() if mode & 0o077} == set()
+    assert modes["."] == 0o700
 
 
-@pytest.mark.clause(
-    "Fileroom serve",
-    "a second server on one data directory is refused and the first goes on",
-    holds="own rule",
-)
 def test_second_server_on_one_data_directory_is_refused(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running_server(data) as server:
-        message = refused(f"--data={data}")
+    with running_server(tmp_path / "data") as server:
+        second = run_fileroom("serve", f"--data={server.data}", "--port=0")
 
-        assert str(data) in message
-        assert "another" in message
-        with server.client() as client:
-            client.wait(client.create_dataset(DATASET))
+        assert second.returncode == 1
+        assert f"(process {server.process.pid}) already runs on {server.data}" in second.stderr
+        assert len(second.stderr.splitlines()) == 1
 
 
-@pytest.mark.clause(
-    "Fileroom serve",
-    "SIGTERM drains: the server exits 0, and an import that was running is finished by the next "
-    "start with exact counters",
-    holds="own rule",
-)
-def test_sigterm_drains_and_the_next_start_finishes_the_import(tmp_path: Path) -> None:
-    data, objects = tmp_path / "data", 600
-    with running_server(data) as server:
-        bucket = server.make_bucket("demo")
-        for index, content in enumerate(slices(objects)):
-            (bucket / f"{index:04}.dcm").write_bytes(content)
-        with server.client() as client:
-            client.wait(client.create_dataset(DATASET), poll_seconds=0.1)
-            client.create_dicom_store(STORE)
-            name = client.import_(STORE, "gs://demo/**").name
-        assert server.stop() == 0
-    with running_server(data) as server, server.client() as client:
-        operation = client.wait(name, poll_seconds=0.1)
+def test_port_in_use_is_said(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        port = server.url.rpartition(":")[2]
+        second = run_fileroom("serve", f"--data={tmp_path / 'other'}", f"--port={port}")
 
-        assert operation.error is None
-        assert operation.account["listed"] == operation.account["imported"] == objects
-        assert client.get_dicom_store_metrics(STORE).instance_count == objects
-
-
-@pytest.mark.clause(
-    "Fileroom serve",
-    "a data directory of a newer version is refused with a message that names both versions",
-    holds="own rule",
-)
-def test_data_directory_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running_server(data) as server:
-        assert server.stop() == 0
-    with sqlite3.connect(data / "fileroom.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-
-    message = refused(f"--data={data}")
-
-    assert "9999" in message
-    assert "newer" in message
+        assert second.returncode == 1
+        assert f"port {port} is in use" in second.stderr
+        assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
-    ("flags", "reason"),
+    ("flags", "environment", "words"),
     [
-        (("--host=0.0.0.0", "--auth=none"), "loopback"),
-        (("--host=0.0.0.0",), "0.0.0.0"),
-        (("--auth=oidc",), "oidc"),
-        (("--bucket=demo",), "--bucket"),
-        (("--bucket=s3://demo=/tmp",), "s3"),
-        (("--config=/no/such/file.toml",), "/no/such/file.toml"),
+        (["--host=0.0.0.0"], {}, "clear text"),
+        (["--host=192.0.2.1"], {}, "clear text"),
+        (["--auth=none"], {"FILEROOM_PUBLIC_URL": "https://pacs.example.org"}, "loopback"),
+        (["--auth=oidc"], {}, "token"),
+        (["--bucket=demo"], {}, "NAME=DIRECTORY"),
+        (["--bucket=s3://demo=/tmp"], {}, "gs://"),
+        ([], {"FILEROOM_DATABASE": "postgresql://db.example/x"}, "SQLite"),
+        ([], {"FILEROOM_EXECUTOR": "dask://cluster.example"}, "worker processes"),
+        ([], {"FILEROOM_AUTH": "oidc"}, "not yet oidc"),
+        (["--config=absent.toml"], {}, "cannot be read"),
     ],
 )
-def test_a_flag_that_cannot_be_kept_is_refused_by_name(
-    tmp_path: Path, flags: tuple[str, ...], reason: str
+def test_what_this_version_cannot_do_is_refused_at_the_start(
+    tmp_path: Path, flags: list[str], environment: dict[str, str], words: str
 ) -> None:
-    assert reason in refused(f"--data={tmp_path / 'data'}", *flags)
+    refused = run_fileroom("serve", f"--data={tmp_path / 'd'}", *flags, environment=environment)
+
+    assert refused.returncode == 2, refused.stderr
+    assert words in refused.stderr
+    assert not (tmp_path / "d").exists()
 
 
-def test_without_authentication_no_token_is_asked_for(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data", "--auth=none") as server:
-        ended = run_fileroom(
-            "datasets", "list", "--project=p1", environment={"FILEROOM_SERVER": server.url}
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_signal_lets_a_request_under_way_end(tmp_path: Path, sign: signal.Signals) -> None:
+    with running_server(tmp_path / "data") as server:
+        head = (
+            f"POST {DATASETS}?datasetId=late HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {server.token}\r\nContent-Length: 2\r\n\r\n"
         )
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(head.encode() + b"{")
+            time.sleep(0.3)
+            server.process.send_signal(sign)
+            time.sleep(0.3)
+            with pytest.raises(httpx2.ConnectError):
+                httpx2.get(f"{server.url}/healthz")
+            connection.sendall(b"}")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert server.process.wait(20) == 0
 
-    assert ended.returncode == 0, ended.stderr
 
+def test_print_access_token_says_where_it_looked(tmp_path: Path) -> None:
+    refused = run_fileroom("auth", "print-access-token", f"--data={tmp_path / 'none'}")
 
-@pytest.mark.clause(
-    "Fileroom serve",
-    "a bucket of the settings file is served under its name, with its rights",
-    holds="own rule",
-)
-def test_a_bucket_of_the_settings_file_is_served_with_its_rights(tmp_path: Path) -> None:
-    archive = tmp_path / "archive"
-    archive.mkdir()
-    (archive / "a.dcm").write_bytes(next(slices(1)))
-    config = tmp_path / "fileroom.toml"
-    config.write_text(f'[buckets."gs://hospital"]\nurl = "file://{archive}"\nallow = ["read"]\n')
-    with (
-        running_server(tmp_path / "data", f"--config={config}") as server,
-        server.client() as client,
-    ):
-        client.wait(client.create_dataset(DATASET), poll_seconds=0.1)
-        client.create_dicom_store(STORE)
-        imported = client.wait(client.import_(STORE, "gs://hospital/*.dcm"), poll_seconds=0.1)
-        with pytest.raises(PermissionDenied, match="gs://hospital"):
-            client.export(STORE, "gs://hospital/out")
-
-    assert imported.counters.success == 1
-    assert [file.name for file in archive.iterdir()] == ["a.dcm"]
+    assert refused.returncode == 1
+    assert f"no access token in {tmp_path / 'none'}" in refused.stderr

@@ -78,9 +78,9 @@ _HEADERS: Final = {
 _CORS_HEADERS: Final = ("Accept", "Authorization", "Content-Type", "Range", "X-Goog-User-Project")
 
 
-def create_app(deployment: Deployment) -> ASGIApp:
+def create_app(deployment: Deployment, routes: tuple[Route, ...] = ROUTES) -> ASGIApp:
     """Give the application that serves a deployment."""
-    app: ASGIApp = _Application(deployment)
+    app: ASGIApp = _Application(deployment, RouteTable(routes))
     if deployment.settings.cors_origins:
         app = CORSMiddleware(
             app,
@@ -109,10 +109,10 @@ class _Exchange:
 
 
 class _Application:
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, table: RouteTable) -> None:
         settings = deployment.settings
         self._deployment = deployment
-        self._table = RouteTable(ROUTES)
+        self._table = table
         self._authenticator = Authenticator(settings.auth, deployment.access_token)
         self._hosts = allowed_hosts(settings)
         self._origins = frozenset({_origin(settings.public_url), *settings.cors_origins})

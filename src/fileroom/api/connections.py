@@ -40,6 +40,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        # uvicorn's access lines hold query strings, and with them tokens and patients' names.
+        self.access_log = False
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:

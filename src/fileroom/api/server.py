@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from starlette.types import ASGIApp
+
     from fileroom.deployment import Deployment
 
 DRAIN_SECONDS: Final = 10
@@ -26,12 +28,12 @@ BACKLOG: Final = 512
 
 
 class Server(uvicorn.Server):
-    """One HTTP server over a deployment that somebody else opens and closes."""
+    """One HTTP server over an application whose deployment somebody else opens and closes."""
 
-    def __init__(self, deployment: Deployment, on_started: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, on_started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                create_app(deployment),
+                app,
                 http=BoundedHttpProtocol,
                 loop="uvloop",
                 ws="none",
@@ -83,4 +85,4 @@ def run_server(
     deployment: Deployment, listener: socket.socket, on_started: Callable[[], None]
 ) -> None:
     """Serve a deployment on a bound socket until SIGTERM or SIGINT, and drain."""
-    Server(deployment, on_started).run(sockets=[listener])
+    Server(create_app(deployment), on_started).run(sockets=[listener])

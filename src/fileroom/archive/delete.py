@@ -9,6 +9,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from fileroom.archive.check import queue_orphans
 from fileroom.archive.layout import blob_bucket
 from fileroom.database import collection, operations
 from fileroom.database.instances import PlaceKind
@@ -18,7 +19,7 @@ from fileroom.objectstore.local import LocalBucket
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fileroom.database.collection import DeletedStore
+    from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Connection, Database
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,13 @@ EXPIRED_MAX = 100
 class Collector:
     """A thread that drops due blobs, purges deleted stores and forgets old operations."""
 
-    def __init__(self, database: Database, blobs: Path, *, interval_seconds: float) -> None:
+    def __init__(
+        self, database: Database, blobs: Path, *, interval_seconds: float, after_crash: bool
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._interval_seconds = interval_seconds
+        self._unscanned: dict[StoreArea, frozenset[int]] | None = None if after_crash else {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
@@ -61,6 +65,7 @@ class Collector:
             deleted = collection.deleted_stores(connection)
         for store in deleted:
             self._purge(store)
+        self._scan_for_orphans()
         self._database.write(collection.forget_spent_tombstones)
         while not self._stopping.is_set() and self._database.write(_forget_operations):
             pass
@@ -75,7 +80,29 @@ class Collector:
         )
         return bool(drops)
 
-    def _purge(self, store: DeletedStore) -> None:
+    def _scan_for_orphans(self) -> None:
+        """After a crash: queue what died uncommitted, once those who may yet commit it have ended.
+
+        Operations that a crash interrupted write the same blobs again under the same names, so
+        little is found; what is, belongs to objects that had changed or gone meanwhile.
+        """
+        with self._database.read() as connection:
+            if self._unscanned is None:
+                self._unscanned = {
+                    store: collection.unfinished_writers(connection, store.id)
+                    for store in collection.living_stores(connection)
+                }
+            ready = [
+                store
+                for store, writers in self._unscanned.items()
+                if writers.isdisjoint(collection.unfinished_writers(connection, store.id))
+            ]
+        for store in ready:
+            orphans = queue_orphans(self._database, self._blobs, store)
+            del self._unscanned[store]
+            logger.info("blobs compared with rows", extra={"orphans": orphans})
+
+    def _purge(self, store: StoreArea) -> None:
         """Delete a store's rows slice by slice, then its blobs, then the store."""
         while self._database.write(lambda transaction: collection.purge_rows(transaction, store)):
             if self._stopping.is_set():

@@ -7,7 +7,7 @@ back to whoever commits them. A record exists only for a blob that is durable (I
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.layout import blob_directory, blob_key
@@ -16,7 +16,8 @@ from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
 from fileroom.dicom.part10 import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from fileroom.dicom.header import ByteSource
     from fileroom.dicom.part10 import Scan
@@ -47,6 +48,15 @@ class Content:
     source: str
     version: str | None
     data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledHeaders:
+    """Headers of some records, in a file."""
+
+    path: Path
+    lengths: tuple[int, ...]
+    """One for each record, 0 where none is kept."""
 
 
 def store_contents(
@@ -129,3 +139,24 @@ def _describe(
         header=header if len(header) <= HEADER_KEPT_BYTES else None,
         header_dictionary=CURRENT_DICTIONARY_ID,
     )
+
+
+def spool_headers(records: Sequence[InstanceRecord], spool: Path) -> SpooledHeaders:
+    """Write the records' headers to a file, where they would weigh too much in a message.
+
+    The file needs no durability: what is not committed is made again.
+    """
+    with spool.open("wb") as file:
+        lengths = tuple(file.write(record.header or b"") for record in records)
+    return SpooledHeaders(path=spool, lengths=lengths)
+
+
+def unspool_headers(
+    records: Sequence[InstanceRecord], spooled: SpooledHeaders
+) -> list[InstanceRecord]:
+    """Give the records with their headers again; the file is then spent."""
+    with spooled.path.open("rb") as file:
+        return [
+            replace(record, header=file.read(length) or None)
+            for record, length in zip(records, spooled.lengths, strict=True)
+        ]

@@ -33,6 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Name = TypeVar("Name", DatasetName, DicomStoreName, OperationName)
 
+# Equal to fileroom.client.client.DEFAULT_URL, which would load HTTP for the sake of help pages.
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 DEFAULT_LOCATION = "us-central1"
 _META = "fileroom.connection."
@@ -86,7 +87,8 @@ class Connection:
                 "no project: give --project=PROJECT, set FILEROOM_PROJECT, or use the full name "
                 "projects/PROJECT/locations/…"
             )
-        return LocationName(self.project, self.location)
+        with _usage():
+            return LocationName(self.project, self.location)
 
     def dataset(self, text: str | None) -> DatasetName:
         """Give the dataset that an id or a full name means."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,7 @@ from fileroom.cli.connection import Connection, confirm, connected
 from fileroom.cli.following import raise_for_error
 from fileroom.cli.groups import Group
 from fileroom.cli.rendering import (
+    Column,
     Format,
     field,
     format_option,
@@ -19,11 +21,20 @@ from fileroom.cli.rendering import (
     write_one,
 )
 
-# gcloud shows a fourth column, ENCRYPTION, with a claim that would not be true of this server.
+if TYPE_CHECKING:
+    from fileroom.client import Json, JsonObject
+
+
+def _pick_key(body: JsonObject) -> Json:
+    # gcloud says "Google-managed key" where there is none, which would be untrue of this server.
+    return field("", "encryptionSpec", "kmsKeyName").pick(body) or "none"
+
+
 _COLUMNS = [
     name_segment("ID", "datasets"),
     name_segment("LOCATION", "locations"),
     field("TIMEZONE", "timeZone"),
+    Column("ENCRYPTION", _pick_key),
 ]
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def _pick_tables(body: JsonObject) -> Json:
     table = field("", "bigqueryDestination", "tableUri")
-    return ", ".join(str(table.pick(stream)) for stream in objects(body, "streamConfigs"))
+    return [table.pick(stream) for stream in objects(body, "streamConfigs")] or None
 
 
 _COLUMNS = [

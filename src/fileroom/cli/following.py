@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from fileroom.cli.connection import DEFAULT_SERVER
 from fileroom.cli.progress import clock, open_display
 from fileroom.cli.rendering import printable, write_one
 from fileroom.client.transport import to_status_error
+from fileroom.client.values import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,6 +48,7 @@ def begin(
     """Print the name of an operation that was just asked for; follow it unless ``detach``."""
     if detach:
         write_one({"name": str(operation.name)}, output_format or "yaml")
+        click.echo(f"Follow it: {_command('wait', client, operation)}", err=True)
         return
     # Before anything else, so that it is known whatever happens to this program.
     click.echo(f"name: {operation.name}", err=output_format is not None)
@@ -63,13 +66,14 @@ def follow(client: Client, operation: Operation, output_format: Format | None) -
                 on_unavailable=display.unavailable,
             )
     except KeyboardInterrupt:
-        _detach(operation)
+        _detach(client, operation)
     if output_format is not None:
         write_one(ended.body, output_format)
-    else:
+    elif ended.counters != Counters():
         click.echo(account_line(ended))
         if ended.counters.failure:
-            for line in failure_lines(client.failures(ended.name), ended):
+            rest = _command("failures", client, ended)
+            for line in failure_lines(client.failures(ended.name), ended, rest):
                 click.echo(line)
     if ended.partly_failed:
         click.get_current_context().exit(EXIT_PARTLY_FAILED)
@@ -98,8 +102,13 @@ def account_line(operation: Operation) -> str:
     return f"{line}: {told}" if told else line
 
 
-def failure_lines(failures: Iterable[ObjectFailure], operation: Operation) -> Iterator[str]:
-    """Tell each of a few failures; of many how often each reason occurred, and where first."""
+def failure_lines(
+    failures: Iterable[ObjectFailure], operation: Operation, rest: str
+) -> Iterator[str]:
+    """Tell each of a few failures; of many how often each reason occurred, and where first.
+
+    ``rest`` is the command that lists them all.
+    """
     known = list(itertools.islice(failures, _FAILURES_READ_MAX))
     if len(known) <= _FAILURES_TOLD_EACH:
         yield from (f"  {failure.reason}  {_tell(failure)}" for failure in known)
@@ -109,18 +118,24 @@ def failure_lines(failures: Iterable[ObjectFailure], operation: Operation) -> It
     first = {failure.reason: failure for failure in reversed(known)}
     for reason, count in Counter(failure.reason for failure in known).most_common():
         yield f"  {count:,} {reason}, first {_tell(first[reason])}"
-    yield f"All of them: fileroom operations failures {operation.name}"
+    yield f"All of them: {rest}"
 
 
 def _tell(failure: ObjectFailure) -> str:
     return printable(f"{failure.source}: {failure.message}")
 
 
-def _detach(operation: Operation) -> NoReturn:
+def _command(verb: str, client: Client, operation: Operation) -> str:
+    """Give a command on an operation that can be copied as it stands."""
+    server = f" --server={client.url}" if client.url != DEFAULT_SERVER else ""
+    return f"fileroom operations {verb} {operation.name}{server}"
+
+
+def _detach(client: Client, operation: Operation) -> NoReturn:
     click.echo(
         "\nDetached; the operation goes on.\n"
-        f"Follow it:  fileroom operations wait {operation.name}\n"
-        f"Cancel it:  fileroom operations cancel {operation.name}",
+        f"Follow it:  {_command('wait', client, operation)}\n"
+        f"Cancel it:  {_command('cancel', client, operation)}",
         err=True,
     )
     raise click.exceptions.Exit(EXIT_INTERRUPTED)

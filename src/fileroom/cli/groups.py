@@ -151,15 +151,14 @@ def _to_line(error: FileroomError | click.UsageError, path: str) -> click.ClickE
 
 def describe_error(error: FileroomError) -> str:
     """Give the code, the message and, where the server cannot know it, the remedy."""
-    return f"{error.code.name}: {error}{_remedy(error)}"
+    remedy = _remedy(error)
+    told = f"{error.message.rstrip('.')}; {remedy}" if remedy else error.message
+    return f"{error.code.name}: {told}"
 
 
 def _remedy(error: FileroomError) -> str:
     if isinstance(error, Unauthenticated):
-        return (
-            "; set FILEROOM_TOKEN or give --token: 'fileroom auth print-access-token' on the "
-            "server's machine prints it"
-        )
+        return "give it with --token or FILEROOM_TOKEN"
     if isinstance(error, Unavailable) and error.detail == "url":
-        return "; --server or FILEROOM_SERVER names another"
+        return "--server or FILEROOM_SERVER names another"
     return ""

@@ -11,6 +11,9 @@ from fileroom.cli.groups import Group, LazyCommand
 
 COMMANDS = {
     "serve": LazyCommand("fileroom.cli.serve", "serve", "Run the server."),
+    "check": LazyCommand(
+        "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
+    ),
     "auth": LazyCommand("fileroom.cli.auth", "auth", "Show the server's access token."),
     "datasets": LazyCommand(
         "fileroom.cli.datasets", "datasets", "Manage datasets, the owners of DICOM stores."

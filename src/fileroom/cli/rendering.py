@@ -188,7 +188,8 @@ def printable(text: str) -> str:
 def _cell(value: Json) -> str:
     if value is None:
         return ""
-    return json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else str(value)
+    # Lists as gcloud writes them, which is as Python does.
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
 
 
 def _harmless(cell: str) -> str:

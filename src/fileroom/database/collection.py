@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import and_, cast, delete, exists, func, null, or_, select, union_all, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
-from fileroom.database.instances import PlaceKind
+from fileroom.database.instances import PlaceKind, insert_ignoring
 from fileroom.database.operations import State
 
 if TYPE_CHECKING:
@@ -37,11 +37,21 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeletedStore:
-    """A DICOM store that was deleted and whose content is still to be purged."""
+class StoreArea:
+    """A DICOM store, living or deleted, as far as its content goes."""
 
     id: int
     blob_prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPlace:
+    """A place in a store's blobs that the database knows of."""
+
+    key: str
+    size: int | None
+    """None for a blob that is queued to be dropped: it may be gone already."""
+    sha256: bytes | None
 
 
 def take_due_drops(transaction: Connection) -> list[Drop]:
@@ -101,7 +111,7 @@ def forget_drops(transaction: Connection, ids: Sequence[int]) -> None:
         transaction.execute(delete(schema.blob_drops).where(schema.blob_drops.c.id.in_(ids)))
 
 
-def deleted_stores(connection: Connection) -> list[DeletedStore]:
+def deleted_stores(connection: Connection) -> list[StoreArea]:
     """Give deleted stores on which no operation runs any more."""
     stores, operations = schema.dicom_stores.c, schema.operations.c
     rows = connection.execute(
@@ -113,10 +123,10 @@ def deleted_stores(connection: Connection) -> list[DeletedStore]:
         .order_by(stores.id)
         .limit(ROWS_MAX)
     )
-    return [DeletedStore(id=row.id, blob_prefix=row.blob_prefix) for row in rows]
+    return [StoreArea(id=row.id, blob_prefix=row.blob_prefix) for row in rows]
 
 
-def purge_rows(transaction: Connection, store: DeletedStore) -> bool:
+def purge_rows(transaction: Connection, store: StoreArea) -> bool:
     """Delete some rows of a deleted store; tell whether any were left to delete."""
     for table, key in (
         (schema.instances, schema.instances.c.id),
@@ -132,7 +142,7 @@ def purge_rows(transaction: Connection, store: DeletedStore) -> bool:
     return False
 
 
-def forget_store(transaction: Connection, store: DeletedStore) -> None:
+def forget_store(transaction: Connection, store: StoreArea) -> None:
     """Delete the row of a store whose content is gone."""
     transaction.execute(
         delete(schema.dicom_stores).where(
@@ -157,39 +167,74 @@ def forget_spent_tombstones(transaction: Connection) -> None:
     transaction.execute(delete(schema.tombstones).where(schema.tombstones.c.id.in_(spent)))
 
 
-def living_stores(connection: Connection) -> list[DeletedStore]:
+def living_stores(connection: Connection) -> list[StoreArea]:
     """Give the stores that are not deleted."""
     stores = schema.dicom_stores.c
     rows = connection.execute(
         select(stores.id, stores.blob_prefix).where(stores.deleted_at.is_(None)).order_by(stores.id)
     )
-    return [DeletedStore(id=row.id, blob_prefix=row.blob_prefix) for row in rows]
+    return [StoreArea(id=row.id, blob_prefix=row.blob_prefix) for row in rows]
 
 
-def unfinished_writers(connection: Connection, store_id: int) -> set[int]:
+def unfinished_writers(connection: Connection, store_id: int) -> frozenset[int]:
     """Give the operations of a store that may still write blobs or commit them."""
-    operations = schema.operations.c
+    table = schema.operations.c
+    return frozenset(
+        connection.execute(
+            select(table.id).where(table.store_id == store_id, table.state != State.DONE)
+        ).scalars()
+    )
+
+
+def newest_writer(connection: Connection) -> int:
+    """Give the highest number an operation bears."""
+    return connection.execute(select(func.max(schema.operations.c.id))).scalar() or 0
+
+
+def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
+    """Give every place that a row of the store names, and every queued drop, in key order."""
+    instances, drops = schema.instances.c, schema.blob_drops.c
+    nothing = null()
+    named = select(instances.place_key, instances.size, instances.sha256).where(
+        instances.store_id == store_id, instances.place == PlaceKind.OWN_BLOB
+    )
+    queued = select(
+        drops.place_key,
+        cast(nothing, schema.instances.c.size.type),
+        cast(nothing, schema.instances.c.sha256.type),
+    ).where(drops.store_id == store_id)
+    both = union_all(named, queued).order_by("place_key")
+    for row in connection.execution_options(yield_per=1000).execute(both):
+        yield KnownPlace(key=row.place_key, size=row.size, sha256=row.sha256)
+
+
+def still_named(connection: Connection, store_id: int, keys: Sequence[str]) -> set[str]:
+    """Give those of some place keys that a row names now."""
+    instances = schema.instances.c
     return set(
         connection.execute(
-            select(operations.id).where(
-                operations.store_id == store_id, operations.state != State.DONE
+            select(instances.place_key).where(
+                instances.store_id == store_id, instances.place_key.in_(keys)
             )
         ).scalars()
     )
 
 
-def known_places(connection: Connection, store_id: int) -> Iterator[tuple[str, int]]:
-    """Give key and size of every place that a row of the store names, and of every queued drop.
-
-    In the order of the keys; a drop has size -1.
-    """
-    instances, drops = schema.instances.c, schema.blob_drops.c
-    named = select(instances.place_key.label("place_key"), instances.size.label("size")).where(
-        instances.store_id == store_id, instances.place == PlaceKind.OWN_BLOB
+def queue_orphans(transaction: Connection, store_id: int, keys: Sequence[str]) -> None:
+    """Queue blobs that no row names and no operation will name."""
+    insert_ignoring(
+        transaction,
+        schema.blob_drops,
+        [
+            {
+                "store_id": store_id,
+                "place": PlaceKind.OWN_BLOB,
+                "place_key": key,
+                "study_instance_uid": "",
+                "series_instance_uid": "",
+                "sop_instance_uid": "",
+                "not_before": now_microseconds(),
+            }
+            for key in keys
+        ],
     )
-    queued = select(drops.place_key, func.coalesce(None, -1)).where(drops.store_id == store_id)
-    both = named.union_all(queued).subquery()
-    for row in connection.execution_options(yield_per=1000).execute(
-        select(both.c.place_key, both.c.size).order_by(both.c.place_key)
-    ):
-        yield row.place_key, row.size

@@ -10,7 +10,7 @@ import base64
 import secrets
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 Config = dict[str, object]
 """A DICOM store's settings as on the wire: ``labels``, ``notificationConfigs``…"""
-
-GET_DATASET: Final = "healthcare.datasets.get"
-GET_DICOM_STORE: Final = "healthcare.dicomStores.get"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +83,13 @@ def denied(permission: str, resource: object) -> PermissionDenied:
     )
 
 
+def already_there(name: DatasetName | DicomStoreName) -> AlreadyExists:
+    """Give the error for a name that a living resource bears."""
+    if isinstance(name, DatasetName):
+        return AlreadyExists(f"dataset '{name}' already exists", "datasetId")
+    return AlreadyExists(f"DICOM store '{name}' already exists", "dicomStoreId")
+
+
 def find_dataset(connection: Connection, name: DatasetName) -> Dataset | None:
     """Give the living dataset of that name."""
     row = connection.execute(
@@ -100,7 +104,7 @@ def find_dataset(connection: Connection, name: DatasetName) -> Dataset | None:
 
 
 def get_dataset(
-    connection: Connection, name: DatasetName, *, permission: str = GET_DATASET
+    connection: Connection, name: DatasetName, *, permission: str = "healthcare.datasets.get"
 ) -> Dataset:
     """Give the living dataset of that name.
 
@@ -174,7 +178,7 @@ def insert_dataset(transaction: Connection, name: DatasetName, *, time_zone: str
                 )
             )
     except IntegrityError as error:
-        raise AlreadyExists(f"dataset '{name}' already exists", "datasetId") from error
+        raise already_there(name) from error
     return get_dataset(transaction, name)
 
 
@@ -208,7 +212,7 @@ def find_dicom_store(connection: Connection, name: DicomStoreName) -> DicomStore
 
 
 def get_dicom_store(
-    connection: Connection, name: DicomStoreName, *, permission: str = GET_DICOM_STORE
+    connection: Connection, name: DicomStoreName, *, permission: str = "healthcare.dicomStores.get"
 ) -> DicomStore:
     """Give the living DICOM store of that name.
 
@@ -246,8 +250,7 @@ def list_dicom_stores(
         If filter or token are wrong.
     """
     dataset = get_dataset(connection, parent, permission="healthcare.dicomStores.list")
-    matches = parse_label_filter(filter_text)
-    size = page_size_within_limits(page_size)
+    matches, size = parse_label_filter(filter_text), page_size_within_limits(page_size)
     listing = f"dicomStores of {dataset.id} {filter_text}"
     query = select(dicom_stores).where(
         dicom_stores.c.dataset_id == dataset.id, dicom_stores.c.deleted_at.is_(None)
@@ -268,8 +271,15 @@ def list_dicom_stores(
     return Page(items=tuple(items))
 
 
-def insert_dicom_store(transaction: Connection, name: DicomStoreName, config: Config) -> DicomStore:
-    """Add a DICOM store with a blob prefix of its own.
+def new_blob_prefix() -> str:
+    """Draw the name of the directory of a new store's blobs."""
+    return uuid.uuid4().hex
+
+
+def insert_dicom_store(
+    transaction: Connection, name: DicomStoreName, config: Config, *, blob_prefix: str = ""
+) -> DicomStore:
+    """Add a DICOM store, with a blob prefix of its own unless one was drawn for it.
 
     Raises
     ------
@@ -278,9 +288,7 @@ def insert_dicom_store(transaction: Connection, name: DicomStoreName, config: Co
     AlreadyExists
         If a living DICOM store bears the name.
     """
-    dataset = find_dataset(transaction, name.parent)
-    if dataset is None:
-        raise denied("healthcare.dicomStores.create", name.parent)
+    dataset = get_dataset(transaction, name.parent, permission="healthcare.dicomStores.create")
     try:
         with transaction.begin_nested():
             transaction.execute(
@@ -289,12 +297,12 @@ def insert_dicom_store(transaction: Connection, name: DicomStoreName, config: Co
                     dicom_store_id=name.dicom_store_id,
                     config=config,
                     etag=_new_etag(),
-                    blob_prefix=uuid.uuid4().hex,
+                    blob_prefix=blob_prefix or new_blob_prefix(),
                     created_at=now_microseconds(),
                 )
             )
     except IntegrityError as error:
-        raise AlreadyExists(f"DICOM store '{name}' already exists", "dicomStoreId") from error
+        raise already_there(name) from error
     return get_dicom_store(transaction, name)
 
 

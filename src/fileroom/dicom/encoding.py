@@ -51,10 +51,10 @@ SHORT_VRS = frozenset(
     }
 )  # fmt: skip
 """VRs with a length of two bytes (PS3.5 7.1.2)."""
-LONG_VRS = frozenset(
-    {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
-)
+LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 """VRs with two reserved bytes and a length of four."""
+_BLANK_VR = "  "
+"""What some scanners write before a value of two bytes whose VR they did not know."""
 
 KEPT_BULK_BYTES = 64
 """Longest OB, OW or UN value that stays in the header."""
@@ -108,18 +108,18 @@ def _encoding(*, implicit: bool, big_endian: bool) -> Encoding:
 
     unpack = Struct(order + ("HHI" if implicit else "HHHH")).unpack_from
     unpack_length = Struct(order + "I").unpack_from
-    short = frozenset(number(vr) for vr in SHORT_VRS)
+    short = frozenset(number(vr) for vr in [*SHORT_VRS, _BLANK_VR])
     long = {number(vr): kept_bytes_max(vr) for vr in LONG_VRS if vr != "SQ"}
     return Encoding(
         implicit=implicit,
         big_endian=big_endian,
         unpack=unpack,
-        unpack_length=unpack_length,  # type: ignore[arg-type]
-        unpack_item=Struct(order + "HHI").unpack_from,  # type: ignore[arg-type]
+        unpack_length=unpack_length,
+        unpack_item=Struct(order + "HHI").unpack_from,
         short=short,
         long=long,
-        names={number(vr): vr for vr in [*SHORT_VRS, *LONG_VRS]},
-        explicit=(unpack, unpack_length, short, long, number("SQ")),  # type: ignore[arg-type]
+        names={number(vr): vr for vr in [*SHORT_VRS, *LONG_VRS]} | {number(_BLANK_VR): "UN"},
+        explicit=(unpack, unpack_length, short, long, number("SQ")),
     )
 
 

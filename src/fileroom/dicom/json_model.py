@@ -18,11 +18,12 @@ import math
 import re
 from binascii import b2a_base64
 from decimal import Decimal
-from struct import Struct
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from struct import unpack_from
+from typing import TYPE_CHECKING, Final, Literal
 
 from fileroom.dicom.byte_order import WORD_BYTES, swapped
-from fileroom.dicom.charsets import decode_text
+from fileroom.dicom.charsets import decode_characters
 from fileroom.dicom.header import big_endian, elements, find_elements
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     """Gives bytes of the blob, or of its inflated data set: offset, length."""
 
 JsonObject = dict[str, object]
+ByteOrder = Literal["<", ">"]
 
 SEQUENCE_BYTES_MAX: Final = 1 << 20
 """A longer sequence is left out."""
@@ -45,6 +47,8 @@ TEXT_BYTES_MAX: Final = 1 << 20
 """Longest value of another VR that is told in full: one value must not fill the memory."""
 EXACT_INTEGER_MAX: Final = 1 << 53
 
+_RECURRING_BYTES_MAX: Final = 64
+_NEVER_BULK_BYTES: Final = 1024
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _ALWAYS_BULK: Final = frozenset({"OB", "OW", "UN"})
@@ -60,7 +64,6 @@ _NUMBERS: Final = {
     "FD": "d",
 }
 _COUNTED: Final = {"AT": 4, **{vr: WORD_BYTES[vr] for vr in ("FD", "FL", "UL", "US", "SV", "UV")}}
-_CHARACTER_SET_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ONE_VALUE: Final = frozenset({"LT", "ST", "UR", "UT"})
 _LEADING_SPACE_COUNTS: Final = frozenset({"LT", "PN", "ST", "UC", "UT"})
 _PERSON_NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
@@ -114,8 +117,8 @@ def told_character_set(specific_character_set: str | None) -> str | None:
 
 def _whole(header: Header, found: Iterable[Element], uri: str, read: Read) -> JsonObject:
     model: JsonObject = {"00020010": {"vr": "UI", "Value": [header.transfer_syntax_uid]}}
-    order = ">" if big_endian(header) else "<"
-    model.update(_Converter(order, read).data_set(found, None, uri))
+    order: ByteOrder = ">" if big_endian(header) else "<"
+    model.update(_Converter(order, read).data_set(found, "", uri))
     # PS3.18 F.2.2 wants ascending names; some files are not in order.
     return model if header.in_order else dict(sorted(model.items()))
 
@@ -123,37 +126,39 @@ def _whole(header: Header, found: Iterable[Element], uri: str, read: Read) -> Js
 class _Converter:
     """Turns elements of one instance into JSON."""
 
-    def __init__(self, order: str, read: Read) -> None:
-        self._swapped = order == ">"
+    def __init__(self, order: ByteOrder, read: Read) -> None:
+        self._order = order
         self._read = read
-        self._structs = {vr: Struct(order + code) for vr, code in _NUMBERS.items()}
-        self._tag = Struct(order + "HH")
 
-    def data_set(
-        self, found: Iterable[Element], specific_character_set: str | None, uri: str
-    ) -> JsonObject:
+    def data_set(self, found: Iterable[Element], charset: str, uri: str) -> JsonObject:
         """Give the JSON of a data set; an item has its sequence's character set unless its own."""
         model: JsonObject = {}
-        charset = specific_character_set
-        for element in found:
-            tag = element.tag
-            if tag == _SPECIFIC_CHARACTER_SET and element.value:
-                charset = element.value.decode("latin_1").strip("\0 ") or charset
-                model["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
-                continue
-            if tag & 0xFFFF == 0 or tag < 0x00030000:
+        order = self._order
+        for tag, vr, value, length, cut, items in found:
+            key = _key(tag)
+            if items is not None:
+                if length <= SEQUENCE_BYTES_MAX:
+                    model[key] = self._sequence(items, charset, f"{uri}/{key}")
+            elif tag & 0xFFFF == 0 or tag < 0x00030000:
                 # Group lengths have no place in JSON (PS3.18 F.2.2), nor file meta information.
                 continue
-            key = f"{tag:08X}"
-            if element.items is not None:
-                if element.length <= SEQUENCE_BYTES_MAX:
-                    model[key] = self._sequence(element.items, charset, f"{uri}/{key}")
+            elif length == 0:
+                model[key] = {"vr": vr}
+            elif vr in _ALWAYS_BULK or tag in _PIXELS or _is_bulk(vr, length):
+                model[key] = {"vr": vr, "BulkDataURI": f"{uri}/{key}"}
+            elif tag == _SPECIFIC_CHARACTER_SET:
+                charset = value.decode("latin_1").strip("\0 ") or charset
+                model[key] = attribute_value(vr, told_character_set(charset))
+            elif cut is not None:
+                model[key] = _value(vr, self._read(cut.offset, cut.length), charset, order)
+            elif length <= _RECURRING_BYTES_MAX:
+                model[key] = _recurring_value(vr, value, charset, order)
             else:
-                model[key] = self._element(element, charset, f"{uri}/{key}")
+                model[key] = _value(vr, value, charset, order)
         return model
 
     def _sequence(
-        self, items: tuple[tuple[Element, ...], ...], charset: str | None, uri: str
+        self, items: tuple[tuple[Element, ...], ...], charset: str, uri: str
     ) -> JsonObject:
         if not items:
             return {"vr": "SQ"}
@@ -162,37 +167,15 @@ class _Converter:
         ]
         return {"vr": "SQ", "Value": values}
 
-    def _element(self, element: Element, charset: str | None, uri: str) -> JsonObject:
-        _, vr, value, length, cut, _ = element
-        if length == 0:
-            return {"vr": vr}
-        if vr in _ALWAYS_BULK or element.tag in _PIXELS or _is_bulk(vr, length):
-            return {"vr": vr, "BulkDataURI": uri}
-        if cut is not None:
-            value = self._read(cut.offset, cut.length)
-        if vr in _INLINE:
-            return {"vr": vr, "InlineBinary": self._inline(vr, value)}
-        values = self._values(vr, value, charset)
-        return {"vr": vr, "Value": values} if values else {"vr": vr}
 
-    def _inline(self, vr: str, value: bytes) -> str:
-        """Give the base64 of a value, which in JSON is little endian (PS3.18 F.2.7)."""
-        little = swapped(value, WORD_BYTES[vr]) if self._swapped else value
-        return b2a_base64(little, newline=False).decode("ascii")
-
-    def _values(self, vr: str, value: bytes, charset: str | None) -> list[object]:
-        numbers = self._structs.get(vr)
-        if numbers is not None:
-            whole = value[: len(value) // numbers.size * numbers.size]
-            values = [number for (number,) in numbers.iter_unpack(whole)]
-            return _tellable(values) if vr in {"FL", "FD", "SV", "UV"} else values
-        if vr == "AT":
-            whole = value[: len(value) // 4 * 4]
-            return [f"{group:04X}{number:04X}" for group, number in self._tag.iter_unpack(whole)]
-        return _texts(vr, value, charset)
+@lru_cache(maxsize=1 << 14)
+def _key(tag: int) -> str:
+    return f"{tag:08X}"
 
 
 def _is_bulk(vr: str, length: int) -> bool:
+    if length <= _NEVER_BULK_BYTES:
+        return False
     width = _COUNTED.get(vr)
     if width is not None:
         return length > width * VALUES_MAX
@@ -202,7 +185,33 @@ def _is_bulk(vr: str, length: int) -> bool:
 # ------------------------------------------------------------------ values
 
 
-def _tellable(values: list[float]) -> list[object]:
+def _value(vr: str, value: bytes, charset: str, order: ByteOrder) -> JsonObject:
+    if vr in _INLINE:
+        # In JSON it is little endian (PS3.18 F.2.7).
+        little = value if order == "<" else swapped(value, WORD_BYTES[vr])
+        return {"vr": vr, "InlineBinary": b2a_base64(little, newline=False).decode("ascii")}
+    values = _values(vr, value, charset, order)
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+_recurring_value = lru_cache(maxsize=1 << 14)(_value)
+"""Most values of an instance are those of the one before it; nobody may change what it gives."""
+
+
+def _values(vr: str, value: bytes, charset: str, order: ByteOrder) -> list[object]:
+    code = _NUMBERS.get(vr)
+    if code is not None:
+        count = len(value) // WORD_BYTES[vr]
+        numbers = unpack_from(f"{order}{count}{code}", value)
+        return _tellable(numbers) if vr in {"FL", "FD", "SV", "UV"} else list(numbers)
+    if vr == "AT":
+        count = len(value) // 4 * 2
+        words = unpack_from(f"{order}{count}H", value)
+        return [f"{words[at]:04X}{words[at + 1]:04X}" for at in range(0, count, 2)]
+    return _converted(vr, decode_characters(value, vr, charset))
+
+
+def _tellable(values: Iterable[float]) -> list[object]:
     told: list[object] = []
     for value in values:
         if isinstance(value, int):
@@ -214,13 +223,8 @@ def _tellable(values: list[float]) -> list[object]:
     return told
 
 
-def _texts(vr: str, value: bytes, charset: str | None) -> list[object]:
-    encoded = vr in _CHARACTER_SET_VRS
-    text = decode_text(value, vr, charset) if encoded else value.decode("latin_1")
-    return _converted(vr, text)
-
-
 def _converted(vr: str, text: str) -> list[object]:
+    """Give the values of a text, which may be several."""
     texts = [text] if vr in _ONE_VALUE else text.split("\\")
     if vr in _LEADING_SPACE_COUNTS:
         texts = [each.rstrip(" \0") for each in texts]

@@ -34,6 +34,9 @@ _MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"
 _TRANSFER_SYNTAX_UID = 0x00020010
 _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _SPECIFIC_CHARACTER_SET = 0x00080005
+_INTEGER = re.compile(rb"[\0 ]*([+-]?[0-9]{1,19})(?:\.0*)?[\0 ]*(?:\\|\Z)")
+"""The first of the numbers of an IS; writers put a point with zeros after it."""
+_INTEGER_BYTES = {"SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 _UIDS = {
@@ -224,30 +227,39 @@ def _attributes(
     specific = decode_text(character_set, "CS", None)
     if specific:
         values["specific_character_set"] = specific
-    escapes = "2022" in specific
-    for tag, (_, value) in found.items():
+    for tag, (vr_number, value) in found.items():
         if tag in _TEXTS:
             name, vr = _TEXTS[tag]
-            if value.isascii() and not escapes:
-                text = value.decode("ascii").strip("\0 ")
-            else:
-                text = decode_text(value, vr, specific)
+            text = decode_text(value, vr, specific)
             if text:
                 values[name] = text
         elif tag in _NUMBERS:
             name, vr = _NUMBERS[tag]
-            number = _number(value, vr, encoding)
+            number = _number(value, encoding.names.get(vr_number, vr), vr, encoding)
             if number is not None:
                 values[name] = number
     return IndexedAttributes(transfer_syntax_uid=transfer_syntax_uid, **values)  # type: ignore[arg-type]
 
 
-def _number(value: bytes, vr: str, encoding: Encoding) -> int | None:
-    if vr == "US":
-        if len(value) < 2:
+def _number(value: bytes, vr: str, own_vr: str, encoding: Encoding) -> int | None:
+    """Give the first number of a value, if it is one the attribute may have.
+
+    ``vr`` is the VR as written, ``own_vr`` the attribute's.
+    """
+    if vr == "UN":
+        vr = own_vr
+    size = _INTEGER_BYTES.get(vr)
+    if size is not None:
+        if len(value) < size:
             return None
-        return value[0] << 8 | value[1] if encoding.big_endian else value[1] << 8 | value[0]
-    try:
-        return int(value.split(b"\\", 1)[0].strip(b"\0 "))
-    except ValueError:
+        order = "big" if encoding.big_endian else "little"
+        number = int.from_bytes(value[:size], order, signed=vr[0] == "S")  # type: ignore[arg-type]
+    elif vr in {"DS", "IS"} or own_vr == "IS":
+        match = _INTEGER.match(value)
+        if match is None:
+            return None
+        number = int(match[1])
+    else:
         return None
+    low, high = (0, 0xFFFF) if own_vr == "US" else (-(1 << 63), (1 << 63) - 1)
+    return number if low <= number <= high else None

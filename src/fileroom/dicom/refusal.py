@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from fileroom.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from fileroom.errors import Reason
+from fileroom.errors import InvalidArgument, Reason
 
 
 class Refused(InvalidArgument):
@@ -27,3 +22,18 @@ class Refused(InvalidArgument):
         self.reason = reason
         self.tag = tag
         self.byte_offset = byte_offset
+
+
+def refused(message: str, reason: Reason, tag: int, position: int) -> Refused:
+    """Refuse an object because of the element ``tag`` (negative: none) at ``position``."""
+    return Refused(message, reason, f"{tag:08X}" if tag >= 0 else None, position)
+
+
+def truncated(tag: int, position: int) -> Refused:
+    """Refuse an object that is over before the element at ``position`` is."""
+    return refused("the object ends inside an element", Reason.TRUNCATED, tag, position)
+
+
+def truncated_header(tag: int, position: int, size: int) -> Refused:
+    """Refuse an object of ``size`` bytes that may be over before even the tag is known."""
+    return truncated(tag if size - position >= 8 else -1, position)

@@ -32,7 +32,7 @@ from fileroom.dicom.encoding import (
     kept_bytes_max,
     shows_explicit_vr,
 )
-from fileroom.dicom.refusal import Refused
+from fileroom.dicom.refusal import Refused, refused, truncated, truncated_header
 from fileroom.errors import Reason
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Walk:
                 at += 8
                 if vr not in short:
                     if vr not in long:
-                        raise _refused(
+                        raise refused(
                             "an element of the file meta information has no VR it may have",
                             Reason.MALFORMED,
                             tag,
@@ -98,12 +98,12 @@ class Walk:
                     (length,) = unpack_length(buffer, at)
                     at += 4
             except struct.error:
-                raise _header_cut(tag, position, window.size) from None
+                raise truncated_header(tag, position, window.size) from None
             end = window.base + at + length
             if end > window.size:
-                raise _truncated(tag, position)
+                raise truncated(tag, position)
             if length > KEPT_VALUE_BYTES:
-                raise _refused(
+                raise refused(
                     "an element of the file meta information is longer than 64 KB",
                     Reason.HEADER_LIMIT,
                     tag,
@@ -135,13 +135,13 @@ class Walk:
         while True:
             buffer, base = window.buffer, window.base
             at, start = position - base, begun - base
-            stop = (end if end < window.end else window.end) - base
+            stop = min(end, window.end) - base
             try:
                 while at < stop:
                     start = at
                     group, element, vr, length = unpack(buffer, at)
                     if group != last_group or element <= last_element:
-                        if group == ITEM_GROUP:
+                        if group == ITEM_GROUP or not group:
                             break
                         if group <= last_group and not depth:
                             self.in_order = False
@@ -168,7 +168,7 @@ class Walk:
                         position = self._items(tag, begun, begun + 12, length, end, depth, encoding)
                         buffer, base = window.buffer, window.base
                         at, start = position - base, begun - base
-                        stop = (end if end < window.end else window.end) - base
+                        stop = min(end, window.end) - base
                     else:
                         break
                 else:
@@ -181,7 +181,11 @@ class Walk:
                     window.load(position)
                     continue
             except struct.error:
-                raise _header_cut(last_group << 16 | last_element, base + start, base + len(buffer)) from None
+                begun = base + start
+                if not depth and window.only_padding_from(begun):
+                    return begun
+                tag = last_group << 16 | last_element
+                raise truncated_header(tag, begun, base + len(buffer)) from None
             tag, begun = group << 16 | element, base + start
             if tag == ITEM_DELIMITER and delimited:
                 return begun + 8
@@ -198,13 +202,13 @@ class Walk:
         while True:
             buffer, base = window.buffer, window.base
             at, start = position - base, begun - base
-            stop = (end if end < window.end else window.end) - base
+            stop = min(end, window.end) - base
             try:
                 while at < stop:
                     start = at
                     group, element, length = unpack(buffer, at)
                     if group != last_group or element <= last_element:
-                        if group == ITEM_GROUP:
+                        if group == ITEM_GROUP or not group:
                             break
                         if group <= last_group and not depth:
                             self.in_order = False
@@ -230,7 +234,11 @@ class Walk:
                     window.load(position)
                     continue
             except struct.error:
-                raise _header_cut(last_group << 16 | last_element, base + start, base + len(buffer)) from None
+                begun = base + start
+                if not depth and window.only_padding_from(begun):
+                    return begun
+                tag = last_group << 16 | last_element
+                raise truncated_header(tag, begun, base + len(buffer)) from None
             tag, begun = group << 16 | element, base + start
             if tag == ITEM_DELIMITER and delimited:
                 return begun + 8
@@ -239,16 +247,16 @@ class Walk:
     def _ended(self, tag: int, start: int, position: int, end: int, *, delimited: bool) -> int:
         """Check that the last element of a data set, at ``start``, ends where it must."""
         if position > self._window.size or (delimited and end == self._window.size):
-            raise _truncated(tag, start)
+            raise truncated(tag, start)
         if position > end:
-            raise _refused(
+            raise refused(
                 "an element is longer than the sequence item that holds it",
                 Reason.MALFORMED,
                 tag,
                 start,
             )
         if delimited:
-            raise _refused(
+            raise refused(
                 "a sequence item of undefined length is not closed", Reason.MALFORMED, tag, start
             )
         return position
@@ -257,9 +265,14 @@ class Walk:
         """Walk the sequence or the fragments at ``start``; give where it ends."""
         at = start - self._window.base
         buffer = self._window.buffer
-        if tag >> 16 == ITEM_GROUP:
-            raise _refused(
-                "an item or delimiter stands outside of a sequence", Reason.MALFORMED, tag, start
+        if tag >> 16 in {0, ITEM_GROUP}:
+            if not depth and self._window.only_padding_from(start):
+                return start
+            raise refused(
+                "an item, delimiter or command element stands where none may be",
+                Reason.MALFORMED,
+                tag,
+                start,
             )
         if encoding.implicit:
             _, _, length = encoding.unpack(buffer, at)
@@ -268,12 +281,12 @@ class Walk:
         else:
             _, _, number, _ = encoding.unpack(buffer, at)
             if number not in encoding.names:
-                raise _refused("an element has an unknown VR", Reason.MALFORMED, tag, start)
+                raise refused("an element has an unknown VR", Reason.MALFORMED, tag, start)
             vr = encoding.names[number]
             try:
                 (length,) = encoding.unpack_length(buffer, at + 8)
             except struct.error:
-                raise _truncated(tag, start) from None
+                raise truncated(tag, start) from None
             value = start + 12
         if vr == "SQ":
             return self._items(tag, start, value, length, end, depth, encoding)
@@ -284,9 +297,7 @@ class Walk:
             # encoding of the data set are told by what the items hold.
             inner = IMPLICIT_LITTLE if encoding is EXPLICIT_BIG else encoding
             return self._items(tag, start, value, length, end, depth, inner)
-        raise _refused(
-            f"an element of VR {vr} has undefined length", Reason.MALFORMED, tag, start
-        )
+        raise refused(f"an element of VR {vr} has undefined length", Reason.MALFORMED, tag, start)
 
     def _items(
         self,
@@ -315,11 +326,16 @@ class Walk:
             try:
                 group, element, length = unpack(buffer, at)
             except struct.error:
-                raise _truncated(tag, position) from None
+                raise truncated(tag, position) from None
             if group != ITEM_GROUP or element != _ITEM_ELEMENT:
                 if delimited and group << 16 | element == SEQUENCE_DELIMITER:
                     return position + 8
-                raise _no_item(tag, position)
+                raise refused(
+                    "a sequence holds something other than an item",
+                    Reason.MALFORMED,
+                    tag,
+                    position,
+                )
             implicit = encoding.implicit
             if length and encoding is EXPLICIT_LITTLE:
                 implicit = not shows_explicit_vr(buffer, at + 8)
@@ -336,7 +352,7 @@ class Walk:
         return position
 
     def _too_deep(self, tag: int, position: int) -> Refused:
-        return _refused(
+        return refused(
             f"sequences are nested deeper than {self._limits.nesting}",
             Reason.NESTING_LIMIT,
             tag,
@@ -345,8 +361,8 @@ class Walk:
 
     def _longer(self, tag: int, position: int, end: int) -> Refused:
         if end > self._window.size:
-            return _truncated(tag, position)
-        return _refused(
+            return truncated(tag, position)
+        return refused(
             "a sequence or item is longer than what holds it", Reason.MALFORMED, tag, position
         )
 
@@ -363,13 +379,13 @@ class Walk:
             try:
                 group, element, length = encoding.unpack_item(window.buffer, at)
             except struct.error:
-                raise _truncated(tag, position) from None
+                raise truncated(tag, position) from None
             item = group << 16 | element
             if item == SEQUENCE_DELIMITER:
                 window.cut(value, position - value)
                 return position + 8
             if item != ITEM or length == UNDEFINED_LENGTH:
-                raise _refused(
+                raise refused(
                     "pixel data hold something other than a fragment",
                     Reason.MALFORMED,
                     tag,
@@ -380,28 +396,9 @@ class Walk:
                 raise self._longer(tag, position - 8 - length, position)
             self._fragments_left -= 1
             if self._fragments_left < 0:
-                raise _refused(
+                raise refused(
                     f"pixel data have more than {self._limits.fragments} fragments",
                     Reason.ELEMENT_LIMIT,
                     tag,
                     position,
                 )
-
-
-def _refused(message: str, reason: Reason, tag: int, position: int) -> Refused:
-    return Refused(message, reason, f"{tag:08X}" if tag >= 0 else None, position)
-
-
-def _no_item(tag: int, position: int) -> Refused:
-    return _refused(
-        "a sequence holds something other than an item", Reason.MALFORMED, tag, position
-    )
-
-
-def _truncated(tag: int, position: int) -> Refused:
-    return _refused("the object ends inside an element", Reason.TRUNCATED, tag, position)
-
-
-def _header_cut(tag: int, position: int, end: int) -> Refused:
-    """Refuse an object that ends inside the header of an element, whose tag may be cut too."""
-    return _truncated(tag if end - position >= 8 else -1, position)

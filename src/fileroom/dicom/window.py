@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,11 @@ UNKNOWN_SIZE = 1 << 62
 _MARGIN_BYTES = KEPT_VALUE_BYTES + 32
 """A kept value with the headers around it never reaches further than this."""
 _CUT_COST_BYTES = 64
+_PADDING_BYTES_MAX = 16 << 20
+_NOT_ZERO = re.compile(rb"[^\0]")
+_STRAY_DELIMITERS = frozenset(
+    struct.pack(order + "HHI", 0xFFFE, element, 0) for order in "<>" for element in (0xE00D, 0xE0DD)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +155,28 @@ class Window:
         self.keep_to(position)
         self.cuts.append(Cut(len(self._kept), position, length))
         self._kept_from = position + length
+
+    def only_padding_from(self, position: int) -> bool:
+        """Tell whether nothing but padding follows; if so, the object ends there.
+
+        Padding is NUL bytes, as media of fixed blocks leave them, and stray delimiters, which
+        some writers put after the last element.
+        """
+        self.keep_to(position)
+        at = position - self.base
+        while self.buffer[at : at + 8] in _STRAY_DELIMITERS:
+            at += 8
+        last = self.base + at + _PADDING_BYTES_MAX
+        while not _NOT_ZERO.search(self.buffer, at):
+            held_end = self.base + len(self.buffer)
+            if held_end >= self.size:
+                self.size = self.end = position
+                return True
+            if held_end > last:
+                break
+            self._read(held_end, self._limits.window_bytes)
+            at = 0
+        return False
 
     def skeleton(self) -> bytes:
         """Give what was kept."""

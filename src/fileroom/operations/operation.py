@@ -72,7 +72,7 @@ def ended_with_failures(
     causes = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     message = (
         f"{counters.failed} of {total} objects could not be {_NOUNS[operation.kind]} ({causes}). "
-        f"First: {first[0].source}: {first[0].message} All failures: {logs_url}"
+        f"First: {first[0].source}: {first[0].message.rstrip('.')}. All failures: {logs_url}"
     )
     return {
         "code": int(Code.UNKNOWN),

@@ -13,8 +13,10 @@ from click.testing import CliRunner, Result
 
 from fileroom.auth import TOKEN_FILE
 from fileroom.cli import token_file
+from fileroom.cli.connection import DEFAULT_SERVER
 from fileroom.cli.dicom_stores import to_settings
 from fileroom.cli.program import program
+from fileroom.client.client import DEFAULT_URL
 from tests.server import clean_environment
 from tests.unit.client.scripted_server import Script, Scripted, scripted_server
 
@@ -97,6 +99,10 @@ def test_help_loads_neither_server_nor_http_nor_progress_bar() -> None:
     assert printed.stdout.endswith(b"[]\n")
 
 
+def test_default_server_is_that_of_the_client() -> None:
+    assert DEFAULT_SERVER == DEFAULT_URL
+
+
 def test_program_tells_its_version() -> None:
     assert run("--version").output.startswith("fileroom ")
 
@@ -111,6 +117,7 @@ def test_program_tells_its_version() -> None:
         ("datasets describe a:b --project=p", "invalid dataset id 'a:b'"),
         ("datasets describe projects/p", "'projects/p' is not a resource name"),
         (f"datasets describe {STORE}", f"'{STORE}' is not the name of a dataset"),
+        ("datasets list --project=a:b", "invalid project id 'a:b'"),
         ("dicom-stores describe s --project=p", "no dataset: give --dataset=DATASET"),
         ("dicom-stores import gcs s", "ERROR: (fileroom.dicom-stores.import.gcs) Missing option"),
         (f"dicom-stores update {STORE}", "nothing to change: give --pubsub-topic"),
@@ -272,8 +279,8 @@ def test_ctrl_c_detaches_and_tells_how_to_follow_again() -> None:
     assert process.returncode == 130
     assert stdout == f"name: {OPERATION}\n"
     assert "the operation goes on" in stderr
-    assert f"fileroom operations wait {OPERATION}" in stderr
-    assert f"fileroom operations cancel {OPERATION}" in stderr
+    assert f"fileroom operations wait {OPERATION} --server={script.url}\n" in stderr
+    assert f"fileroom operations cancel {OPERATION} --server={script.url}\n" in stderr
 
 
 def test_failures_as_csv_have_a_line_for_each_object_of_every_page() -> None:

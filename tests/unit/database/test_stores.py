@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from fileroom.database import schema, stores
-from fileroom.database.engine import open_database
+from fileroom.database.engine import open_database, open_engine
 from fileroom.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
 from fileroom.names import DatasetName, DicomStoreName, LocationName
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fileroom.database.engine import Connection, Database
+    from fileroom.database.engine import Connection
 
 LOCATION = LocationName("p1", "us-central1")
 DATASET = DatasetName(LOCATION, "ds1")
@@ -25,17 +25,13 @@ STORE = DicomStoreName(DATASET, "s1")
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(tmp_path / "fileroom.db")
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def transaction(database: Database) -> Iterator[Connection]:
-    """The writer's connection, as the function that is being written would see it."""
-    with database._writer.connect() as connection, connection.begin():
+def transaction(tmp_path: Path) -> Iterator[Connection]:
+    """A writing connection, as a change in the writer thread would see it."""
+    open_database(tmp_path / "fileroom.db").close()
+    engine = open_engine(tmp_path / "fileroom.db", writable=True)
+    with engine.connect() as connection, connection.begin():
         yield connection
+    engine.dispose()
 
 
 def make(

@@ -19,18 +19,17 @@ from fileroom.api.wire import (
     ListDicomStoresResponse,
     int64,
     json_answer,
-    timestamp,
 )
-from fileroom.archive.layout import make_blob_bucket
+from fileroom.archive.layout import STORE_ID_FILE, blob_bucket, make_blob_bucket
 from fileroom.database import stores
-from fileroom.errors import InvalidArgument, Unimplemented
+from fileroom.errors import FileroomError, InvalidArgument, Unimplemented
 from fileroom.names import DicomStoreName
+from fileroom.objectstore.local import LocalBucket
 from fileroom.transfer.exporting import request_export
 from fileroom.transfer.importing import request_import
 
 if TYPE_CHECKING:
     from fileroom.api.calls import Answer, Call
-    from fileroom.database.engine import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +40,23 @@ def create(call: Call) -> Answer:
     """Create a DICOM store; its directories are durable before it is visible."""
     name = DicomStoreName(call.dataset, call.parameter("dicomStoreId") or "")
     config = to_config(call.request_as(DicomStore))
-
-    def insert(transaction: Connection) -> stores.DicomStore:
-        store = stores.insert_dicom_store(transaction, name, config)
-        _write_identity(call, store)
-        return store
-
-    store = call.deployment.database.write(insert)
+    database, blobs = call.deployment.database, call.deployment.blobs
+    with database.read() as connection:
+        stores.get_dataset(connection, call.dataset, permission=call.permission)
+        if stores.find_dicom_store(connection, name) is not None:
+            raise stores.already_there(name)
+    # Some hundred directories: made here and not in the writer, which everybody waits for.
+    blob_prefix = stores.new_blob_prefix()
+    make_blob_bucket(blobs, blob_prefix, _identity(str(name), config))
+    try:
+        store = database.write(
+            lambda transaction: stores.insert_dicom_store(
+                transaction, name, config, blob_prefix=blob_prefix
+            )
+        )
+    except FileroomError:
+        LocalBucket(blobs, managed=True).delete_prefix(f"{blob_prefix}/")
+        raise
     _log_undelivered(store)
     return json_answer(to_wire(store))
 
@@ -86,7 +95,9 @@ def patch(call: Call) -> Answer:
     store = call.deployment.database.write(
         lambda transaction: stores.update_dicom_store(transaction, call.dicom_store, change)
     )
-    _write_identity(call, store)
+    blob_bucket(call.deployment.blobs, store.blob_prefix).write(
+        STORE_ID_FILE, [msgspec.json.encode(_identity(str(store.name), store.config))]
+    )
     _log_undelivered(store)
     return json_answer(to_wire(store))
 
@@ -171,18 +182,9 @@ def _get(call: Call) -> stores.DicomStore:
         return stores.get_dicom_store(connection, call.dicom_store, permission=call.permission)
 
 
-def _write_identity(call: Call, store: stores.DicomStore) -> None:
-    """Leave beside the blobs whose they are, should the rows ever have to be rebuilt."""
-    make_blob_bucket(
-        call.deployment.blobs,
-        store.blob_prefix,
-        {
-            "id": store.id,
-            "name": str(store.name),
-            "labels": store.labels,
-            "createTime": timestamp(store.created_at),
-        },
-    )
+def _identity(name: str, config: stores.Config) -> dict[str, object]:
+    """Give what lies beside the blobs, should the rows ever have to be rebuilt from them."""
+    return {"name": name, "config": config}
 
 
 def _log_undelivered(store: stores.DicomStore) -> None:

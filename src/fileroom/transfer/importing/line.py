@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fileroom.archive.ingest import Writer
+from fileroom.archive.ingest import Writer, unspool_headers
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
 from fileroom.database import operations, stores
 from fileroom.database.engine import now_microseconds
@@ -152,7 +153,7 @@ class Import:
         name, key = self._source.name, self._pattern.prefix.rstrip("/")
         if not self._pattern.has_wildcard and open_bucket(self._source).is_directory(key):
             return f"{name}/{key} is a directory: use {name}/{key}/** for all in it"
-        return f"no object matches {self._pattern.text}"
+        return f"no object matches {self._pattern}"
 
     # ------------------------------------------------------------------ the line
 
@@ -166,14 +167,18 @@ class Import:
             objects=batch.items,
             slow_seconds=slow_seconds,
             blame=blame,
+            spool_name=self._spool_name(batch.first_ordinal),
         )
         return self._facilities.turns.submit(self._progress.id, import_batch, task)
 
+    def _spool_name(self, ordinal: int) -> str:
+        return f".fileroom-outcome-{self._progress.id}-{ordinal}-{self._run.operation.fence}"
+
     def commit(self, batch: Batch[ListedObject], outcome: ImportOutcome) -> None:
         """Give the batch's instances their rows, and count them, in one transaction."""
-        commits.commit_batch(
-            self._run, batch, outcome.deferred, lambda tx: self._settle(tx, outcome)
-        )
+        whole = _with_headers(outcome)
+        commits.commit_batch(self._run, batch, outcome.deferred, lambda tx: self._settle(tx, whole))
+        _forget_spool(outcome)
 
     def _settle(self, transaction: Connection, outcome: ImportOutcome) -> list[LedgerLine]:
         """Store what was made and note what failed; give the lines of both."""
@@ -192,6 +197,7 @@ class Import:
                 transaction, self._write.store_id, drops, not_before=now
             )
         )
+        _forget_spool(outcome)
 
     # ------------------------------------------------------------------ the deferred lane
 
@@ -217,6 +223,7 @@ class Import:
             writer=self._writer,
             objects=(listed,),
             slow_seconds=0.0,
+            spool_name=self._spool_name(deferred.ordinal),
             alone=True,
         )
         return self._facilities.turns.submit(self._progress.id, import_batch, task)
@@ -231,8 +238,20 @@ class Import:
             if commits.put_off(self._run, deferred, outcome.deferred[0].why):
                 return
             outcome = _given_up(deferred, outcome.deferred[0].why)
-        settled = outcome
-        commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, settled))
+        whole = _with_headers(outcome)
+        commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, whole))
+        _forget_spool(outcome)
+
+
+def _with_headers(outcome: ImportOutcome) -> ImportOutcome:
+    if outcome.spooled is None:
+        return outcome
+    return replace(outcome, records=tuple(unspool_headers(outcome.records, outcome.spooled)))
+
+
+def _forget_spool(outcome: ImportOutcome) -> None:
+    if outcome.spooled is not None:
+        outcome.spooled.path.unlink(missing_ok=True)
 
 
 def _conflicts(results: Iterable[RecordResult]) -> list[tuple[int, ObjectFailure]]:

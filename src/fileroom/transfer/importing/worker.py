@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.ingest import PIECE_BYTES, Content, Writer, store_contents, store_object
+from fileroom.archive.ingest import (
+    PIECE_BYTES,
+    Content,
+    SpooledHeaders,
+    Writer,
+    spool_headers,
+    store_contents,
+    store_object,
+)
 from fileroom.database.operations import DeferredObject
 from fileroom.dicom.part10 import Refused
 from fileroom.errors import (
@@ -37,6 +45,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MESSAGE_BYTES_MAX: Final = 4 << 20
+"""Headers over this go to the coordinator by the name of a file."""
 LARGE_BYTES: Final = 256 << 20
 """Objects over this leave the line at once."""
 
@@ -60,6 +70,8 @@ class ImportTask:
     objects: tuple[ListedObject, ...]
     slow_seconds: float
     blame: Blame = NO_BLAME
+    spool_name: str = ""
+    """Name of a temporary file for headers that are too large for a message."""
     alone: bool = False
     """In the deferred lane: an object is finished or fails, and may take its time."""
 
@@ -72,6 +84,8 @@ class ImportOutcome:
     failures: tuple[tuple[int, ObjectFailure], ...]
     deferred: tuple[DeferredObject, ...]
     seconds: float
+    spooled: SpooledHeaders | None = None
+    """Where the records' headers are, if not in the records."""
 
     @property
     def weight_bytes(self) -> int:
@@ -100,8 +114,15 @@ class _Worker:
     def work(self) -> ImportOutcome:
         began = time.monotonic()
         records = store_contents(self._task.writer, self._contents(), self._refuse)
+        records += self._large
+        spooled = None
+        if sum(len(record.header or b"") for record in records) > MESSAGE_BYTES_MAX:
+            path = self._task.writer.bucket.root / "tmp" / self._task.spool_name
+            spooled = spool_headers(records, path)
+            records = [replace(record, header=None) for record in records]
         return ImportOutcome(
-            records=(*records, *self._large),
+            records=tuple(records),
+            spooled=spooled,
             failures=tuple(self._failures),
             deferred=tuple(self._deferred),
             seconds=time.monotonic() - began,

@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("sop_instance_uid", KEY, nullable=False),
         sa.Column("not_before", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), server_default="QUEUED", nullable=False),
-        sa.CheckConstraint("state IN ('QUEUED', 'DROPPING')", name="ck_blob_drops_state"),
+        sa.CheckConstraint("state IN ('QUEUED', 'DROPPING')", name=op.f("ck_blob_drops_state")),
         sa.PrimaryKeyConstraint("id", name="pk_blob_drops"),
         sa.UniqueConstraint("store_id", "place_key", name="uq_blob_drops_store_id_place_key"),
     )
@@ -129,7 +129,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("paused_why", sa.Text(), nullable=True),
         sa.Column(
-            "cancel_requested", sa.Boolean(), server_default=sa.text("(FALSE)"), nullable=False
+            "cancel_requested", sa.Boolean(), server_default=sa.text("FALSE"), nullable=False
         ),
         sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
         sa.Column("start_seq", sa.BigInteger(), nullable=True),
@@ -156,7 +156,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('QUEUED', 'RUNNING', 'PAUSED', 'DONE')", name="ck_operations_state"
+            "state IN ('QUEUED', 'RUNNING', 'PAUSED', 'DONE')", name=op.f("ck_operations_state")
         ),
         sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name="fk_operations_dataset_id"),
         sa.PrimaryKeyConstraint("id", name="pk_operations"),
@@ -254,7 +254,7 @@ def upgrade() -> None:
         sa.Column("referring_physician_name_key", KEY, nullable=True),
         sa.Column("study_id", KEY, nullable=True),
         sa.Column("study_description", KEY, nullable=True),
-        sa.CheckConstraint("state IN ('LIVING', 'DELETING')", name="ck_studies_state"),
+        sa.CheckConstraint("state IN ('LIVING', 'DELETING')", name=op.f("ck_studies_state")),
         sa.ForeignKeyConstraint(["store_id"], ["dicom_stores.id"], name="fk_studies_store_id"),
         sa.PrimaryKeyConstraint("id", name="pk_studies"),
         sa.UniqueConstraint(
@@ -305,7 +305,7 @@ def upgrade() -> None:
         sa.Column("instance_count", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("changed_seq", sa.BigInteger(), server_default="0", nullable=False),
-        sa.CheckConstraint("state IN ('LIVING', 'DELETING')", name="ck_series_state"),
+        sa.CheckConstraint("state IN ('LIVING', 'DELETING')", name=op.f("ck_series_state")),
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name="fk_series_study_id"),
         sa.PrimaryKeyConstraint("id", name="pk_series"),
         sa.UniqueConstraint(
@@ -345,9 +345,9 @@ def upgrade() -> None:
         sa.Column("md5", sa.LargeBinary(), nullable=True),
         sa.Column("crc32c", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint(
-            "frames_known IN ('NATIVE', 'TABLE', 'UNKNOWN')", name="ck_instances_frames_known"
+            "frames_known IN ('NATIVE', 'TABLE', 'UNKNOWN')", name=op.f("ck_instances_frames_known")
         ),
-        sa.CheckConstraint("place IN (0, 1, 2)", name="ck_instances_place"),
+        sa.CheckConstraint("place IN (0, 1, 2)", name=op.f("ck_instances_place")),
         sa.ForeignKeyConstraint(["series_id"], ["series.id"], name="fk_instances_series_id"),
         sa.PrimaryKeyConstraint("id", name="pk_instances"),
         sa.UniqueConstraint(

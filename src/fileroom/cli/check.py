@@ -1,0 +1,47 @@
+"""``fileroom check``: whether every instance is there and whole."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from fileroom.archive.check import Fault
+from fileroom.cli.groups import Command
+from fileroom.deployment import check_data
+from fileroom.settings import load_settings
+
+EXIT_FOUND = 3
+
+
+@click.command("check", cls=Command, example="fileroom check --data /srv/fileroom --deep")
+@click.option(
+    "--data", type=click.Path(path_type=Path), metavar="DIR", help="The data directory to check."
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The server's fileroom.toml, which names its data directory.",
+)
+@click.option("--deep", is_flag=True, help="Read every byte and compare checksums.")
+@click.pass_context
+def check(ctx: click.Context, data: Path | None, config: Path | None, *, deep: bool) -> None:
+    """Compare rows with blobs; the server must not run meanwhile.
+
+    Prints a line for each blob that is missing, differs or that no row names, then their number.
+    Nothing is changed: the server drops orphans by itself. Exit code 0 where all is well, 3 where
+    an instance is missing or differs.
+    """
+    found = Counter[Fault]()
+    with check_data(load_settings({"data": data}, os.environ, config), deep=deep) as findings:
+        for finding in findings:
+            found[finding.fault] += 1
+            click.echo(f"{finding.fault} store {finding.store_id} {finding.key}")
+    harmless = found.pop(Fault.ORPHANED, 0)
+    counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
+    click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")
+    if found:
+        ctx.exit(EXIT_FOUND)

@@ -1,0 +1,41 @@
+"""Rows of studies, series and instances: one batch of records in one transaction."""
+
+from fileroom.database.instances.changes import (
+    current_change_seq,
+    insert_ignoring,
+    next_change_seq,
+    queue_drops,
+)
+from fileroom.database.instances.duplicates import CONFLICT_MESSAGE
+from fileroom.database.instances.records import (
+    DuplicatePolicy,
+    FramesKnown,
+    InstanceKey,
+    InstanceRecord,
+    Place,
+    PlaceKind,
+    RecordResult,
+    Result,
+    StoreWrite,
+    record_key,
+)
+from fileroom.database.instances.storing import store_records
+
+__all__ = [
+    "CONFLICT_MESSAGE",
+    "DuplicatePolicy",
+    "FramesKnown",
+    "InstanceKey",
+    "InstanceRecord",
+    "Place",
+    "PlaceKind",
+    "RecordResult",
+    "Result",
+    "StoreWrite",
+    "current_change_seq",
+    "insert_ignoring",
+    "next_change_seq",
+    "queue_drops",
+    "record_key",
+    "store_records",
+]

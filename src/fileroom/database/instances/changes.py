@@ -1,0 +1,83 @@
+"""The numbers of a store's changes, and the places that its changes leave behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fileroom.database import schema
+from fileroom.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Table
+
+    from fileroom.database.engine import Connection
+    from fileroom.database.instances.records import (
+        InstanceKey,
+        Place,
+    )
+
+
+def next_change_seq(transaction: Connection, store_id: int) -> int:
+    """Draw the next number of the changes of a living store.
+
+    Raises
+    ------
+    NotFound
+        If the store was deleted.
+    """
+    table = schema.dicom_stores.c
+    seq: int | None = transaction.execute(
+        update(schema.dicom_stores)
+        .where(table.id == store_id, table.deleted_at.is_(None))
+        .values(change_seq=table.change_seq + 1)
+        .returning(table.change_seq)
+    ).scalar()
+    if seq is None:
+        raise NotFound("the DICOM store was deleted meanwhile")
+    return seq
+
+
+def current_change_seq(transaction: Connection, store_id: int) -> int:
+    """Give the number of the last change of a store: the horizon of what begins here."""
+    return int(
+        transaction.execute(
+            select(schema.dicom_stores.c.change_seq).where(schema.dicom_stores.c.id == store_id)
+        ).scalar_one()
+    )
+
+
+def queue_drops(
+    transaction: Connection,
+    store_id: int,
+    drops: Iterable[tuple[Place, InstanceKey]],
+    *,
+    not_before: int,
+) -> None:
+    """Queue places for collection that no row names, or will name, any more."""
+    rows = [
+        {
+            "store_id": store_id,
+            "place": place.kind,
+            "place_key": place.key,
+            "study_instance_uid": key[0],
+            "series_instance_uid": key[1],
+            "sop_instance_uid": key[2],
+            "not_before": not_before,
+        }
+        for place, key in drops
+    ]
+    if rows:
+        insert_ignoring(transaction, schema.blob_drops, rows)
+
+
+def insert_ignoring(
+    transaction: Connection, table: Table, rows: Sequence[Mapping[str, object]]
+) -> None:
+    """Insert the rows whose keys are not there yet."""
+    dialect = postgresql if transaction.dialect.name == "postgresql" else sqlite
+    transaction.execute(dialect.insert(table).on_conflict_do_nothing(), rows)

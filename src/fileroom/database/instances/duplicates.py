@@ -1,0 +1,164 @@
+"""Records whose instance is stored already: identical, kept, replaced or failed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, tuple_, update
+
+from fileroom.database import schema
+from fileroom.database.engine import now_microseconds
+from fileroom.database.instances.changes import queue_drops
+from fileroom.database.instances.owners import Owner, describe_again
+from fileroom.database.instances.records import (
+    DuplicatePolicy,
+    InstanceKey,
+    InstanceRecord,
+    Place,
+    PlaceKind,
+    RecordResult,
+    Result,
+    StoreWrite,
+    record_key,
+)
+from fileroom.database.instances.rows import insert_headers, instance_values
+from fileroom.errors import Code, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fileroom.database.engine import Connection
+
+
+CONFLICT_MESSAGE: Final = (
+    "An instance already exists in this DICOM Store with the same Study/Series/SOPInstance UID, "
+    "but the DICOM files differ (checksum mismatch)."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """The row that an instance has already."""
+
+    id: int
+    is_own: bool
+    """Whether the very operation that meets it wrote it."""
+    place: Place
+
+
+def settle_duplicates(
+    transaction: Connection,
+    write: StoreWrite,
+    seq: int,
+    owners: Mapping[tuple[str, str], Owner],
+    records: Sequence[InstanceRecord],
+    results: dict[int, RecordResult],
+) -> dict[int, int]:
+    """Decide on records whose key has a row; give the change of bytes of each series."""
+    changed_bytes: dict[int, int] = defaultdict(int)
+    if not records:
+        return changed_bytes
+    stored = _stored_rows(transaction, write, seq, owners, records)
+    for record in sorted(records, key=lambda record: record.ordinal):
+        key = record_key(record)
+        owner, row = owners[key[:2]], stored[key]
+        result = _judge(write, row, record)
+        if result.result is Result.REPLACED:
+            _replace(transaction, write, seq, row.id, record)
+            describe_again(transaction, owner, row.id, record.attributes)
+            not_before = now_microseconds() + write.grace_microseconds
+            queue_drops(transaction, write.store_id, [(row.place, key)], not_before=not_before)
+            changed_bytes[owner.series_id] += record.place.size - row.place.size
+            # The next of this key in the batch meets what this one has written.
+            stored[key] = _Stored(id=row.id, is_own=True, place=record.place)
+        results[record.ordinal] = result
+    return changed_bytes
+
+
+def _stored_rows(
+    transaction: Connection,
+    write: StoreWrite,
+    seq: int,
+    owners: Mapping[tuple[str, str], Owner],
+    records: Iterable[InstanceRecord],
+) -> dict[InstanceKey, _Stored]:
+    table = schema.instances.c
+    keys = {
+        (owners[key[:2]].series_id, key[2]): key for key in {record_key(each) for each in records}
+    }
+    rows = transaction.execute(
+        select(
+            table.id,
+            table.series_id,
+            table.sop_instance_uid,
+            table.changed_seq,
+            table.operation_id,
+            table.place,
+            table.place_key,
+            table.place_offset,
+            table.size,
+            table.sha256,
+        )
+        .where(tuple_(table.series_id, table.sop_instance_uid).in_(sorted(keys)))
+        .with_for_update()
+    )
+    return {
+        keys[row.series_id, row.sop_instance_uid]: _Stored(
+            id=row.id,
+            is_own=row.changed_seq == seq
+            or (write.operation_id is not None and row.operation_id == write.operation_id),
+            place=Place(
+                key=row.place_key,
+                size=row.size,
+                sha256=row.sha256,
+                kind=PlaceKind(row.place),
+                offset=row.place_offset,
+            ),
+        )
+        for row in rows
+    }
+
+
+def _judge(write: StoreWrite, row: _Stored, record: InstanceRecord) -> RecordResult:
+    """Tell what becomes of a record whose instance has a row."""
+    if row.place.sha256 is not None and row.place.sha256 == record.place.sha256:
+        return RecordResult(record=record, result=Result.IDENTICAL)
+    match write.policy:
+        case DuplicatePolicy.KEEP_FIRST:
+            return RecordResult(record=record, result=Result.KEPT)
+        case DuplicatePolicy.REPLACE:
+            # What this very operation wrote stays: the first of two in one listing wins.
+            return RecordResult(
+                record=record, result=Result.KEPT if row.is_own else Result.REPLACED
+            )
+        case DuplicatePolicy.FAIL_IF_DIFFERENT:
+            return RecordResult(
+                record=record,
+                result=Result.FAILED,
+                reason=Reason.DUPLICATE_DIFFERENT,
+                code=Code.ALREADY_EXISTS,
+                message=CONFLICT_MESSAGE,
+            )
+
+
+def _replace(
+    transaction: Connection, write: StoreWrite, seq: int, instance_id: int, record: InstanceRecord
+) -> None:
+    """Give a row new bytes in place: its id and ``created_seq`` stay, ``changed_seq`` moves."""
+    values = instance_values(record)
+    del values["sop_instance_uid"]
+    transaction.execute(
+        update(schema.instances)
+        .where(schema.instances.c.id == instance_id)
+        .values(
+            **values,
+            changed_seq=seq,
+            operation_id=write.operation_id,
+            stored_at=now_microseconds(),
+        )
+    )
+    for table in (schema.headers, schema.frame_tables):
+        transaction.execute(table.delete().where(table.c.instance_id == instance_id))
+    insert_headers(transaction, {instance_id: record})

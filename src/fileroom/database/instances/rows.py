@@ -1,0 +1,106 @@
+"""The rows of instances and of their headers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fileroom.database import schema
+from fileroom.database.engine import now_microseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fileroom.database.engine import Connection
+    from fileroom.database.instances.owners import Owner
+    from fileroom.database.instances.records import (
+        InstanceKey,
+        InstanceRecord,
+        Place,
+        StoreWrite,
+    )
+
+
+_INSTANCE_COLUMNS: Final = (
+    "sop_instance_uid",
+    "sop_class_uid",
+    "transfer_syntax_uid",
+    "instance_number",
+    "specific_character_set",
+    "timezone_offset_from_utc",
+    "rows",
+    "columns",
+    "bits_allocated",
+    "number_of_frames",
+)
+
+
+def _place_values(place: Place) -> dict[str, object]:
+    return {
+        "place": place.kind,
+        "place_key": place.key,
+        "place_offset": place.offset,
+        "size": place.size,
+        "place_version": place.version,
+        "sha256": place.sha256,
+    }
+
+
+def instance_values(record: InstanceRecord) -> dict[str, object]:
+    """Give the columns of an instance that come from its bytes and their place."""
+    attributes = record.attributes
+    values: dict[str, object] = {name: getattr(attributes, name) for name in _INSTANCE_COLUMNS}
+    return values | _place_values(record.place) | {"frames_known": record.frames_known}
+
+
+def insert_instances(
+    transaction: Connection,
+    write: StoreWrite,
+    seq: int,
+    owners: Mapping[tuple[str, str], Owner],
+    records: Mapping[InstanceKey, InstanceRecord],
+) -> dict[InstanceKey, int]:
+    """Insert the records that are not stored yet; give the new rows' ids."""
+    if not records:
+        return {}
+    now = now_microseconds()
+    by_row = {(owners[key[:2]].series_id, key[2]): (key, record) for key, record in records.items()}
+    rows = [
+        {
+            **instance_values(by_row[row_key][1]),
+            "store_id": write.store_id,
+            "series_id": row_key[0],
+            "created_seq": seq,
+            "changed_seq": seq,
+            "operation_id": write.operation_id,
+            "stored_at": now,
+            "storage_class": write.storage_class,
+        }
+        for row_key in sorted(by_row)
+    ]
+    table = schema.instances
+    dialect = postgresql if transaction.dialect.name == "postgresql" else sqlite
+    statement = (
+        dialect.insert(table)
+        .on_conflict_do_nothing()
+        .returning(table.c.id, table.c.series_id, table.c.sop_instance_uid)
+    )
+    inserted = {
+        by_row[row.series_id, row.sop_instance_uid][0]: int(row.id)
+        for row in transaction.execute(statement, rows)
+    }
+    insert_headers(transaction, {inserted[key]: records[key] for key in inserted})
+    return inserted
+
+
+def insert_headers(transaction: Connection, records: Mapping[int, InstanceRecord]) -> None:
+    """Insert the headers that are kept, by the ids of their instances."""
+    rows = [
+        {"instance_id": instance_id, "dict": record.header_dictionary, "z": record.header}
+        for instance_id, record in sorted(records.items())
+        if record.header is not None
+    ]
+    if rows:
+        transaction.execute(insert(schema.headers), rows)

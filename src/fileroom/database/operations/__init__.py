@@ -1,0 +1,86 @@
+"""Rows of long-running operations: what is asked, how far it is, what failed.
+
+Every write takes the transaction as its first argument.
+"""
+
+from fileroom.database.operations.asking import (
+    get_operation,
+    insert_operation,
+    list_operations,
+    read_progress,
+    request_cancel,
+)
+from fileroom.database.operations.objects import (
+    count_failures,
+    defer_again,
+    due_deferred,
+    first_failures,
+    insert_deferred,
+    insert_failures,
+    insert_ledger_chunk,
+    ledger_chunks,
+    list_failures,
+    take_deferred,
+)
+from fileroom.database.operations.running import (
+    LEASE_MICROSECONDS,
+    advance_operation,
+    begin_operation,
+    claim_operation,
+    delete_expired_operations,
+    finish_operation,
+    is_cancel_requested,
+    lock_operation,
+    pause_operation,
+    prolong_lease,
+    release_operation,
+    resume_operation,
+    set_total,
+    void_leases,
+)
+from fileroom.database.operations.values import (
+    Counters,
+    DeferredObject,
+    Json,
+    Kind,
+    Operation,
+    State,
+)
+
+__all__ = [
+    "LEASE_MICROSECONDS",
+    "Counters",
+    "DeferredObject",
+    "Json",
+    "Kind",
+    "Operation",
+    "State",
+    "advance_operation",
+    "begin_operation",
+    "claim_operation",
+    "count_failures",
+    "defer_again",
+    "delete_expired_operations",
+    "due_deferred",
+    "finish_operation",
+    "first_failures",
+    "get_operation",
+    "insert_deferred",
+    "insert_failures",
+    "insert_ledger_chunk",
+    "insert_operation",
+    "is_cancel_requested",
+    "ledger_chunks",
+    "list_failures",
+    "list_operations",
+    "lock_operation",
+    "pause_operation",
+    "prolong_lease",
+    "read_progress",
+    "release_operation",
+    "request_cancel",
+    "resume_operation",
+    "set_total",
+    "take_deferred",
+    "void_leases",
+]

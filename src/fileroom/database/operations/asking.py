@@ -1,0 +1,187 @@
+"""Operations as callers see them: asked for, read, listed, cancelled."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, insert, or_, select, update
+
+from fileroom.database import schema
+from fileroom.database.engine import now_microseconds
+from fileroom.database.pages import (
+    Page,
+    decode_page_token,
+    encode_page_token,
+    page_size_within_limits,
+)
+from fileroom.errors import NotFound
+from fileroom.names import DatasetName, LocationName, OperationName
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Row, Select
+
+    from fileroom.database.engine import Connection
+
+from fileroom.database.operations.values import (
+    COUNTER_NAMES,
+    Counters,
+    Json,
+    Kind,
+    Operation,
+    State,
+)
+
+
+def insert_operation(
+    transaction: Connection,
+    dataset_row_id: int,
+    *,
+    kind: Kind,
+    api_version: str,
+    request: Json,
+    store_id: int | None = None,
+    response: Json | None = None,
+) -> str:
+    """Insert an operation and give its identifier; with a ``response`` it is done at once."""
+    now = now_microseconds()
+    operation_id = str(secrets.randbelow(9 * 10**18) + 10**18)
+    done = response is not None
+    transaction.execute(
+        insert(schema.operations).values(
+            dataset_id=dataset_row_id,
+            operation_id=operation_id,
+            kind=kind,
+            api_version=api_version,
+            store_id=store_id,
+            request=request,
+            state=State.DONE if done else State.QUEUED,
+            response=response,
+            created_at=now,
+            ended_at=now if done else None,
+        )
+    )
+    return operation_id
+
+
+def get_operation(connection: Connection, name: OperationName) -> Operation:
+    """Give an operation of a living dataset.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name, or it ended so long ago that it is not kept.
+    """
+    row = connection.execute(
+        _select_living(name.parent).where(schema.operations.c.operation_id == name.operation_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"operation {name} does not exist, or it is no longer kept", "name")
+    return operation_of_row(row)
+
+
+def list_operations(
+    connection: Connection,
+    dataset: DatasetName,
+    *,
+    page_size: int | None = None,
+    page_token: str = "",
+    done: bool | None = None,
+) -> Page[Operation]:
+    """Give a page of a dataset's operations, the newest first."""
+    size = page_size_within_limits(page_size)
+    listing = f"{dataset}/operations?done={done}"
+    table = schema.operations.c
+    statement = _select_living(dataset)
+    if done is not None:
+        statement = statement.where((table.state == State.DONE) == done)
+    if page_token:
+        created_at, row_id = decode_page_token(listing, page_token)
+        statement = statement.where(
+            or_(
+                table.created_at < created_at,
+                and_(table.created_at == created_at, table.id < row_id),
+            )
+        )
+    statement = statement.order_by(table.created_at.desc(), table.id.desc()).limit(size + 1)
+    found = [operation_of_row(row) for row in connection.execute(statement)]
+    token = ""
+    if len(found) > size:
+        last = found[size - 1]
+        token = encode_page_token(listing, (last.created_at, last.id))
+    return Page(items=tuple(found[:size]), next_page_token=token)
+
+
+def request_cancel(transaction: Connection, name: OperationName) -> None:
+    """Ask an operation to end; one that has ended stays as it is.
+
+    Raises
+    ------
+    NotFound
+        If there is no such operation.
+    """
+    operation = get_operation(transaction, name)
+    transaction.execute(
+        update(schema.operations)
+        .where(schema.operations.c.id == operation.id, schema.operations.c.state != State.DONE)
+        .values(cancel_requested=True)
+    )
+
+
+def read_progress(connection: Connection, operation: Operation) -> Operation:
+    """Give the operation as its row stands, whatever became of its dataset."""
+    return operation_of_row(
+        connection.execute(select_operations().where(schema.operations.c.id == operation.id)).one()
+    )
+
+
+def select_operations() -> Select[tuple[object, ...]]:
+    """Give the query of operations with the names of their datasets, deleted ones included."""
+    table = schema.datasets.c
+    return select(
+        schema.operations,
+        table.project,
+        table.location,
+        table.dataset_id.label("dataset_name"),
+    ).join(schema.datasets, table.id == schema.operations.c.dataset_id)
+
+
+def _select_living(dataset: DatasetName) -> Select[tuple[object, ...]]:
+    return select_operations().where(_is_living(dataset))
+
+
+def _is_living(dataset: DatasetName) -> ColumnElement[bool]:
+    table = schema.datasets.c
+    return and_(
+        table.project == dataset.parent.project,
+        table.location == dataset.parent.location,
+        table.dataset_id == dataset.dataset_id,
+        table.deleted_at.is_(None),
+    )
+
+
+def operation_of_row(row: Row[tuple[object, ...]]) -> Operation:
+    """Give the value of a row of ``select_operations``."""
+    columns = row._mapping
+    dataset = DatasetName(LocationName(row.project, row.location), row.dataset_name)
+    return Operation(
+        id=columns["id"],
+        name=OperationName(dataset, columns["operation_id"]),
+        kind=Kind(columns["kind"]),
+        api_version=columns["api_version"],
+        store_id=columns["store_id"],
+        request=columns["request"],
+        state=State(columns["state"]),
+        paused_why=columns["paused_why"],
+        cancel_requested=bool(columns["cancel_requested"]),
+        start_seq=columns["start_seq"],
+        fence=columns["fence"],
+        cursor=columns["cursor"],
+        next_ordinal=columns["next_ordinal"],
+        total=columns["total"],
+        counters=Counters(**{name: columns[name] for name in COUNTER_NAMES}),
+        error=columns["error"],
+        response=columns["response"],
+        created_at=columns["created_at"],
+        ended_at=columns["ended_at"],
+    )

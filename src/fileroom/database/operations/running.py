@@ -1,0 +1,211 @@
+"""Operations as their coordinator sees them: claimed, advanced under a fence, ended.
+
+Progress (``cursor``, ``next_ordinal``, counters) moves only in the transaction of the rows it
+counts, and only under the fence that the claim drew: whoever was claimed away from commits nothing
+(I3, I6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, or_, select, update
+
+from fileroom.database import schema
+from fileroom.database.engine import now_microseconds
+from fileroom.errors import Aborted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fileroom.database.engine import Connection
+
+from fileroom.database.operations.asking import operation_of_row, select_operations
+from fileroom.database.operations.values import Counters, Json, Operation, State
+
+LEASE_MICROSECONDS: Final = 30_000_000
+"""How long a claim holds without a heartbeat; expiry permits a claim, the fence alone is right."""
+
+
+def void_leases(transaction: Connection, owner: str) -> None:
+    """End every lease but ``owner``'s: for a server that knows that no other one lives."""
+    transaction.execute(
+        update(schema.operations)
+        .where(schema.operations.c.owner != owner, schema.operations.c.state != State.DONE)
+        .values(lease_until=0)
+    )
+
+
+def claim_operation(transaction: Connection, owner: str) -> Operation | None:
+    """Take the oldest operation that nobody runs, under a new fence; None if there is none."""
+    now = now_microseconds()
+    table = schema.operations.c
+    row_id = transaction.execute(
+        select(table.id)
+        .where(
+            table.state.in_((State.QUEUED, State.RUNNING, State.PAUSED)),
+            or_(table.lease_until.is_(None), table.lease_until < now),
+        )
+        .order_by(table.priority.desc(), table.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).scalar()
+    if row_id is None:
+        return None
+    transaction.execute(
+        update(schema.operations)
+        .where(table.id == row_id)
+        .values(
+            state=State.RUNNING,
+            paused_why=None,
+            owner=owner,
+            fence=table.fence + 1,
+            lease_until=now + LEASE_MICROSECONDS,
+            heartbeat_at=now,
+        )
+    )
+    return operation_of_row(
+        transaction.execute(select_operations().where(table.id == row_id)).one()
+    )
+
+
+def begin_operation(
+    transaction: Connection, operation: Operation, *, start_seq: int, total: int | None
+) -> None:
+    """Note the store's change number at which the operation's first run began.
+
+    Deletions after it win over the operation; an export gives what was stored up to it.
+    """
+    _update_claimed(transaction, operation, {"start_seq": start_seq, "total": total})
+
+
+def set_total(transaction: Connection, operation: Operation, total: int) -> None:
+    """Note how many objects the source lists."""
+    _update_claimed(transaction, operation, {"total": total})
+
+
+def prolong_lease(transaction: Connection, operation: Operation) -> None:
+    """Say that the operation's coordinator lives."""
+    now = now_microseconds()
+    _update_claimed(
+        transaction, operation, {"heartbeat_at": now, "lease_until": now + LEASE_MICROSECONDS}
+    )
+
+
+def release_operation(transaction: Connection, operation: Operation) -> None:
+    """Give the operation up for another server to claim at once."""
+    _update_claimed(transaction, operation, {"lease_until": 0})
+
+
+def pause_operation(transaction: Connection, operation: Operation, why: str) -> None:
+    """Say that the operation waits for its environment."""
+    _update_claimed(transaction, operation, {"state": State.PAUSED, "paused_why": why})
+
+
+def resume_operation(transaction: Connection, operation: Operation) -> None:
+    """Say that the operation goes on."""
+    _update_claimed(transaction, operation, {"state": State.RUNNING, "paused_why": None})
+
+
+def is_cancel_requested(connection: Connection, operation: Operation) -> bool:
+    """Tell whether somebody asked the operation to end."""
+    return bool(
+        connection.execute(
+            select(schema.operations.c.cancel_requested).where(
+                schema.operations.c.id == operation.id
+            )
+        ).scalar()
+    )
+
+
+def lock_operation(
+    transaction: Connection, operation: Operation, *, next_ordinal: int | None = None
+) -> None:
+    """Hold the operation's row until the transaction ends (core order: it is locked first).
+
+    Raises
+    ------
+    Aborted
+        If another server claimed it meanwhile, or the batch at ``next_ordinal`` was committed.
+    """
+    table = schema.operations.c
+    statement = select(table.id).where(
+        table.id == operation.id, table.fence == operation.fence, table.state == State.RUNNING
+    )
+    if next_ordinal is not None:
+        statement = statement.where(table.next_ordinal == next_ordinal)
+    if transaction.execute(statement.with_for_update()).scalar() is None:
+        raise Aborted(f"operation {operation.name} is no longer run by this coordinator")
+
+
+def advance_operation(
+    transaction: Connection,
+    operation: Operation,
+    counted: Counters,
+    *,
+    cursor: str | None = None,
+    next_ordinal: int | None = None,
+) -> None:
+    """Add to the counters and, for a batch of the line, move the cursor."""
+    table = schema.operations.c
+    values: dict[str, object] = {
+        name: table[name] + amount for name, amount in asdict(counted).items() if amount
+    }
+    if next_ordinal is not None:
+        values |= {"next_ordinal": next_ordinal, "cursor": cursor}
+    _update_claimed(transaction, operation, values)
+
+
+def finish_operation(
+    transaction: Connection,
+    operation: Operation,
+    *,
+    listed: int,
+    error: Json | None = None,
+    response: Json | None = None,
+    retention_microseconds: int,
+) -> None:
+    """End the operation; what is listed but was not worked on stays counted as not started."""
+    now = max(now_microseconds(), operation.created_at)
+    _update_claimed(
+        transaction,
+        operation,
+        {
+            "state": State.DONE,
+            "listed": listed,
+            "error": error,
+            "response": response,
+            "ended_at": now,
+            "expires_at": now + retention_microseconds,
+            "lease_until": None,
+        },
+    )
+
+
+def delete_expired_operations(transaction: Connection, at_most: int) -> int:
+    """Delete operations whose time of keeping is over; give how many."""
+    table = schema.operations.c
+    expired = transaction.execute(
+        select(table.id).where(table.expires_at < now_microseconds()).limit(at_most)
+    ).scalars()
+    ids = list(expired)
+    if ids:
+        transaction.execute(delete(schema.operations).where(table.id.in_(ids)))
+    return len(ids)
+
+
+def _update_claimed(
+    transaction: Connection, operation: Operation, values: Mapping[str, object]
+) -> None:
+    result = transaction.execute(
+        update(schema.operations)
+        .where(
+            schema.operations.c.id == operation.id,
+            schema.operations.c.fence == operation.fence,
+            schema.operations.c.state != State.DONE,
+        )
+        .values(**values)
+    )
+    if result.rowcount != 1:
+        raise Aborted(f"operation {operation.name} is no longer run by this coordinator")

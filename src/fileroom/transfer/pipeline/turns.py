@@ -1,0 +1,94 @@
+"""One executor shared among the running operations."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from fileroom.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+logger = logging.getLogger(__name__)
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    future: Future[object]
+    call: Callable[[], Future[object]]
+
+
+class Turns:
+    """Shares one executor among the running operations, a batch of each in turn.
+
+    The executor never holds more than two tasks a worker: a queue in it would let one operation's
+    window delay the first batch of the next one by seconds.
+    """
+
+    def __init__(self, executor: Executor, workers: int) -> None:
+        self.workers = workers
+        self._executor = executor
+        self._room = 2 * workers
+        self._queues: dict[int, deque[_Waiting]] = {}
+        self._lock = threading.RLock()
+
+    def submit(
+        self, owner: int, function: Callable[[TaskT], ResultT], task: TaskT
+    ) -> Future[ResultT]:
+        """Run ``function(task)`` on the executor when it is ``owner``'s turn."""
+        future: Future[ResultT] = Future()
+        waiting = _Waiting(
+            future,  # type: ignore[arg-type]
+            lambda: self._executor.submit(function, task),
+        )
+        with self._lock:
+            self._queues.setdefault(owner, deque()).append(waiting)
+        self._pump()
+        return future
+
+    def _next(self) -> _Waiting | None:
+        with self._lock:
+            while self._room and self._queues:
+                owner = next(iter(self._queues))
+                line = self._queues.pop(owner)
+                waiting = line.popleft()
+                if line:
+                    self._queues[owner] = line  # to the end: the next owner's turn comes first
+                if waiting.future.set_running_or_notify_cancel():
+                    self._room -= 1
+                    return waiting
+        return None
+
+    def _pump(self) -> None:
+        while (waiting := self._next()) is not None:
+            try:
+                running = waiting.call()
+            except RuntimeError as error:
+                self._give_back()
+                waiting.future.set_exception(Unavailable(f"the workers are gone: {error}"))
+                continue
+            running.add_done_callback(partial(self._done, waiting))
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self._room += 1
+
+    def _done(self, waiting: _Waiting, done: Future[object]) -> None:
+        self._give_back()
+        if done.cancelled():
+            waiting.future.set_exception(Unavailable("the workers were stopped"))
+        elif (error := done.exception()) is not None:
+            waiting.future.set_exception(error)
+        else:
+            waiting.future.set_result(done.result())
+        self._pump()

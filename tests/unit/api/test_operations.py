@@ -1,0 +1,217 @@
+"""Operations over HTTP: how they stand, how they end, what failed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.corpus import minimal_instance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.unit.api.conftest import ServedDeployment
+
+ACCOUNT = {"imported", "identical", "kept", "replaced", "failed", "pending", "notStarted"}
+
+
+def finish(server: ServedDeployment, name: str) -> dict[str, Any]:
+    """Poll an operation to its end; its account must sum up at every moment."""
+    deadline = time.monotonic() + 30
+    while True:
+        operation: dict[str, Any] = server.get(name)
+        account = operation["metadata"]["fileroom"]
+        terms = set(account) - {"listed", "total", "pausedWhy"}
+        assert sum(account[term] for term in terms) == account["listed"]
+        if operation.get("done"):
+            return operation
+        assert time.monotonic() < deadline, operation
+        time.sleep(0.05)
+
+
+def fill(server: ServedDeployment, bucket: str, files: Mapping[str, bytes]) -> None:
+    directory = server.deployment.settings.data / "buckets" / bucket
+    directory.mkdir()
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+
+
+def start(server: ServedDeployment, store: str, uri: str, version: str = "v1") -> str:
+    answer = server.client.post(f"/{version}/{store}:import", json={"gcsSource": {"uri": uri}})
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()) == {"name"}
+    name: str = answer.json()["name"]
+    return name
+
+
+@pytest.fixture(scope="module")
+def failed(server: ServedDeployment) -> dict[str, Any]:
+    """An import of two instances, an empty object and a text, at its end."""
+    fill(
+        server,
+        "mixed",
+        {
+            "a.dcm": minimal_instance(sop_instance_uid="1.2.1"),
+            "b.dcm": b"",
+            "c.dcm": minimal_instance(sop_instance_uid="1.2.2"),
+            "=d.dcm": b"no DICOM at all" * 20,
+        },
+    )
+    store = server.make_store(server.make_dataset("mixed"), "s1")
+    return finish(server, start(server, store, "gs://mixed/*.dcm"))
+
+
+@pytest.mark.clause("contract 4", "an import without failures ends with response and no error")
+def test_good_import_ends_with_a_response(server: ServedDeployment) -> None:
+    fill(
+        server, "good", {f"{n}.dcm": minimal_instance(sop_instance_uid=f"1.3.{n}") for n in (1, 2)}
+    )
+    store = server.make_store(server.make_dataset("good"), "s1")
+
+    operation = finish(server, start(server, store, "gs://good/*.dcm", "v1beta1"))
+
+    package = "type.googleapis.com/google.cloud.healthcare.v1beta1"
+    assert operation["response"] == {"@type": f"{package}.dicom.ImportDicomDataResponse"}
+    assert "error" not in operation
+    metadata = operation["metadata"]
+    assert metadata["@type"] == f"{package}.OperationMetadata"
+    assert metadata["apiMethodName"] == (
+        "google.cloud.healthcare.v1beta1.dicom.DicomService.ImportDicomData"
+    )
+    assert metadata["counter"] == {"success": "2"}
+    assert metadata["logsUrl"] == f"{server.url}/v1beta1/{operation['name']}:failures"
+    assert metadata["createTime"] <= metadata["endTime"]
+    assert metadata["fileroom"]["imported"] == 2
+    assert server.get(f"{store}:getDICOMStoreMetrics")["instanceCount"] == "2"
+
+
+@pytest.mark.clause("contract 11", "a partly failed import ends with error 2 and sampleErrors")
+def test_partly_failed_import_ends_with_samples(failed: dict[str, Any]) -> None:
+    assert failed["done"] is True
+    assert "response" not in failed
+    error = failed["error"]
+    assert error["code"] == 2
+    assert failed["metadata"]["logsUrl"] in error["message"]
+    details = error["details"][0]
+    assert details["@type"].endswith("v1beta1.dicom.ImportDicomDataErrorDetails")
+    samples = {sample["resource"]: sample["error"] for sample in details["sampleErrors"]}
+    assert set(samples) == {"gs://mixed/=d.dcm", "gs://mixed/b.dcm"}
+    assert samples["gs://mixed/b.dcm"]["code"] == 3
+    assert failed["metadata"]["counter"] == {"success": "2", "failure": "2"}
+    assert set(failed["metadata"]["fileroom"]) >= ACCOUNT
+
+
+@pytest.mark.clause("contract 11", "every failed object is listed, paged and filtered by reason")
+def test_failures_are_listed_page_by_page(server: ServedDeployment, failed: dict[str, Any]) -> None:
+    path = f"{failed['name']}:failures"
+
+    first = server.get(path, pageSize="1")
+    second = server.get(path, pageSize="1", pageToken=first["nextPageToken"])
+    empty = server.get(path, reason="EMPTY")
+
+    assert [each["source"] for each in first["failures"] + second["failures"]] == [
+        "gs://mixed/=d.dcm",
+        "gs://mixed/b.dcm",
+    ]
+    assert "nextPageToken" not in second
+    (failure,) = empty["failures"]
+    assert failure["source"] == "gs://mixed/b.dcm"
+    assert failure["reason"] == "EMPTY"
+    assert failure["error"] == {"code": 3, "message": failure["error"]["message"]}
+    for query in ({"reason": "NO_SUCH"}, {"format": "xml"}, {"pageToken": "forged"}):
+        assert server.call("GET", path, **query).status_code == 400
+
+
+@pytest.mark.parametrize("asked", ["format", "Accept"])
+def test_failures_come_whole_as_ndjson(
+    server: ServedDeployment, failed: dict[str, Any], asked: str
+) -> None:
+    path = f"/v1/{failed['name']}:failures"
+    if asked == "format":
+        answer = server.client.get(path, params={"format": "ndjson"})
+    else:
+        answer = server.client.get(path, headers={"Accept": "application/x-ndjson"})
+
+    assert answer.headers["Content-Type"] == "application/x-ndjson; charset=UTF-8"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert lines == server.get(f"{failed['name']}:failures")["failures"]
+
+
+def test_failures_come_whole_as_csv_that_no_spreadsheet_runs(
+    server: ServedDeployment, failed: dict[str, Any]
+) -> None:
+    answer = server.call("GET", f"{failed['name']}:failures", format="csv")
+
+    rows = list(csv.DictReader(answer.text.splitlines()))
+    assert [row["source"] for row in rows] == ["gs://mixed/=d.dcm", "gs://mixed/b.dcm"]
+    assert rows[1]["reason"] == "EMPTY"
+    assert rows[1]["code"] == "3"
+    assert not any(value.startswith("=") for row in rows for value in row.values())
+
+
+def test_operations_are_listed_newest_first(server: ServedDeployment) -> None:
+    dataset = server.make_dataset("many")
+    store = server.make_store(dataset, "s1")
+    fill(server, "none", {})
+    names = [start(server, store, f"gs://none/{number}.dcm") for number in range(3)]
+    for name in names:
+        finish(server, name)
+
+    page = server.get(f"{dataset}/operations", pageSize="2")
+    rest = server.get(f"{dataset}/operations", pageToken=page["nextPageToken"])
+    listed = [each["name"] for each in page["operations"] + rest["operations"]]
+
+    assert listed[:3] == names[::-1]
+    assert len(listed) == 4, "the creation of the dataset is the oldest"
+    assert server.get(f"{dataset}/operations", filter="done=true") == server.get(
+        f"{dataset}/operations"
+    )
+    assert server.get(f"{dataset}/operations", filter="done = false") == {}
+    assert server.call("GET", f"{dataset}/operations", filter="name=x").status_code == 400
+    partial = server.call("GET", f"{dataset}/operations", returnPartialSuccess="true")
+    assert partial.status_code == 501
+
+
+@pytest.mark.clause("contract 11", "no match ends with error 5 that names the pattern")
+def test_import_of_nothing_is_not_found(server: ServedDeployment) -> None:
+    store = server.make_store(server.make_dataset("nothing"), "s1")
+    fill(server, "void", {})
+
+    operation = finish(server, start(server, store, "gs://void/**.dcm"))
+
+    assert operation["error"]["code"] == 5
+    assert "gs://void/**.dcm" in operation["error"]["message"]
+    assert "counter" not in operation["metadata"]
+
+
+@pytest.mark.clause("contract 3", "cancel answers {} and leaves an operation that ended as it is")
+def test_cancel_of_what_has_ended_changes_nothing(
+    server: ServedDeployment, failed: dict[str, Any]
+) -> None:
+    for version in ("v1", "v1beta1", "v1alpha2"):
+        answer = server.client.post(f"/{version}/{failed['name']}:cancel", json={})
+        assert (answer.status_code, answer.json()) == (200, {})
+
+    assert server.get(failed["name"]) == failed
+
+
+def test_export_writes_what_was_imported(server: ServedDeployment) -> None:
+    files = {f"{n}.dcm": minimal_instance(sop_instance_uid=f"1.4.{n}") for n in (1, 2)}
+    fill(server, "round", files)
+    fill(server, "round-out", {})
+    store = server.make_store(server.make_dataset("round"), "s1")
+    finish(server, start(server, store, "gs://round/**"))
+
+    body = {"gcsDestination": {"uriPrefix": "gs://round-out/all"}}
+    started = server.call("POST", f"{store}:export", body)
+    operation = finish(server, started.json()["name"])
+
+    assert operation["response"]["@type"].endswith("v1.dicom.ExportDicomDataResponse")
+    assert operation["metadata"]["counter"] == {"success": "2"}
+    out = server.deployment.settings.data / "buckets" / "round-out"
+    written = sorted(path.read_bytes() for path in out.rglob("*.dcm"))
+    assert written == sorted(files.values())

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+import pytest
+from sqlalchemy import delete, update
+
+from fileroom.archive import retrieve
+from fileroom.database import schema
+from fileroom.database.instances import DuplicatePolicy
+from fileroom.dicom.rewriting import PIECE_BYTES
+from fileroom.errors import DataLoss, NotFound, Unimplemented
+from fileroom.names import InstancePath, Uid
+from tests.corpus import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    encapsulated_instance,
+    minimal_instance,
+    mr_instance,
+)
+from tests.store_content import FilledStore, filled_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Executable
+
+    from fileroom.archive.retrieve import InstanceFile
+    from fileroom.database.stored import StoredInstance
+    from fileroom.dicom.json_model import JsonObject
+
+URL = "http://h/v1/dicomWeb"
+
+
+class Case:
+    """The place of one instance in the store that the tests share."""
+
+    def __init__(self, store: FilledStore, number: int) -> None:
+        self._store = store
+        self._writer = 100 * number
+        self.content = case.content
+        root = f"1.2.{number}"
+        self.path = InstancePath(Uid(f"{root}"), Uid(f"{root}.3"), Uid(f"{root}.4"))
+        self.uids: dict[str, Any] = {
+            "study_instance_uid": self.path.study_instance_uid,
+            "series_instance_uid": self.path.series_instance_uid,
+            "sop_instance_uid": self.path.sop_instance_uid,
+        }
+
+    def add(self, *files: bytes, replace: bool = False) -> None:
+        self._writer += 1
+        policy = DuplicatePolicy.REPLACE if replace else DuplicatePolicy.FAIL_IF_DIFFERENT
+        self._store.add(files, writer=self._writer, policy=policy)
+
+    def write(self, statement: Executable) -> None:
+        self._case.write(((statement))
+
+    def find(self) -> StoredInstance:
+        return retrieve.find_instance(self.content, self.path)
+
+    @property
+    def blob(self) -> Path:
+        return self.content.blobs / self.content.blob_prefix / self.find().place.key
+
+    def metadata(self, *path: str) -> list[JsonObject]:
+        where = InstancePath(*map(Uid, path)) if path else self.path
+        return list(retrieve.metadata(self.content, where, URL))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledStore]:
+    with filled_store(tmp_path_factory.mktemp("retrieve")) as filled:
+        yield filled
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def case(case: Case) -> Case:
+    return Case(store, next(_numbers))
+
+
+def drawn(file: InstanceFile) -> bytes:
+    whole = b"".join(file.pieces)
+    assert len(whole) == file.size
+    return whole
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_an_instance_comes_back_byte_for_byte_in_pieces(case: Case) -> None:
+    data = mr_instance(rows=1200, **case.uids)
+    case.add(data)
+    file = retrieve.open_as_stored(case.content, case.find())
+    pieces = list(file.pieces)
+    assert b"".join(pieces) == data
+    assert len(pieces) == 3
+    assert max(map(len, pieces)) == PIECE_BYTES
+    assert file.transfer_syntax_uid == EXPLICIT
+    assert file.etag is not None
+    assert len(file.etag) == 66
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, BIG_ENDIAN, DEFLATED])
+def test_an_uncompressed_instance_comes_in_explicit_little_endian(case: Case, syntax: str) -> None:
+    data = minimal_instance(
+        transfer_syntax_uid=syntax,
+        rows=100,
+        columns=100,
+        pixel_data=list(range(10_000)),
+        **case.uids,
+    )
+    case.add(data)
+    file = retrieve.open_explicit_little_endian(case.content, case.find())
+    result = pydicom.dcmread(BytesIO(drawn(file)))
+    assert result.file_meta.TransferSyntaxUID == file.transfer_syntax_uid == EXPLICIT
+    assert result.PatientName == "Sample^Sam"
+    assert result.PixelData == b"".join(value.to_bytes(2, "little") for value in range(10_000))
+    assert file.etag != retrieve.open_as_stored(case.content, case.find()).etag
+
+
+def test_a_compressed_instance_comes_as_stored_only(case: Case) -> None:
+    data = encapsulated_instance(**case.uids)
+    case.add(data)
+    assert drawn(retrieve.open_as_stored(case.content, case.find())) == data
+    stored, before = case.find(), open_files()
+    with pytest.raises(Unimplemented):
+        retrieve.open_explicit_little_endian(case.content, stored)
+    assert open_files() == before
+
+
+def test_what_is_absent_is_not_found(case: Case) -> None:
+    case.add(minimal_instance(**case.uids))
+    study, series, instance = case.uids.values()
+    for path in (
+        InstancePath(study, series, Uid("1.5")),
+        InstancePath(study, Uid("1.9"), instance),
+        InstancePath(Uid("9.2"), series, instance),
+        InstancePath(study, Uid("1.9")),
+        InstancePath(Uid("9.2")),
+    ):
+        with pytest.raises(NotFound, match="does not exist"):
+            retrieve.metadata(case.content, path, URL)
+        if path.sop_instance_uid is not None:
+            with pytest.raises(NotFound, match="does not exist"):
+                retrieve.find_instance(case.content, path)
+
+
+def test_a_missing_blob_of_a_living_row_is_data_loss(case: Case) -> None:
+    case.add(minimal_instance(**case.uids))
+    case.blob.unlink()
+    with pytest.raises(DataLoss, match="is missing"):
+        retrieve.open_as_stored(case.content, case.find())
+
+
+def test_a_missing_blob_of_a_deleted_row_is_not_found(case: Case) -> None:
+    case.add(minimal_instance(**case.uids))
+    stored = case.find()
+    case.blob.unlink()
+    case.write(delete(schema.instances).where(schema.instances.c.id == stored.id))
+    with pytest.raises(NotFound):
+        retrieve.open_as_stored(case.content, stored)
+
+
+def test_a_missing_blob_of_a_replaced_row_is_read_at_its_new_place(case: Case) -> None:
+    case.add(minimal_instance(**case.uids))
+    stored, old = case.find(), case.blob
+    new = minimal_instance(**case.uids, patient_id="other", transfer_syntax_uid=IMPLICIT)
+    case.add(new, replace=True)
+    old.unlink()
+    file = retrieve.open_as_stored(case.content, stored)
+    assert drawn(file) == new
+    assert file.transfer_syntax_uid == IMPLICIT
+
+
+def test_a_replaced_row_whose_new_blob_is_missing_too_is_data_loss(case: Case) -> None:
+    case.add(minimal_instance(**case.uids))
+    stored = case.find()
+    case.blob.unlink()
+    case.add(minimal_instance(**case.uids, patient_id="other"), replace=True)
+    case.blob.unlink()
+    with pytest.raises(DataLoss):
+        retrieve.open_as_stored(case.content, stored)
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+def test_a_blob_of_another_size_is_data_loss(case: Case, size: int) -> None:
+    case.add(minimal_instance(**case.uids))
+    os.truncate(case.blob, size)
+    stored, before = case.find(), open_files()
+    with pytest.raises(DataLoss, match="bytes, not the"):
+        retrieve.open_as_stored(case.content, stored)
+    assert open_files() == before
+
+
+def test_a_blob_deleted_while_it_is_read_is_read_to_its_end(case: Case) -> None:
+    data = mr_instance(rows=1200, **case.uids)
+    case.add(data)
+    file = retrieve.open_as_stored(case.content, case.find())
+    first = next(file.pieces)
+    case.blob.unlink()
+    assert first + b"".join(file.pieces) == data
+
+
+def test_a_blob_changed_while_it_is_read_is_data_loss(case: Case) -> None:
+    case.add(mr_instance(rows=1200, **case.uids))
+    file = retrieve.open_as_stored(case.content, case.find())
+    next(file.pieces)
+    os.truncate(case.blob, 1000)
+    with pytest.raises(DataLoss):
+        list(file.pieces)
+
+
+def test_no_file_stays_open(case: Case) -> None:
+    case.add(mr_instance(rows=1200, **case.uids))
+    stored, before = case.find(), open_files()
+    drawn(retrieve.open_as_stored(case.content, stored))
+    assert open_files() == before
+    part = retrieve.open_as_stored(case.content, stored)
+    next(part.pieces)
+    part.pieces.close()
+    assert open_files() == before
+    never_drawn = retrieve.open_as_stored(case.content, stored)
+    del never_drawn
+    assert open_files() == before
+
+
+def test_metadata_come_by_series_and_instance(case: Case) -> None:
+    study = case.path.study_instance_uid
+
+    def uid(series: int, instance: int) -> str:
+        return f"{study}.{series}.{instance}"
+
+    case.add(
+        *(
+            minimal_instance(
+                study_instance_uid=study,
+                series_instance_uid=f"{study}.{series}",
+                sop_instance_uid=uid(series, instance),
+            )
+            for instance in range(3)
+            for series in range(2)
+        )
+    )
+
+    def told(*path: str) -> list[object]:
+        return [each["00080018"]["Value"][0] for each in case.metadata(*path)]  # type: ignore[index]
+
+    assert told(study) == [uid(series, at) for series in range(2) for at in range(3)]
+    assert told(study, f"{study}.1") == [uid(1, at) for at in range(3)]
+    assert told(study, f"{study}.1", uid(1, 2)) == [uid(1, 2)]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
+@pytest.mark.parametrize("kept", [True, False])
+def test_metadata_tell_everything_whether_or_not_the_header_is_kept(
+    case: Case, syntax: str, kept: bool
+) -> None:
+    text = "long " * 20_000
+    data = minimal_instance(
+        transfer_syntax_uid=syntax,
+        extra=[(0x0040A160, "UT", text)],
+        rows=1,
+        columns=100,
+        pixel_data=[5] * 100,
+        **case.uids,
+    )
+    case.add(data)
+    if not kept:
+        case.write(delete(schema.headers).where(schema.headers.c.instance_id == case.find().id))
+    (told,) = case.metadata()
+    assert told["0040A160"] == {"vr": "UT", "Value": [text.rstrip()]}
+    uri = f"{URL}/{case.path}/bulkdata/7FE00010"
+    assert told["7FE00010"] == {"vr": "OW", "BulkDataURI": uri}
+    assert told["00020010"] == {"vr": "UI", "Value": [syntax]}
+
+
+def test_a_damaged_blob_without_a_header_is_data_loss(case: Case) -> None:
+    data = minimal_instance(**case.uids)
+    case.add(data)
+    case.write(delete(schema.headers).where(schema.headers.c.instance_id == case.find().id))
+    case.blob.write_bytes(b"x" * len(data))
+    with pytest.raises(DataLoss, match="damaged"):
+        case.metadata()
+
+
+def test_metadata_leave_out_what_is_deleted_meanwhile(case: Case) -> None:
+    uids = [f"{case.path.sop_instance_uid}.{at}" for at in range(3)]
+    case.add(*(minimal_instance(**(case.uids | {"sop_instance_uid": uid})) for uid in uids))
+    whole = InstancePath(case.path.study_instance_uid)
+    told = retrieve.metadata(case.content, whole, URL)
+    case.write(delete(schema.instances).where(schema.instances.c.sop_instance_uid == uids[1]))
+    assert len(list(told)) == 2
+
+
+def test_the_etag_of_metadata_moves_with_the_series(case: Case) -> None:
+    case.add(minimal_instance(**case.uids))
+    first = retrieve.metadata_etag(case.find())
+    assert retrieve.metadata_etag(case.find()) == first
+    case.add(minimal_instance(**(case.uids | {"sop_instance_uid": "1.5"})))
+    assert retrieve.metadata_etag(case.find()) != first
+
+
+def test_an_instance_kept_by_reference_is_not_offered_yet(case: Case) -> None:
+    case.add(minimal_instance(**case.uids))
+    one = schema.instances.c.id == case.find().id
+    case.write(update(schema.instances).where(one).values(place=2))
+    with pytest.raises(Unimplemented):
+        retrieve.open_as_stored(case.content, case.find())

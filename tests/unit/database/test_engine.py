@@ -1,0 +1,304 @@
+"""The one writer: order, groups, errors, durability; and readers beside it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from fileroom.database import schema
+from fileroom.database.engine import SMALL_WRITES_MAX, Database, open_database
+from fileroom.errors import AlreadyExists, Internal, ResourceExhausted, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from fileroom.database.engine import Connection, Lane
+
+
+def add(key: str, value: str = "") -> Callable[[Connection], str]:
+    def change(transaction: Connection) -> str:
+        transaction.execute(insert(schema.meta).values(key=key, value=value))
+        return key
+
+    return change
+
+
+def keys(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.execute(select(schema.meta.c.key)).scalars())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to this"
+        time.sleep(0.001)
+
+
+class Waiting:
+    """Writes asked for, one after the other, while the writer is held up by a batch."""
+
+    def __init__(self, database: Database, pool: ThreadPoolExecutor) -> None:
+        self._database = database
+        self._pool = pool
+        self._go = threading.Event()
+        self._holding = threading.Event()
+        self._first = pool.submit(database.write, self._hold, lane="batch")
+        self._holding.wait(10)
+
+    def _hold(self, _: Connection) -> None:
+        self._holding.set()
+        self._go.wait(10)
+
+    def write(self, change: Callable[[Connection], object], lane: Lane = "small") -> Future[object]:
+        waiting = self._database._waiting[lane]
+        before = len(waiting)
+        future = self._pool.submit(self._database.write, change, lane=lane)
+        wait_until(lambda: len(waiting) > before)
+        return future
+
+    def go(self) -> None:
+        self._go.set()
+        self._first.result()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(SMALL_WRITES_MAX + 100) as pool:
+        yield pool
+
+
+def test_small_writes_go_before_batches_that_wait_longer(
+    database: Database, pool: ThreadPoolExecutor
+) -> None:
+    order: list[str] = []
+    waiting = Waiting(database, pool)
+    futures = [
+        waiting.write(lambda _: order.append("batch 1"), "batch"),
+        waiting.write(lambda _: order.append("batch 2"), "batch"),
+        waiting.write(lambda _: order.append("small 1")),
+        waiting.write(lambda _: order.append("small 2")),
+    ]
+    waiting.go()
+    for future in futures:
+        future.result()
+
+    assert order == ["small 1", "small 2", "batch 1", "batch 2"]
+
+
+def test_small_write_waits_for_one_batch_at_most(
+    database: Database, pool: ThreadPoolExecutor
+) -> None:
+    begun = 0
+    done = threading.Event()
+
+    def batch(_: Connection) -> None:
+        nonlocal begun
+        begun += 1
+        time.sleep(0.002)
+
+    def keep_writing() -> None:
+        while not done.is_set():
+            database.write(batch, lane="batch")
+
+    writers = [pool.submit(keep_writing) for _ in range(4)]
+    waits = []
+    for _ in range(25):
+        before = begun
+        waits.append(database.write(lambda _: begun) - before)
+    done.set()
+    for writer in writers:
+        writer.result()
+
+    # One that runs, and one that may begin before the write is asked for.
+    assert max(waits) <= 2
+
+
+def test_failing_small_write_leaves_its_neighbours_whole(
+    database: Database, pool: ThreadPoolExecutor
+) -> None:
+    def fails(transaction: Connection) -> None:
+        add("half")(transaction)
+        raise AlreadyExists("it is there")
+
+    waiting = Waiting(database, pool)
+    before, failing, clashing, after = (
+        waiting.write(change) for change in (add("a"), fails, add("a"), add("b"))
+    )
+    waiting.go()
+
+    assert (before.result(), after.result()) == ("a", "b")
+    with pytest.raises(AlreadyExists, match="it is there"):
+        failing.result()
+    with pytest.raises(Internal, match="refused a statement"):
+        clashing.result()
+    assert keys(database) == {"a", "b"}
+
+
+def test_more_small_writes_than_one_group_holds_are_all_done(
+    database: Database, pool: ThreadPoolExecutor
+) -> None:
+    names = {f"key {number}" for number in range(SMALL_WRITES_MAX + 10)}
+    waiting = Waiting(database, pool)
+    futures = [waiting.write(add(name)) for name in names]
+    waiting.go()
+
+    assert {future.result() for future in futures} == names
+    assert keys(database) == names
+
+
+def test_failing_batch_writes_nothing_and_the_next_one_works(database: Database) -> None:
+    def fails(transaction: Connection) -> None:
+        add("half")(transaction)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        database.write(fails, lane="batch")
+    database.write(add("whole"), lane="batch")
+
+    assert keys(database) == {"whole"}
+
+
+def test_writer_keeps_what_it_wrote_over_the_death_of_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "fileroom.db"
+    open_database(path).close()
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from sqlalchemy import insert\n"
+        "from fileroom.database import schema\n"
+        "from fileroom.database.engine import Database\n"
+        "database = Database(pathlib.Path(sys.argv[1]))\n"
+        "row = insert(schema.meta).values(key='kept', value='')\n"
+        "database.write(lambda transaction: transaction.execute(row) and None)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+
+    assert ended.returncode == -signal.SIGKILL
+    database = open_database(path)
+    assert keys(database) == {"kept"}
+    database.close()
+
+
+def test_each_commit_is_synced(database: Database) -> None:
+    full = 2
+
+    def synchronous(transaction: Connection) -> object:
+        return transaction.exec_driver_sql("PRAGMA synchronous").scalar()
+
+    assert database.write(synchronous) == full
+
+
+def test_reader_sees_one_snapshot(database: Database) -> None:
+    count = select(func.count()).select_from(schema.meta)
+    with database.read() as connection:
+        assert connection.execute(count).scalar() == 0
+        database.write(add("later"))
+
+        assert connection.execute(count).scalar() == 0
+    assert keys(database) == {"later"}
+
+
+def test_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(Unavailable, match="readonly"), database.read() as connection:
+        add("no")(connection)
+
+    assert keys(database) == set()
+
+
+class Disk:
+    """How far the database may grow: SQLite's own limit gives its own error of a full disk."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def is_full(self) -> None:
+        pages = self._database.write(lambda tx: tx.exec_driver_sql("PRAGMA page_count").scalar())
+        assert isinstance(pages, int)
+        self._limit(pages + 2)
+
+    def has_room(self) -> None:
+        self._limit(1 << 30)
+
+    def _limit(self, pages: int) -> None:
+        self._database.write(lambda tx: tx.exec_driver_sql(f"PRAGMA max_page_count={pages}").all())
+
+
+def test_full_disk_fails_the_whole_group_and_writes_nothing_of_it(
+    database: Database, pool: ThreadPoolExecutor
+) -> None:
+    disk = Disk(database)
+    disk.is_full()
+    waiting = Waiting(database, pool)
+    group = [waiting.write(change) for change in (add("a"), add("large", "x" * 100_000), add("b"))]
+    waiting.go()
+
+    for future in group:
+        with pytest.raises(ResourceExhausted, match="disk") as caught:
+            future.result()
+        assert caught.value.detail == "NO_SPACE"
+    assert keys(database) == set()
+    disk.has_room()
+    database.write(add("large", "x" * 100_000))
+    assert keys(database) == {"large"}
+
+
+def test_full_disk_fails_a_batch_after_any_of_its_statements(database: Database) -> None:
+    disk = Disk(database)
+    disk.is_full()
+    for writes_before in range(4):
+
+        def batch(transaction: Connection, many: int = writes_before) -> None:
+            for number in range(many):
+                add(f"{many} {number}")(transaction)
+            add("large", "x" * 100_000)(transaction)
+
+        with pytest.raises(ResourceExhausted):
+            database.write(batch, lane="batch")
+        assert keys(database) == set()
+    disk.has_room()
+
+
+def test_change_that_goes_on_over_a_full_disk_writes_nothing(database: Database) -> None:
+    def goes_on(transaction: Connection) -> None:
+        add("before")(transaction)
+        with pytest.raises(Exception, match="full"), transaction.begin_nested():
+            add("large", "x" * 100_000)(transaction)
+        add("after")(transaction)
+
+    disk = Disk(database)
+    disk.is_full()
+    with pytest.raises((ResourceExhausted, Unavailable, Internal)):
+        database.write(goes_on)
+    disk.has_room()
+
+    assert keys(database) == set()
+    database.write(add("next"))
+    assert keys(database) == {"next"}
+
+
+def test_closing_finishes_the_writes_that_wait(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    database = open_database(tmp_path / "fileroom.db")
+    waiting = Waiting(database, pool)
+    futures = [waiting.write(add("a")), waiting.write(add("b"), "batch")]
+    closing = pool.submit(database.close)
+    wait_until(lambda: database._closing)
+    with pytest.raises(Unavailable, match="closing"):
+        database.write(add("too late"))
+    waiting.go()
+    closing.result()
+
+    assert [future.result() for future in futures] == ["a", "b"]
+    again = open_database(tmp_path / "fileroom.db")
+    assert keys(again) == {"a", "b"}
+    again.close()
