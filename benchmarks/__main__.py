@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.export_ct import export_ct
 from benchmarks.import_ct import import_ct, import_small
+from benchmarks.scan import scan_ct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "import_ct": (import_ct, {"small": 300, "full": 2000}),
     "import_small": (import_small, {"small": 1000, "full": 5000}),
     "export_ct": (export_ct, {"small": 300, "full": 2000}),
+    "scan_ct": (scan_ct, {"small": 300, "full": 2000}),
 }
 _ROUNDS: Final = 3
 

@@ -42,11 +42,12 @@ class Fileroom:
     source: Path
     destination: Path
 
-    def import_(self, dicom_store_id: str, instances: int) -> float:
+    def import_(self, dicom_store_id: str, instances: int, objects: str = "**") -> float:
         """Import the source into a new DICOM store; give the seconds from request to end."""
-        self.client.create_dicom_store(f"{DATASET}/dicomStores/{dicom_store_id}")
+        dicom_store = f"{DATASET}/dicomStores/{dicom_store_id}"
+        self.client.create_dicom_store(dicom_store)
         began = time.time()
-        operation = self.client.import_(f"{DATASET}/dicomStores/{dicom_store_id}", "gs://source/**")
+        operation = self.client.import_(dicom_store, f"gs://source/{objects}")
         return self._seconds(operation, began, instances)
 
     def export(self, dicom_store_id: str, instances: int) -> float:
@@ -71,13 +72,15 @@ class Fileroom:
 
 @contextmanager
 def running_fileroom(directory: Path, source: Path) -> Iterator[Fileroom]:
-    """Start a server whose data lie below ``directory``."""
+    """Start a server whose data lie below ``directory``, and wait until its workers work."""
     destination = directory / "destination"
     destination.mkdir()
     flags = ("--auth=none", f"--bucket=source={source}", f"--bucket=destination={destination}")
     with running_server(directory / "data", *flags) as server, Client(server.url) as client:
         client.wait(client.create_dataset(DATASET), poll_seconds=_POLL_SECONDS)
-        yield Fileroom(client=client, source=source, destination=destination)
+        fileroom = Fileroom(client=client, source=source, destination=destination)
+        fileroom.import_("warm-up", 1, "series-000/0000.dcm")
+        yield fileroom
 
 
 def copy(source: Path, destination: Path) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 import string
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import zstandard
@@ -233,16 +234,11 @@ class Generator:
             case "UI":
                 return self._uid()
             case "DA":
-                year, month, day = (
-                    draw.randrange(1930, 2026),
-                    draw.randrange(1, 13),
-                    draw.randrange(1, 29),
-                )
-                return f"{year}{month:02}{day:02}"
+                day = date(1930, 1, 1) + timedelta(days=draw.randrange(35_000))
+                return day.strftime("%Y%m%d")
             case "TM":
-                return f"{draw.randrange(240000):06}" + draw.choice(
-                    ["", f".{draw.randrange(10**6):06}"]
-                )
+                fraction = draw.choice(["", f".{draw.randrange(10**6):06}"])
+                return f"{draw.randrange(240_000):06}{fraction}"
             case "DS":
                 return self._decimal()
             case "IS":
@@ -289,9 +285,8 @@ def main() -> None:
     )
     path = ROOT / "src" / "fileroom" / "dicom" / f"header-{number}.dict"
     path.write_bytes(dictionary.as_bytes())
-    print(
-        f"{path.name}: {len(dictionary)} bytes from {sum(len(sample) for sample in samples):,} bytes of headers"
-    )
+    total = sum(len(sample) for sample in samples)
+    print(f"{path.name}: {len(dictionary)} bytes from {total:,} bytes of headers")
 
 
 if __name__ == "__main__":

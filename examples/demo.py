@@ -111,7 +111,7 @@ def show(server: Server) -> str:
     step("Stop the server")
     account = first.account
     return (
-        f"{len(sources)} objects imported at {rate(first):.0f} a second: {account['imported']} new "
+        f"{len(sources)} objects read at {rate(first):.0f} a second: {account['imported']} new "
         f"instances in {studies} studies, {account['identical']} identical, {failures} failed, "
         f"each with its reason; {exported} instances exported, equal to their sources; a second "
         "import changed nothing"

@@ -433,6 +433,18 @@ def check_imported(
     assert metrics.blob_storage_size_bytes == sum(one.size for one in stored)
 
 
+def check_exported(directory: Path, sources: Sources) -> None:
+    """Below a directory lie exactly the instances, each equal to its source, and nothing else."""
+    wanted = {
+        "/".join(uids) + ".dcm": sources.files[key] for key, uids in sources.instances.items()
+    }
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    assert found - set(wanted) == set(), "files that no instance is"
+    assert set(wanted) - found == set(), "instances without a file"
+    different = [name for name in wanted if (directory / name).read_bytes() != wanted[name]]
+    assert different == []
+
+
 def check_retrieved(client: Client, dicom_store: str, disk: Disk, some: list[Uids]) -> None:
     """WADO-RS gives instances as they are stored."""
     stored = disk.stored(dicom_store)

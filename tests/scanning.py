@@ -12,10 +12,8 @@ from tests.corpus import (
     BIG_ENDIAN,
     DEFLATED,
     IMPLICIT,
-    ct_series,
     encapsulated_instance,
     minimal_instance,
-    mr_instance,
     multi_frame_instance,
     sr_instance,
 )
@@ -29,18 +27,16 @@ def small_instances() -> dict[str, bytes]:
     """Give one small file of each kind, by name."""
     return {
         "minimal": minimal_instance(),
-        "implicit": sr_instance(transfer_syntax_uid=IMPLICIT),
+        "implicit": sr_instance(findings=1, transfer_syntax_uid=IMPLICIT),
         "implicit, defined lengths": sr_instance(
-            transfer_syntax_uid=IMPLICIT, undefined_lengths=False
+            findings=1, transfer_syntax_uid=IMPLICIT, undefined_lengths=False
         ),
-        "explicit": sr_instance(),
-        "explicit, defined lengths": sr_instance(undefined_lengths=False),
-        "big endian": sr_instance(transfer_syntax_uid=BIG_ENDIAN),
-        "big endian, pixels": mr_instance(transfer_syntax_uid=BIG_ENDIAN, rows=4),
-        "deflated": sr_instance(transfer_syntax_uid=DEFLATED),
+        "explicit": sr_instance(findings=1),
+        "explicit, defined lengths": sr_instance(findings=1, undefined_lengths=False),
+        "big endian": sr_instance(findings=1, transfer_syntax_uid=BIG_ENDIAN),
+        "deflated": sr_instance(findings=1, transfer_syntax_uid=DEFLATED),
         "encapsulated": encapsulated_instance(frames=2, fragment_bytes=20),
         "multi-frame": multi_frame_instance(frames=2, rows=6),
-        "slice": next(ct_series(1, rows=4)),
     }
 
 

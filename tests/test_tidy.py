@@ -9,12 +9,15 @@ import json
 import pickle
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
 import pytest
 
 import fileroom
+from fileroom.cli.program import program
 from fileroom.errors import FileroomError, Reason
 from tests import conformance_page, reference_pages
 from tests.project import PACKAGE, ROOT, files, module_name, modules, pages, relative, texts, tree
@@ -288,6 +291,26 @@ def test_every_make_target_that_a_page_names_exists() -> None:
     }
 
     assert [each for each in sorted(named) if each[1] not in targets] == []
+
+
+def _shell_commands(page: Path) -> Iterator[list[str]]:
+    """Give every call of ``fileroom`` in the shell code of a page, in words."""
+    for code in re.findall(r"^ *```sh\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        for line in code.replace("\\\n", " ").splitlines():
+            for call in re.findall(r"(?:^ *|\$\()(?:\.venv/bin/)?fileroom ([^)#>]*)", line):
+                yield shlex.split(call)
+
+
+@pytest.mark.parametrize("page", pages(), ids=relative)
+def test_every_command_that_a_page_shows_is_understood(page: Path) -> None:
+    for words in _shell_commands(page):
+        command: click.Command = program
+        context, rest = click.Context(program, info_name="fileroom"), words
+        while isinstance(command, click.Group):
+            name, found, rest = command.resolve_command(context, rest)
+            assert found is not None, words
+            context, command = click.Context(found, parent=context, info_name=name), found
+        command.make_context(context.info_name, rest, parent=context.parent)
 
 
 def test_every_file_that_a_page_names_exists() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.archive.check import check_store
 from fileroom.archive.delete import Collector
 from fileroom.archive.layout import blob_bucket
-from fileroom.auth import open_access_token
+from fileroom.auth.authenticate import open_access_token
 from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
 from fileroom.database.header_dictionaries import keep_header_dictionary
@@ -39,14 +39,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.archive.check import Finding
-    from fileroom.auth import AccessToken
+    from fileroom.auth.authenticate import AccessToken
     from fileroom.database.engine import Database
-    from fileroom.names import OperationName
+    from fileroom.database.operations import Operation
     from fileroom.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS: Final = 30.0
+DRAIN_SECONDS: Final = 20.0
+"""With the 10 s that requests under way may take before, 30 s from SIGTERM to the end."""
+WORKER_MODULES: Final = ("fileroom.transfer.importing.worker", "fileroom.transfer.exporting.worker")
+"""What a worker imports before its first task, so that the first instance is not kept waiting."""
 LOCK_FILE: Final = "lock"
 
 
@@ -99,7 +102,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         owner = uuid.uuid4().hex
         _take_over(database, blobs, owner)
         buckets = Buckets(settings.buckets, buckets_directory)
-        pool = WorkerPool(settings.workers, name="ingest")
+        pool = WorkerPool(settings.workers, name="ingest", preload=WORKER_MODULES)
         stack.callback(pool.shutdown, cancel_futures=True)
         runner, facilities = _runner(settings, database, buckets, pool, owner)
         collector = Collector(
@@ -190,8 +193,9 @@ def _take_over(database: Database, blobs: Path, owner: str) -> None:
 def _runner(
     settings: Settings, database: Database, buckets: Buckets, pool: WorkerPool, owner: str
 ) -> tuple[Runner, Facilities]:
-    def failures_url(name: OperationName) -> str:
-        return f"{settings.public_url.rstrip('/')}/v1/{name}:failures"
+    def failures_url(operation: Operation) -> str:
+        server = settings.public_url.rstrip("/")
+        return f"{server}/{operation.api_version}/{operation.name}:failures"
 
     def wake() -> None:
         runner.wake()

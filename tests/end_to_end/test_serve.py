@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -28,7 +29,7 @@ def test_first_start_shows_the_token_once_and_how_to_go_on(tmp_path: Path) -> No
         shown = server.log.read_text()
         (token,) = TOKEN.findall(shown)
         assert server.token == token
-        assert f"Fileroom 0.1.0 answers at {server.url}" in shown
+        assert f"Fileroom {version('fileroom')} answers at {server.url}" in shown
         assert f"CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={server.url}/" in shown
         (curl,) = re.findall(r"^  (curl .*)$", shown, re.MULTILINE)
         answer = subprocess.run(
@@ -63,6 +64,13 @@ def test_everything_in_the_data_directory_is_the_owners_alone(tmp_path: Path) ->
 
     assert {name for name, mode in modes.items() if mode & 0o077} == set()
     assert modes["."] == 0o700
+
+
+def test_open_data_directory_is_warned_of(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    with running_server(data) as server:
+        assert f"chmod 700 {data}" in server.log.read_text()
 
 
 def test_second_server_on_one_data_directory_is_refused(tmp_path: Path) -> None:

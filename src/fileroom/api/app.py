@@ -36,7 +36,8 @@ from fileroom.api.requests import (
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import RouteTable, split_path
 from fileroom.api.wire import decode_message
-from fileroom.auth import Authenticator, require
+from fileroom.auth.authenticate import Authenticator
+from fileroom.auth.authorize import require
 from fileroom.errors import (
     Code,
     DataLoss,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from fileroom.api.calls import Handler
     from fileroom.api.requests import Query
     from fileroom.api.routing import Route
-    from fileroom.auth import Principal
+    from fileroom.auth.authorize import Principal
     from fileroom.deployment import Deployment
     from fileroom.names import ResourceName
 

@@ -24,7 +24,7 @@ from fileroom.names import (
 )
 
 if TYPE_CHECKING:
-    from fileroom.auth import Principal
+    from fileroom.auth.authorize import Principal
     from fileroom.deployment import Deployment
 
 JSON = "application/json; charset=UTF-8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fileroom.api import dicomweb
@@ -44,7 +45,9 @@ _COUNT: Final = later("search for the series or instances, or ask for getDICOMSt
 _DEIDENTIFY: Final = later("export the DICOM store and de-identify the files")
 
 
-def _dataset(
+def _method(
+    prefix: str,
+    service: str,
     method: str,
     verb: str,
     template: str,
@@ -54,23 +57,13 @@ def _dataset(
     *,
     query: tuple[str, ...] | None = (),
 ) -> Route:
-    permission = f"healthcare.datasets.{right}"
-    return Route(f"datasets.{method}", verb, template, permission, handler, request, query)
+    permission = f"healthcare.{service}.{right}"
+    return Route(f"{prefix}.{method}", verb, template, permission, handler, request, query)
 
 
-def _store(
-    method: str,
-    verb: str,
-    template: str,
-    right: str,
-    handler: Handler,
-    request: type[msgspec.Struct] | None = None,
-    *,
-    query: tuple[str, ...] | None = (),
-) -> Route:
-    permission = f"healthcare.dicomStores.{right}"
-    method = f"datasets.dicomStores.{method}"
-    return Route(method, verb, template, permission, handler, request, query)
+_dataset: Final = partial(_method, "datasets", "datasets")
+_store: Final = partial(_method, "datasets.dicomStores", "dicomStores")
+_operation: Final = partial(_method, "datasets.operations", "operations")
 
 
 def _web(verb: str, path: str, method: str, right: str, handler: Handler) -> Route:
@@ -85,20 +78,6 @@ def _beta(verb: str, path: str, method: str) -> Route:
     permission = "healthcare.dicomStores.dicomWebUpdate"
     method, path = f"datasets.dicomStores.{method}", f"{STORE}/dicomWeb{path}"
     return Route(method, verb, path, permission, _UPDATE, query=None, versions=BETA)
-
-
-def _operation(
-    method: str,
-    verb: str,
-    template: str,
-    right: str,
-    handler: Handler,
-    request: type[msgspec.Struct] | None = None,
-    *,
-    query: tuple[str, ...] = (),
-) -> Route:
-    permission = f"healthcare.operations.{right}"
-    return Route(method, verb, template, permission, handler, request, query)
 
 
 ROUTES: Final = (
@@ -172,27 +151,27 @@ ROUTES: Final = (
     _store("testIamPermissions", "POST", f"{STORE}:testIamPermissions", "get", _POLICY),
     # Operations
     _operation(
-        "datasets.operations.list",
+        "list",
         "GET",
         f"{DATASET}/operations",
         "list",
         operations.list_,
         query=(*PAGES, "filter", "returnPartialSuccess"),
     ),
-    _operation("datasets.operations.get", "GET", OPERATION, "get", operations.get),
+    _operation("get", "GET", OPERATION, "get", operations.get),
     _operation(
-        "datasets.operations.cancel",
+        "cancel",
         "POST",
         f"{OPERATION}:cancel",
         "cancel",
         operations.cancel,
         CancelOperationRequest,
     ),
-    _operation(
+    Route(
         "fileroom.operations.failures",
         "GET",
         f"{OPERATION}:failures",
-        "get",
+        "healthcare.operations.get",
         operations.failures,
         query=(*PAGES, "reason", "format"),
     ),

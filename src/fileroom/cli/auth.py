@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fileroom.auth import read_access_token
+from fileroom.auth.token_file import read_access_token
 from fileroom.cli.groups import Group
 from fileroom.settings import load_settings
 

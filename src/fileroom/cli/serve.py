@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import sys
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fileroom.api.server import run_server
-from fileroom.auth import TOKEN_FILE
+from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.cli.groups import Command
 from fileroom.deployment import open_deployment
 from fileroom.errors import FailedPrecondition, FileroomError
@@ -74,6 +75,7 @@ def serve(config: Path | None, **flags: object) -> None:
     with _listener(settings) as listener:
         settings = settings.with_port(listener.getsockname()[1])
         with open_deployment(settings) as deployment:
+            _warn_of_open_directory(settings.data)
             run_server(deployment, listener, lambda: click.echo(_welcome(deployment)))
 
 
@@ -97,6 +99,17 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
                 f"cannot listen on {where}: {error.strerror}", "host"
             ) from error
         yield listener
+
+
+def _warn_of_open_directory(data: Path) -> None:
+    """Speak up about a directory somebody else made; its owner may have reasons for its mode."""
+    mode = stat.S_IMODE(data.stat().st_mode)
+    if mode & 0o077:
+        click.echo(
+            f"WARNING: other users of this machine can enter {data} (mode {mode:04o});"
+            f" chmod 700 {data} keeps them out",
+            err=True,
+        )
 
 
 def _welcome(deployment: Deployment) -> str:

@@ -6,11 +6,9 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.client.transport import is_loopback
 from fileroom.settings import default_data_directory
-
-# Equal to fileroom.auth.TOKEN_FILE, whose module would load SQL for the sake of a file's name.
-TOKEN_FILE = "access-token"  # noqa: S105
 
 
 def find_token(server: str) -> str | None:

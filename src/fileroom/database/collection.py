@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, cast, delete, exists, func, null, or_, select, union_all, update
+from sqlalchemy import and_, cast, delete, exists, func, null, select, union_all, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
@@ -18,6 +18,8 @@ from fileroom.database.operations import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import ColumnElement, Row
 
     from fileroom.database.engine import Connection
 
@@ -55,37 +57,11 @@ class KnownPlace:
 
 
 def take_due_drops(transaction: Connection) -> list[Drop]:
-    """Take drops whose time has come, those that a crash left half done included."""
-    drops, stores, instances = (
-        schema.blob_drops.c,
-        schema.dicom_stores.c,
-        schema.instances.c,
-    )
-    rows = transaction.execute(
-        select(
-            drops.id,
-            drops.place,
-            drops.place_key,
-            stores.blob_prefix,
-            exists()
-            .where(
-                instances.store_id == drops.store_id,
-                instances.sop_instance_uid == drops.sop_instance_uid,
-                instances.place_key == drops.place_key,
-            )
-            .label("named"),
-        )
-        .join(schema.dicom_stores, stores.id == drops.store_id)
-        .where(
-            or_(
-                drops.state == "DROPPING",
-                and_(drops.state == "QUEUED", drops.not_before <= now_microseconds()),
-            )
-        )
-        .order_by(drops.id)
-        .limit(DROPS_MAX)
-        .with_for_update(of=schema.blob_drops, skip_locked=True)
-    ).all()
+    """Take drops whose time has come, those that a crash left half done before the others."""
+    drops = schema.blob_drops.c
+    rows = _some_drops(transaction, drops.state == "DROPPING", DROPS_MAX)
+    due = and_(drops.state == "QUEUED", drops.not_before <= now_microseconds())
+    rows += _some_drops(transaction, due, DROPS_MAX - len(rows))
     forget_drops(transaction, [row.id for row in rows if row.named])
     taken = [
         Drop(
@@ -103,6 +79,31 @@ def take_due_drops(transaction: Connection) -> list[Drop]:
         .values(state="DROPPING")
     )
     return taken
+
+
+def _some_drops(
+    transaction: Connection, condition: ColumnElement[bool], at_most: int
+) -> list[Row[*tuple[object, ...]]]:
+    """Give drops in the order of their index, so that no number of them has to be sorted."""
+    drops, stores, instances = (
+        schema.blob_drops.c,
+        schema.dicom_stores.c,
+        schema.instances.c,
+    )
+    named = exists().where(
+        instances.store_id == drops.store_id,
+        instances.sop_instance_uid == drops.sop_instance_uid,
+        instances.place_key == drops.place_key,
+    )
+    statement = (
+        select(drops.id, drops.place, drops.place_key, stores.blob_prefix, named.label("named"))
+        .join(schema.dicom_stores, stores.id == drops.store_id)
+        .where(condition)
+        .order_by(drops.not_before, drops.id)
+        .limit(at_most)
+        .with_for_update(of=schema.blob_drops, skip_locked=True)
+    )
+    return list(transaction.execute(statement))
 
 
 def forget_drops(transaction: Connection, ids: Sequence[int]) -> None:

@@ -69,6 +69,7 @@ def open_engine(path: Path, *, writable: bool) -> Engine:
         f"sqlite:///{path}",
         poolclass=NullPool if writable else QueuePool,
         **({} if writable else {"pool_size": 8, "max_overflow": READERS_MAX - 8}),
+        hide_parameters=True,  # values of attributes stay out of messages and logs
         connect_args={"check_same_thread": False, "timeout": BUSY_MILLISECONDS / 1000},
     )
 

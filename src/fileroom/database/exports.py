@@ -72,9 +72,7 @@ def find_instance(
     connection: Connection, store_id: int, path: InstancePath
 ) -> StoredInstance | None:
     """Give one instance as it is stored now."""
-    row = connection.execute(
-        _select_instances().where(schema.series.c.store_id == store_id, _below(path))
-    ).one_or_none()
+    row = connection.execute(_select_instances().where(_below(store_id, path))).one_or_none()
     return None if row is None else _stored_instance(row)
 
 
@@ -105,16 +103,20 @@ def _select_instances() -> Select[*tuple[object, ...]]:
 
 def _among(store_id: int, horizon: int, path: InstancePath | None) -> ColumnElement[bool]:
     return and_(
-        schema.series.c.store_id == store_id,
+        schema.series.c.store_id == store_id if path is None else _below(store_id, path),
         schema.studies.c.state == "LIVING",
         schema.series.c.state == "LIVING",
         schema.instances.c.created_seq <= horizon,
-        *([] if path is None else [_below(path)]),
     )
 
 
-def _below(path: InstancePath) -> ColumnElement[bool]:
-    conditions = [schema.studies.c.study_instance_uid == path.study_instance_uid]
+def _below(store_id: int, path: InstancePath) -> ColumnElement[bool]:
+    # The store is asked of the study alone: asked of the series too, a planner may rather walk
+    # through all series of the store.
+    conditions = [
+        schema.studies.c.store_id == store_id,
+        schema.studies.c.study_instance_uid == path.study_instance_uid,
+    ]
     if path.series_instance_uid is not None:
         conditions.append(schema.series.c.series_instance_uid == path.series_instance_uid)
     if path.sop_instance_uid is not None:

@@ -18,6 +18,7 @@ PAGE_SIZE_DEFAULT: Final = 100
 PAGE_SIZE_MAX: Final = 1000
 
 Key = tuple[int | str, ...]
+KeyT = TypeVar("KeyT", bound=Key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +38,12 @@ def page_size_within_limits(page_size: int | None) -> int:
 
 def encode_page_token(listing: str, key: Key) -> str:
     """Give the token of the page that begins after ``key``; it is of use for ``listing`` only."""
-    content = msgspec.msgpack.encode((_digest(listing), key))
+    content = msgspec.msgpack.encode((_digest(listing), msgspec.msgpack.encode(key)))
     return base64.urlsafe_b64encode(content).decode()
 
 
-def decode_page_token(listing: str, token: str) -> Key:
-    """Give the key that a token of ``listing`` holds.
+def decode_page_token(listing: str, token: str, key_type: type[KeyT]) -> KeyT:
+    """Give the key that a token of ``listing`` holds, of the type that the listing's keys have.
 
     Raises
     ------
@@ -50,9 +51,9 @@ def decode_page_token(listing: str, token: str) -> Key:
         If the token is damaged or was made for another listing.
     """
     try:
-        digest, key = msgspec.msgpack.decode(
-            base64.urlsafe_b64decode(token.encode()), type=tuple[bytes, Key]
-        )
+        content = base64.urlsafe_b64decode(token.encode())
+        digest, packed = msgspec.msgpack.decode(content, type=tuple[bytes, bytes])
+        key = msgspec.msgpack.decode(packed, type=key_type)
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
         raise InvalidArgument("pageToken is not one this server gave", "pageToken") from error
     if digest != _digest(listing):

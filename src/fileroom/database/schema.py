@@ -161,6 +161,7 @@ series = Table(
     Column("changed_seq", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("study_id", "series_instance_uid"),
     Index("ix_series_store", "store_id", "id"),
+    Index("ix_series_study", "study_id", "id"),
     Index("ix_series_uid", "store_id", "series_instance_uid"),
     Index("ix_series_modality", "store_id", "modality", "id"),
     CheckConstraint("state IN ('LIVING', 'DELETING')", name="state"),

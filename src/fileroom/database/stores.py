@@ -24,7 +24,7 @@ from fileroom.database.pages import (
     page_size_within_limits,
 )
 from fileroom.database.schema import datasets, dicom_stores, series, studies
-from fileroom.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
+from fileroom.errors import AlreadyExists, NotFound, PermissionDenied
 from fileroom.names import DatasetName, DicomStoreName, LocationName
 
 if TYPE_CHECKING:
@@ -355,10 +355,8 @@ def store_metrics(connection: Connection, store: DicomStore) -> StoreMetrics:
 
 
 def _last_id(listing: str, page_token: str) -> str:
-    match decode_page_token(listing, page_token):
-        case (str(last),):
-            return last
-    raise InvalidArgument("pageToken is not one this server gave", "pageToken")
+    (last,) = decode_page_token(listing, page_token, tuple[str])
+    return last
 
 
 def _find_dicom_store(

@@ -56,6 +56,8 @@ LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN"
 _BLANK_VR = "  "
 """What some scanners write before a value of two bytes whose VR they did not know."""
 
+_INTEGERS = {"SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
+
 KEPT_BULK_BYTES = 64
 """Longest OB, OW or UN value that stays in the header."""
 KEPT_NUMBERS_BYTES = 2048
@@ -86,9 +88,14 @@ class Encoding:
     """Group, element and length, as items have in every encoding."""
     short: frozenset[int]
     """The VRs with a short length, as the number ``unpack`` gives."""
+    plain: frozenset[int]
+    """The same without the blank VR, which does not tell explicit from implicit VR."""
     long: dict[int, int]
     """The other VRs but SQ, each with the longest value that is kept."""
     names: dict[int, str]
+    """All VRs, by the number ``unpack`` gives."""
+    integers: dict[str, tuple[Callable[[bytes], tuple[int]], int]]
+    """What unpacks the first value of a binary integer VR, and its length in bytes."""
     explicit: tuple[
         Callable[[bytes, int], tuple[int, ...]],
         Callable[[bytes, int], tuple[int]],
@@ -117,8 +124,13 @@ def _encoding(*, implicit: bool, big_endian: bool) -> Encoding:
         unpack_length=unpack_length,
         unpack_item=Struct(order + "HHI").unpack_from,
         short=short,
+        plain=short - {number(_BLANK_VR)},
         long=long,
         names={number(vr): vr for vr in [*SHORT_VRS, *LONG_VRS]} | {number(_BLANK_VR): "UN"},
+        integers={
+            vr: (Struct(order + code).unpack_from, Struct(order + code).size)
+            for vr, code in _INTEGERS.items()
+        },
         explicit=(unpack, unpack_length, short, long, number("SQ")),
     )
 

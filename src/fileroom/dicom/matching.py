@@ -197,8 +197,9 @@ def _condition(key: Attribute, value: str, *, fuzzy: bool) -> Condition | None:
             # Nothing but punctuation asks for nothing, as an empty value does.
             return NameTokens(keyword=key.keyword, tokens=tokens) if tokens else None
         case _:
-            # Stored values have lost their padding (PS3.5 6.2), and so has this.
-            return Equals(keyword=key.keyword, value=value.rstrip(" \0"))
+            # The index keeps values without padding (PS3.5 6.2) and empty last name groups.
+            text = value.strip(" \0")
+            return Equals(keyword=key.keyword, value=text.rstrip("=") if key.vr == "PN" else text)
 
 
 def _parse_dates(keyword: str, value: str) -> DateRange:

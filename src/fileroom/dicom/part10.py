@@ -15,8 +15,8 @@ from fileroom.dicom.charsets import decode_text
 from fileroom.dicom.encoding import DEFLATED, data_set_encoding
 from fileroom.dicom.header import Header
 from fileroom.dicom.inflate import Inflated
-from fileroom.dicom.refusal import Refused
-from fileroom.dicom.skeleton import Walk
+from fileroom.dicom.refusal import Refused, refused
+from fileroom.dicom.skeleton import Found, Walk
 from fileroom.dicom.window import Limits, Window
 from fileroom.errors import Reason
 from fileroom.names import UID_LENGTH_MAX
@@ -36,8 +36,12 @@ _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _INTEGER = re.compile(rb"[\0 ]*([+-]?[0-9]{1,19})(?:\.0*)?[\0 ]*(?:\\|\Z)")
 """The first of the numbers of an IS; writers put a point with zeros after it."""
-_INTEGER_BYTES = {"SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_RANGES = {"IS": (-(1 << 63), (1 << 63) - 1), "US": (0, 0xFFFF)}
+"""IS may have 32 bits (PS3.5 6.2); writers that put dates and times there are let through."""
+_SPECIAL = re.compile(rb"[\x1b\\=\x80-\xff]")
+"""What makes text more than ASCII: escape sequences, several values, groups of a person name."""
+_UID = re.compile(rb"[0-9]+(?:\.[0-9]+)*")
+_ABSENT: Found = (0, b"", -1)
 
 _UIDS = {
     0x0020000D: "study_instance_uid",
@@ -153,13 +157,13 @@ def scan(source: bytes | ByteSource, *, limits: Limits = Limits()) -> Scan:  # n
     Refused
         If the object is no instance that can be stored.
     """
-    _check_prefix(source)
     window = Window(source, limits)
+    _check_prefix(window)
     window.start(_DATA_AT)
     walk = Walk(window, _WANTED, limits)
     position = walk.file_meta(_DATA_AT)
     transfer_syntax_uid = _uid(walk.found, _TRANSFER_SYNTAX_UID)
-    _refuse_directory(walk.found, position)
+    _refuse_directory(walk.found)
     if transfer_syntax_uid in DEFLATED:
         held = _Bytes(source) if isinstance(source, bytes) else source
         window.switch(position, Inflated(held, position, limits.inflated_bytes))
@@ -171,73 +175,79 @@ def scan(source: bytes | ByteSource, *, limits: Limits = Limits()) -> Scan:  # n
     return Scan(header, _attributes(walk.found, transfer_syntax_uid, encoding))
 
 
-def _check_prefix(source: bytes | ByteSource) -> None:
-    size = len(source) if isinstance(source, bytes) else source.size
-    if not size:
+def _check_prefix(window: Window) -> None:
+    if not window.size:
         raise Refused("empty DICOM instance found", Reason.EMPTY, None, 0)
-    prefix = source[128:132] if isinstance(source, bytes) else source.read_at(128, 4)
-    if prefix != b"DICM":
+    at = window.hold(0)
+    if window.buffer[at + 128 : at + 132] != b"DICM":
         raise Refused(
             'not a DICOM file: no "DICM" at byte 128 (a bare data set must be written as a '
             "DICOM Part 10 file first)",
             Reason.NOT_DICOM,
             None,
-            min(128, size),
+            min(128, window.size),
         )
 
 
-def _refuse_directory(found: dict[int, tuple[int, bytes]], position: int) -> None:
-    _, sop_class_uid = found.get(_MEDIA_STORAGE_SOP_CLASS_UID, (0, b""))
-    if sop_class_uid.rstrip(b"\0 ") == _MEDIA_STORAGE_DIRECTORY:
-        raise Refused(
+def _refuse_directory(found: dict[int, Found]) -> None:
+    _, sop_class_uid, position = found.get(_MEDIA_STORAGE_SOP_CLASS_UID, _ABSENT)
+    if sop_class_uid and sop_class_uid.rstrip(b"\0 ") == _MEDIA_STORAGE_DIRECTORY:
+        raise refused(
             "a DICOMDIR is an index of files, not an instance; import the files themselves",
             Reason.DICOMDIR,
-            f"{_MEDIA_STORAGE_SOP_CLASS_UID:08X}",
+            _MEDIA_STORAGE_SOP_CLASS_UID,
             position,
         )
 
 
-def _uid(found: dict[int, tuple[int, bytes]], tag: int) -> str:
-    element = found.get(tag)
-    text = "" if element is None else element[1].rstrip(b"\0 ").decode("latin_1")
-    if not text:
+def _uid(found: dict[int, Found], tag: int) -> str:
+    """Give a UID by the rule of ``names.parse_uid``."""
+    _, value, position = found.get(tag, _ABSENT)
+    uid = b"" if value is None else value.rstrip(b"\0 ")
+    if len(uid) <= UID_LENGTH_MAX and _UID.fullmatch(uid):
+        return uid.decode("ascii")
+    name = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    if value is not None and not uid:
         raise Refused(
-            f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is absent or empty; "
-            "an instance cannot be stored without it",
+            f"{name} is absent or empty; an instance cannot be stored without it",
             Reason.MISSING_UID,
             f"{tag:08X}",
-            None,
+            position if tag in found else None,
         )
-    if len(text) > UID_LENGTH_MAX or not _UID.fullmatch(text):
-        raise Refused(
-            f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is not a UID: digits and dots, at most "
-            f"{UID_LENGTH_MAX} characters",
-            Reason.INVALID_UID,
-            f"{tag:08X}",
-            None,
-        )
-    return text
+    raise refused(
+        f"{name} is not a UID: digits with single dots between, at most {UID_LENGTH_MAX} "
+        "characters",
+        Reason.INVALID_UID,
+        tag,
+        position,
+    )
 
 
 def _attributes(
-    found: dict[int, tuple[int, bytes]], transfer_syntax_uid: str, encoding: Encoding
+    found: dict[int, Found], transfer_syntax_uid: str, encoding: Encoding
 ) -> IndexedAttributes:
     values: dict[str, str | int] = {name: _uid(found, tag) for tag, name in _UIDS.items()}
-    _, character_set = found.get(_SPECIFIC_CHARACTER_SET, (0, b""))
-    specific = decode_text(character_set, "CS", None)
+    _, character_set, _ = found.get(_SPECIFIC_CHARACTER_SET, _ABSENT)
+    specific = decode_text(character_set or b"", "CS", None)
     if specific:
         values["specific_character_set"] = specific
-    for tag, (vr_number, value) in found.items():
-        if tag in _TEXTS:
-            name, vr = _TEXTS[tag]
-            text = decode_text(value, vr, specific)
-            if text:
-                values[name] = text
-        elif tag in _NUMBERS:
-            name, vr = _NUMBERS[tag]
-            number = _number(value, encoding.names.get(vr_number, vr), vr, encoding)
+    texts = [
+        (name, vr, value)
+        for tag, (name, vr) in _TEXTS.items()
+        if (value := found.get(tag, _ABSENT)[1])
+    ]
+    plain = not _SPECIAL.search(b"".join([value for _, _, value in texts]))
+    for name, vr, value in texts:
+        text = value.decode("ascii").strip("\0 ") if plain else decode_text(value, vr, specific)
+        if text:
+            values[name] = text
+    for tag, (name, vr) in _NUMBERS.items():
+        vr_number, value, _ = found.get(tag, _ABSENT)
+        if value:
+            number = _number(value, encoding.names.get(vr_number, "UN"), vr, encoding)
             if number is not None:
                 values[name] = number
+    # The tables give each name a value of its type.
     return IndexedAttributes(transfer_syntax_uid=transfer_syntax_uid, **values)  # type: ignore[arg-type]
 
 
@@ -248,12 +258,11 @@ def _number(value: bytes, vr: str, own_vr: str, encoding: Encoding) -> int | Non
     """
     if vr == "UN":
         vr = own_vr
-    size = _INTEGER_BYTES.get(vr)
-    if size is not None:
+    if vr in encoding.integers:
+        unpack, size = encoding.integers[vr]
         if len(value) < size:
             return None
-        order = "big" if encoding.big_endian else "little"
-        number = int.from_bytes(value[:size], order, signed=vr[0] == "S")  # type: ignore[arg-type]
+        (number,) = unpack(value)
     elif vr in {"DS", "IS"} or own_vr == "IS":
         match = _INTEGER.match(value)
         if match is None:
@@ -261,5 +270,5 @@ def _number(value: bytes, vr: str, own_vr: str, encoding: Encoding) -> int | Non
         number = int(match[1])
     else:
         return None
-    low, high = (0, 0xFFFF) if own_vr == "US" else (-(1 << 63), (1 << 63) - 1)
+    low, high = _RANGES[own_vr]
     return number if low <= number <= high else None

@@ -41,8 +41,12 @@ if TYPE_CHECKING:
     from fileroom.dicom.window import Limits, Window
 
 _ITEM_ELEMENT = ITEM & 0xFFFF
+_NO_DATA_GROUPS = frozenset({0, ITEM_GROUP})
 _NO_ELEMENTS: frozenset[int] = frozenset()
 _NO_GROUPS: Mapping[int, frozenset[int]] = {}
+
+Found = tuple[int, bytes | None, int]
+"""VR, as its encoding's number (0 in implicit VR); value, None if cut out; position."""
 
 
 class Walk:
@@ -51,13 +55,13 @@ class Walk:
     Attributes
     ----------
     found
-        The wanted elements of file meta information and top level: VR, as its encoding's number
-        (0 in implicit VR), and value. Of elements with the same tag, the last.
+        The wanted elements of file meta information and top level; of those with the same tag
+        the last.
     in_order
-        Whether the tags of the top level rise.
+        Whether the groups of the top level rise.
     """
 
-    __slots__ = ("_fragments_left", "_limits", "_wanted", "_window", "found", "in_order")
+    __slots__ = ("_limits", "_wanted", "_window", "found", "in_order")
 
     def __init__(
         self, window: Window, wanted: Mapping[int, frozenset[int]], limits: Limits
@@ -65,8 +69,7 @@ class Walk:
         self._window = window
         self._wanted = wanted
         self._limits = limits
-        self._fragments_left = limits.fragments
-        self.found: dict[int, tuple[int, bytes]] = {}
+        self.found: dict[int, Found] = {}
         self.in_order = True
 
     def file_meta(self, position: int) -> int:
@@ -110,7 +113,7 @@ class Walk:
                     position,
                 )
             if element in wanted:
-                self.found[tag] = vr, buffer[at : at + length]
+                self.found[tag] = vr, buffer[at : at + length], position
             position = end
 
     def data_set(self, position: int, encoding: Encoding) -> None:
@@ -128,9 +131,10 @@ class Walk:
         """Walk a data set that ends at ``end`` or, ``delimited``, before; give where."""
         window, found = self._window, self.found
         unpack, unpack_length, short, long, sequence = encoding.explicit
+        nesting = self._limits.nesting
         wanted = _NO_GROUPS if depth else self._wanted
         wanted_here = _NO_ELEMENTS
-        last_group = last_element = -1
+        last_group = element = -1
         begun = position
         while True:
             buffer, base = window.buffer, window.base
@@ -140,17 +144,17 @@ class Walk:
                 while at < stop:
                     start = at
                     group, element, vr, length = unpack(buffer, at)
-                    if group != last_group or element <= last_element:
+                    if group != last_group:
                         if group == ITEM_GROUP or not group:
                             break
-                        if group <= last_group and not depth:
+                        if group < last_group and not depth:
                             self.in_order = False
                         last_group = group
                         wanted_here = wanted.get(group, _NO_ELEMENTS)
-                    last_element = element
                     if vr in short:
                         if element in wanted_here:
-                            found[group << 16 | element] = vr, buffer[at + 8 : at + 8 + length]
+                            value = buffer[at + 8 : at + 8 + length]
+                            found[group << 16 | element] = vr, value, base + at
                         at += 8 + length
                     elif vr in long:
                         at += 12
@@ -159,12 +163,20 @@ class Walk:
                             if length == UNDEFINED_LENGTH:
                                 break
                             window.cut(base + at, length)
+                            if element in wanted_here:
+                                found[group << 16 | element] = vr, None, base + start
                         elif element in wanted_here:
-                            found[group << 16 | element] = vr, buffer[at : at + length]
+                            value = buffer[at : at + length]
+                            found[group << 16 | element] = vr, value, base + start
                         at += length
                     elif vr == sequence:
-                        tag, begun = group << 16 | element, base + at
                         (length,) = unpack_length(buffer, at + 8)
+                        if depth < nesting:
+                            after = _plain_end(buffer, at + 12, length, stop, encoding)
+                            if after:
+                                at = after
+                                continue
+                        tag, begun = group << 16 | element, base + at
                         position = self._items(tag, begun, begun + 12, length, end, depth, encoding)
                         buffer, base = window.buffer, window.base
                         at, start = position - base, begun - base
@@ -176,7 +188,7 @@ class Walk:
                     if position == end and not delimited:
                         return position
                     if position >= end or position >= window.size:
-                        tag = last_group << 16 | last_element
+                        tag = last_group << 16 | element
                         return self._ended(tag, begun, position, end, delimited=delimited)
                     window.load(position)
                     continue
@@ -184,7 +196,7 @@ class Walk:
                 begun = base + start
                 if not depth and window.only_padding_from(begun):
                     return begun
-                tag = last_group << 16 | last_element
+                tag = last_group << 16 | element
                 raise truncated_header(tag, begun, base + len(buffer)) from None
             tag, begun = group << 16 | element, base + start
             if tag == ITEM_DELIMITER and delimited:
@@ -197,7 +209,7 @@ class Walk:
         unpack, sequences = IMPLICIT_LITTLE.unpack, dictionary_sequences()
         wanted = _NO_GROUPS if depth else self._wanted
         wanted_here = _NO_ELEMENTS
-        last_group = last_element = -1
+        last_group = element = -1
         begun = position
         while True:
             buffer, base = window.buffer, window.base
@@ -207,29 +219,30 @@ class Walk:
                 while at < stop:
                     start = at
                     group, element, length = unpack(buffer, at)
-                    if group != last_group or element <= last_element:
+                    if group != last_group:
                         if group == ITEM_GROUP or not group:
                             break
-                        if group <= last_group and not depth:
+                        if group < last_group and not depth:
                             self.in_order = False
                         last_group = group
                         wanted_here = wanted.get(group, _NO_ELEMENTS)
-                    last_element = element
                     tag = group << 16 | element
                     if tag in sequences or length == UNDEFINED_LENGTH:
                         break
                     at += 8
                     if length > KEPT_BULK_BYTES and length > kept_bytes_max(dictionary_vr(tag)):
                         window.cut(base + at, length)
+                        if element in wanted_here:
+                            found[tag] = 0, None, base + start
                     elif element in wanted_here:
-                        found[tag] = (0, buffer[at : at + length])
+                        found[tag] = 0, buffer[at : at + length], base + start
                     at += length
                 else:
                     position, begun = base + at, base + start
                     if position == end and not delimited:
                         return position
                     if position >= end or position >= window.size:
-                        tag = last_group << 16 | last_element
+                        tag = last_group << 16 | element
                         return self._ended(tag, begun, position, end, delimited=delimited)
                     window.load(position)
                     continue
@@ -237,7 +250,7 @@ class Walk:
                 begun = base + start
                 if not depth and window.only_padding_from(begun):
                     return begun
-                tag = last_group << 16 | last_element
+                tag = last_group << 16 | element
                 raise truncated_header(tag, begun, base + len(buffer)) from None
             tag, begun = group << 16 | element, base + start
             if tag == ITEM_DELIMITER and delimited:
@@ -371,34 +384,71 @@ class Walk:
 
         Large fragments are passed over: only what is around their headers is read.
         """
-        window = self._window
+        window, unpack = self._window, encoding.unpack_item
         window.keep_to(value)
+        buffer, base = window.buffer, window.base
         position, length = value, 0
-        while True:
-            at = window.fragment_header(position, length)
+        for _ in range(self._limits.fragments + 1):
+            at = position - base
+            if at + 8 > len(buffer):
+                at = window.fragment_header(position, length)
+                buffer, base = window.buffer, window.base
             try:
-                group, element, length = encoding.unpack_item(window.buffer, at)
+                group, element, length = unpack(buffer, at)
             except struct.error:
                 raise truncated(tag, position) from None
-            item = group << 16 | element
-            if item == SEQUENCE_DELIMITER:
+            if group != ITEM_GROUP or element != _ITEM_ELEMENT or length == UNDEFINED_LENGTH:
+                if group << 16 | element != SEQUENCE_DELIMITER:
+                    raise refused(
+                        "pixel data hold something other than a fragment",
+                        Reason.MALFORMED,
+                        tag,
+                        position,
+                    )
                 window.cut(value, position - value)
                 return position + 8
-            if item != ITEM or length == UNDEFINED_LENGTH:
-                raise refused(
-                    "pixel data hold something other than a fragment",
-                    Reason.MALFORMED,
-                    tag,
-                    position,
-                )
             position += 8 + length
             if position > end:
                 raise self._longer(tag, position - 8 - length, position)
-            self._fragments_left -= 1
-            if self._fragments_left < 0:
-                raise refused(
-                    f"pixel data have more than {self._limits.fragments} fragments",
-                    Reason.ELEMENT_LIMIT,
-                    tag,
-                    position,
-                )
+        raise refused(
+            f"pixel data have more than {self._limits.fragments} fragments",
+            Reason.ELEMENT_LIMIT,
+            tag,
+            position,
+        )
+
+
+def _plain_end(buffer: bytes, at: int, length: int, stop: int, encoding: Encoding) -> int:
+    """Give where a sequence ends whose items hold only short values in explicit VR; else 0.
+
+    Most sequences are such, and so are walked in half the time. All of it must be before ``stop``.
+    What is found to be wrong is left for the walk to tell.
+    """
+    unpack, unpack_item, short = encoding.unpack, encoding.unpack_item, encoding.plain
+    delimited = length == UNDEFINED_LENGTH
+    end = stop if delimited else at + length
+    if end > stop:
+        return 0
+    try:
+        while at < end:
+            group, element, length = unpack_item(buffer, at)
+            at += 8
+            if group != ITEM_GROUP or element != _ITEM_ELEMENT:
+                is_end = delimited and group << 16 | element == SEQUENCE_DELIMITER
+                return at if is_end else 0
+            item_end = end if length == UNDEFINED_LENGTH else at + length
+            while at < item_end:
+                group, element, vr, value_length = unpack(buffer, at)
+                at += 8
+                if vr in short and group not in _NO_DATA_GROUPS:
+                    at += value_length
+                elif group << 16 | element == ITEM_DELIMITER and length == UNDEFINED_LENGTH:
+                    break
+                else:
+                    return 0
+            else:
+                if at != item_end or length == UNDEFINED_LENGTH:
+                    return 0
+    except struct.error:
+        return 0
+    return at if at == end and not delimited else 0

@@ -117,13 +117,26 @@ class Window:
         self.end = held_end if held_end >= self.size else held_end - _MARGIN_BYTES
 
     def _read(self, position: int, length: int) -> None:
+        """Hold ``length`` bytes from ``position``; those held already are not read again."""
         assert self._source is not None
-        length = max(0, min(length, self.size - position))
-        self.buffer = self._source.read_at(position, length) if length else b""
+        length = min(length, self.size - position)
+        held = self.buffer[position - self.base :] if position >= self.base else b""
         self.base = position
+        self.buffer = held
+        if len(held) >= length:
+            return
+        self.buffer += self._source.read_at(position + len(held), length - len(held))
         if len(self.buffer) < length:
-            # The end of an inflated stream, or an object that has shrunk since it was opened.
-            self.size = min(self._source.size, position + len(self.buffer))
+            # An inflated stream has ended, and knows its size now.
+            self.size = self._source.size
+            held_end = position + len(self.buffer)
+            if held_end < self.size:
+                raise Refused(
+                    f"the object is over after {held_end} of its {self.size} bytes",
+                    Reason.TRUNCATED,
+                    None,
+                    held_end,
+                )
 
     def fragment_header(self, position: int, passed_bytes: int) -> int:
         """Hold the eight bytes at ``position`` and little more after a long fragment.

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection, Database
     from fileroom.database.operations import Kind, Operation
-    from fileroom.names import OperationName
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ class Runner:
         owner: str,
         jobs: Mapping[Kind, Job],
         *,
-        failures_url: Callable[[OperationName], str],
+        failures_url: Callable[[Operation], str],
         options: RunnerOptions | None = None,
     ) -> None:
         self._database = database
@@ -303,7 +302,7 @@ class Runner:
                     progress.counters,
                     operations.count_failures(transaction, progress.id),
                     first,
-                    self._failures_url(progress.name),
+                    self._failures_url(progress),
                 )
             else:
                 response = ended_well(progress)

@@ -15,7 +15,7 @@ from fileroom.errors import InvalidArgument, Unimplemented
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fileroom.auth import AuthMode
+    from fileroom.auth.authenticate import AuthMode
     from fileroom.objectstore.buckets import BucketSettings
 
 Search = Literal["extended", "google"]

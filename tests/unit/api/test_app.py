@@ -69,7 +69,7 @@ def log() -> Iterator[Log]:
 # Who is let in
 
 
-@pytest.mark.clause("contract 3", "no token or a wrong one is 401 UNAUTHENTICATED")
+@pytest.mark.clause("Cloud Healthcare v1 errors", "no token or a wrong one is 401 UNAUTHENTICATED")
 @pytest.mark.parametrize("header", [None, "Bearer guess", "Basic dTpw", "Bearer"])
 def test_every_route_wants_the_token(server: ServedDeployment, header: str | None) -> None:
     for path in (DATASETS, f"{STORE}/dicomWeb/studies", f"{STORE}:getDICOMStoreMetrics"):
@@ -85,7 +85,9 @@ def test_every_route_wants_the_token(server: ServedDeployment, header: str | Non
         assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
 
 
-@pytest.mark.clause("contract 1", "the token may come as access_token in the query")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 global parameters", "the token may come as access_token in the query"
+)
 def test_token_in_the_query_is_taken_and_never_logged(server: ServedDeployment, log: Log) -> None:
     request = server.client.build_request(
         "GET", f"/v1/{DATASETS}", params={"access_token": server.token, "key": "ZZSECRET"}
@@ -181,7 +183,11 @@ def test_encoded_paths_mean_the_same(server: ServedDeployment, store: str) -> No
     assert server.client.get(f"/v1/{DATASETS}/a%2Fb").status_code == 400
 
 
-@pytest.mark.clause("contract 11", "what comes later is 501 UNIMPLEMENTED and says what to use")
+@pytest.mark.clause(
+    "Cloud Healthcare v1",
+    "what comes later is 501 UNIMPLEMENTED and says what to use",
+    holds="deviation",
+)
 @pytest.mark.parametrize(
     ("verb", "path"),
     [
@@ -209,7 +215,7 @@ def test_what_comes_later_says_so(
 # Limits
 
 
-@pytest.mark.clause("contract 4", "a request over 10 MB is refused")
+@pytest.mark.clause("Cloud Healthcare v1 quotas", "a request over 10 MB is refused")
 def test_body_over_the_limit_is_refused_unread(server: ServedDeployment, store: str) -> None:
     head = (
         f"POST /v1/{store}:import HTTP/1.1\r\nHost: localhost\r\n"
@@ -247,6 +253,41 @@ def test_head_that_is_too_large_or_wrong_is_cut_off(
 
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == int(status)
+
+
+def test_client_that_says_nothing_is_sent_away(
+    server: ServedDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.api.connections.HEAD_SECONDS", 0.2)
+
+    for said in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "):
+        began = time.monotonic()
+        assert server.raw(said) == b""
+        assert time.monotonic() - began < 5
+
+
+def test_body_that_stalls_is_given_up(
+    server: ServedDeployment, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.api.requests.BODY_IDLE_SECONDS", 0.2)
+    head = (
+        f"POST /v1/{store}:import HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {server.token}\r\nContent-Length: 10\r\n\r\n{{"
+    )
+
+    assert server.raw(head.encode()).startswith(b"HTTP/1.1 408")
+
+
+def test_server_at_its_limit_says_when_to_come_back(
+    server: ServedDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.api.app.REQUESTS_MAX", 0)
+
+    answer = server.call("GET", DATASETS)
+
+    assert (answer.status_code, answer.json()["error"]["status"]) == (503, "UNAVAILABLE")
+    assert answer.headers["Retry-After"] == "1"
+    assert server.client.get("/healthz").status_code == 200
 
 
 # How answers look

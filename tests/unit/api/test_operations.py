@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fileroom.api.healthcare.operations import METHOD_NAMES
+from fileroom.database.operations import Kind
 from tests.corpus import minimal_instance
 
 if TYPE_CHECKING:
@@ -65,7 +67,13 @@ def failed(server: ServedDeployment) -> dict[str, Any]:
     return finish(server, start(server, store, "gs://mixed/*.dcm"))
 
 
-@pytest.mark.clause("contract 4", "an import without failures ends with response and no error")
+def test_every_kind_of_operation_has_its_method_name() -> None:
+    assert set(METHOD_NAMES) == set(Kind)
+
+
+@pytest.mark.clause(
+    "Cloud Healthcare v1 Operation", "an import without failures ends with response and no error"
+)
 def test_good_import_ends_with_a_response(server: ServedDeployment) -> None:
     fill(
         server, "good", {f"{n}.dcm": minimal_instance(sop_instance_uid=f"1.3.{n}") for n in (1, 2)}
@@ -89,7 +97,11 @@ def test_good_import_ends_with_a_response(server: ServedDeployment) -> None:
     assert server.get(f"{store}:getDICOMStoreMetrics")["instanceCount"] == "2"
 
 
-@pytest.mark.clause("contract 11", "a partly failed import ends with error 2 and sampleErrors")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 Operation",
+    "a partly failed import ends with error 2 and sampleErrors",
+    holds="chosen",
+)
 def test_partly_failed_import_ends_with_samples(failed: dict[str, Any]) -> None:
     assert failed["done"] is True
     assert "response" not in failed
@@ -105,7 +117,11 @@ def test_partly_failed_import_ends_with_samples(failed: dict[str, Any]) -> None:
     assert set(failed["metadata"]["fileroom"]) >= ACCOUNT
 
 
-@pytest.mark.clause("contract 11", "every failed object is listed, paged and filtered by reason")
+@pytest.mark.clause(
+    "Fileroom operations.failures",
+    "every failed object is listed, paged and filtered by reason",
+    holds="own rule",
+)
 def test_failures_are_listed_page_by_page(server: ServedDeployment, failed: dict[str, Any]) -> None:
     path = f"{failed['name']}:failures"
 
@@ -176,7 +192,11 @@ def test_operations_are_listed_newest_first(server: ServedDeployment) -> None:
     assert partial.status_code == 501
 
 
-@pytest.mark.clause("contract 11", "no match ends with error 5 that names the pattern")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 dicomStores.import",
+    "no match ends with error 5 that names the pattern",
+    holds="chosen",
+)
 def test_import_of_nothing_is_not_found(server: ServedDeployment) -> None:
     store = server.make_store(server.make_dataset("nothing"), "s1")
     fill(server, "void", {})
@@ -188,7 +208,10 @@ def test_import_of_nothing_is_not_found(server: ServedDeployment) -> None:
     assert "counter" not in operation["metadata"]
 
 
-@pytest.mark.clause("contract 3", "cancel answers {} and leaves an operation that ended as it is")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 operations.cancel",
+    "cancel answers {} and leaves an operation that ended as it is",
+)
 def test_cancel_of_what_has_ended_changes_nothing(
     server: ServedDeployment, failed: dict[str, Any]
 ) -> None:

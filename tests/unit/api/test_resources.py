@@ -50,7 +50,10 @@ def test_list_of_locations_shows_those_in_use(server: ServedDeployment) -> None:
 # Datasets
 
 
-@pytest.mark.clause("contract 0.4", "datasets.create answers an Operation whose response is it")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 datasets.create",
+    "datasets.create answers an Operation whose response is it",
+)
 def test_dataset_create_answers_an_operation_that_is_done(server: ServedDeployment) -> None:
     body = {"timeZone": "Europe/Berlin"}
     made = server.call("POST", f"{LOCATION}/datasets", body, datasetId="made").json()
@@ -95,7 +98,9 @@ def test_dataset_lives_from_create_to_delete(server: ServedDeployment) -> None:
     assert server.call("GET", name).status_code == 403
 
 
-@pytest.mark.clause("contract 0.9", "a missing dataset is 403, a missing store in one is 404")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 errors", "a missing dataset is 403, a missing store in one is 404"
+)
 def test_missing_dataset_is_denied_and_missing_store_not_found(server: ServedDeployment) -> None:
     dataset = server.make_dataset("here")
     absent = f"{LOCATION}/datasets/absent"
@@ -128,7 +133,7 @@ def test_missing_dataset_is_denied_and_missing_store_not_found(server: ServedDep
     assert error_of(imported)[:2] == (404, "NOT_FOUND")
 
 
-@pytest.mark.clause("contract 0.9", "what exists already is 409 ALREADY_EXISTS")
+@pytest.mark.clause("Cloud Healthcare v1 errors", "what exists already is 409 ALREADY_EXISTS")
 def test_second_of_a_name_already_exists(server: ServedDeployment) -> None:
     dataset = server.make_dataset("twice")
     server.make_store(dataset, "s")
@@ -142,7 +147,9 @@ def test_second_of_a_name_already_exists(server: ServedDeployment) -> None:
         assert "already exists" in message
 
 
-@pytest.mark.clause("contract 1", "lists have pages of 100, at most 1000, and nextPageToken")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 lists", "lists have pages of 100, at most 1000, and nextPageToken"
+)
 def test_datasets_are_listed_page_by_page(server: ServedDeployment) -> None:
     parent = "projects/pages/locations/us-central1"
     for number in range(5):
@@ -241,7 +248,9 @@ def test_store_lives_from_create_to_delete(server: ServedDeployment) -> None:
     assert server.get(name) == {"name": name}
 
 
-@pytest.mark.clause("contract 8", "gcloud's body of dicom-stores create and update is taken")
+@pytest.mark.clause(
+    "gcloud healthcare dicom-stores", "gcloud's body of dicom-stores create and update is taken"
+)
 def test_what_gcloud_sends_is_taken(server: ServedDeployment) -> None:
     dataset = server.make_dataset("gcloud")
     body = {"notificationConfig": {"sendForBulkImport": False}}

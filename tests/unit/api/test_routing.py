@@ -39,7 +39,10 @@ def method(verb: str, path: str) -> str | None:
     return route.method_id if route else None
 
 
-@pytest.mark.clause("contract 1", "every DICOM method of the discovery document has a route")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 discovery document",
+    "every DICOM method of the discovery document has a route",
+)
 @pytest.mark.parametrize(("version", "documented"), DISCOVERED)
 def test_every_documented_method_has_its_route(version: str, documented: DiscoveredMethod) -> None:
     match = find(re.sub(r"\{\w+\}", "x1", documented.path))
@@ -83,14 +86,16 @@ def test_every_route_names_a_permission() -> None:
         ("ListDatasetsResponse", wire.ListDatasetsResponse),
     ],
 )
-@pytest.mark.clause("contract 2", "messages have the fields of the discovery document")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 discovery document", "messages have the fields of the discovery document"
+)
 def test_message_has_the_documented_fields(schema: str, message: type[msgspec.Struct]) -> None:
     documented = document("v1")["schemas"][schema].get("properties", {})
 
     assert {field.encode_name for field in msgspec.structs.fields(message)} == set(documented)
 
 
-@pytest.mark.clause("contract 0.1", "v1, v1beta1 and v1alpha2 are served")
+@pytest.mark.clause("Cloud Healthcare v1 versions", "v1, v1beta1 and v1alpha2 are served")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_version_has_the_same_methods(version: str) -> None:
     path = f"/{version}/projects/p/locations/l/datasets/d/operations/1:cancel"
@@ -105,7 +110,7 @@ def test_methods_of_v1beta1_alone_are_not_in_v1() -> None:
     assert method("PUT", path.format("v1")) is None
 
 
-@pytest.mark.clause("contract 0.12", "a path may end in a slash")
+@pytest.mark.clause("Cloud Healthcare v1 versions", "a path may end in a slash")
 @pytest.mark.parametrize(
     "path", [DATASET, STORE, INSTANCE, f"{STORE}:import", f"{INSTANCE}/frames/1"]
 )
@@ -169,7 +174,9 @@ def test_no_path_breaks_the_router(path: bytes) -> None:
     TABLE.find(version, segments)
 
 
-@pytest.mark.clause("contract 0.2", "global query parameters are no search attributes")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 global parameters", "global query parameters are no search attributes"
+)
 def test_global_parameters_are_kept_apart() -> None:
     everywhere = "&".join(f"{name}=json" for name in GLOBAL_PARAMETERS - {"callback", "xgafv"})
     query = parse_query(f"PatientID=1&{everywhere}&$.xgafv=2&$alt=json&limit=".encode())

@@ -92,7 +92,7 @@ def test_pieces_arrive_in_order(server: ServedDeployment) -> None:
     assert server.call("GET", PATH.format("nothing")).content == b""
 
 
-@pytest.mark.clause("contract 0.8", "204 has no body and no Content-Type")
+@pytest.mark.clause("Cloud Healthcare v1 DICOMweb", "204 has no body and no Content-Type")
 def test_no_content_is_nothing_at_all(server: ServedDeployment) -> None:
     answer = server.call("GET", PATH.format("empty"))
 

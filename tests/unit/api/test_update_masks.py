@@ -44,7 +44,9 @@ OLD: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.clause("contract 1", "fields of a patch's body outside updateMask are ignored")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 updateMask", "fields of a patch's body outside updateMask are ignored"
+)
 def test_what_the_mask_does_not_name_stays() -> None:
     new = {"notificationConfig": {"pubsubTopic": "new"}, "labels": {"c": "3"}}
 

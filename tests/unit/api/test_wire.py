@@ -35,7 +35,7 @@ GCS_SOURCE = "gs://BUCKET/*.dcm"
 
 
 @pytest.mark.clause(
-    "contract 3", "single-quoted JSON of the documentation's curl lines is accepted"
+    "Cloud Healthcare v1 JSON", "single-quoted JSON of the documentation's curl lines is accepted"
 )
 @pytest.mark.parametrize(
     "body",
@@ -59,7 +59,7 @@ def test_empty_body_is_an_empty_message() -> None:
     assert decode_message(b" {} ", DicomStore) == DicomStore()
 
 
-@pytest.mark.clause("contract 3", "an unknown field is refused in Google's words")
+@pytest.mark.clause("Cloud Healthcare v1 JSON", "an unknown field is refused in Google's words")
 def test_unknown_field_is_refused_in_googles_words() -> None:
     with pytest.raises(InvalidArgument) as caught:
         decode_message(b'{"output_config": {}}', ExportDicomDataRequest)
@@ -134,7 +134,9 @@ def test_no_bytes_break_the_decoder(body: bytes) -> None:
         return
 
 
-@pytest.mark.clause("contract 0.3", "int64 are strings; zero, false and empty fields are left out")
+@pytest.mark.clause(
+    "Cloud Healthcare v1 JSON", "int64 are strings; zero, false and empty fields are left out"
+)
 def test_zero_false_and_empty_are_left_out() -> None:
     answer = json_answer(
         DicomStoreMetrics(name="n", study_count=int64(0), instance_count=int64(2**53 + 1))
@@ -143,7 +145,7 @@ def test_zero_false_and_empty_are_left_out() -> None:
     assert body_of(answer) == {"name": "n", "instanceCount": "9007199254740993"}
 
 
-@pytest.mark.clause("contract 0.3", "timestamps are RFC 3339 with Z")
+@pytest.mark.clause("Cloud Healthcare v1 JSON", "timestamps are RFC 3339 with Z")
 def test_timestamps_are_rfc_3339() -> None:
     assert timestamp(0) == "1970-01-01T00:00:00Z"
     assert timestamp(1_700_000_000_123_456) == "2023-11-14T22:13:20.123456Z"

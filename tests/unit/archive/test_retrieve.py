@@ -45,7 +45,7 @@ class Case:
     def __init__(self, store: FilledStore, number: int) -> None:
         self._store = store
         self._writer = 100 * number
-        self.content = case.content
+        self.content = store.content
         root = f"1.2.{number}"
         self.path = InstancePath(Uid(f"{root}"), Uid(f"{root}.3"), Uid(f"{root}.4"))
         self.uids: dict[str, Any] = {
@@ -60,7 +60,7 @@ class Case:
         self._store.add(files, writer=self._writer, policy=policy)
 
     def write(self, statement: Executable) -> None:
-        self._case.write(((statement))
+        self._store.database.write(lambda transaction: transaction.execute(statement))
 
     def find(self) -> StoredInstance:
         return retrieve.find_instance(self.content, self.path)
@@ -84,7 +84,7 @@ _numbers = count(1)
 
 
 @pytest.fixture
-def case(case: Case) -> Case:
+def case(store: FilledStore) -> Case:
     return Case(store, next(_numbers))
 
 

@@ -53,7 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledStore]:
             study_description="Überblick".encode("latin_1"),
             charset="latin_1",
             modality="CT",
-            series_description="Serie",
+            series_description="A series",
             rows=512,
             columns=256,
             bits_allocated=16,
@@ -132,7 +132,7 @@ def test_a_series_tells_its_default_fields_the_header_has(store: FilledStore) ->
         "00080005": values("CS", "ISO_IR 192"),
         "00080060": values("CS", "CT"),
         "00080201": values("SH", "+0100"),
-        "0008103E": values("LO", "Serie"),
+        "0008103E": values("LO", "A series"),
         "0020000E": values("UI", "1.2.1.1"),
         "00400244": values("DA", "20240102"),
         "00400275": values(
@@ -184,7 +184,7 @@ def test_included_fields_come_from_rows_above_and_from_the_header(store: FilledS
     assert "00180015" not in other
 
 
-def test_all_fields_of_an_instance_are_its_metadata(tmp_path: object, store: FilledStore) -> None:
+def test_all_fields_of_an_instance_are_its_metadata(store: FilledStore) -> None:
     (told,) = results(
         store,
         Level.INSTANCE,

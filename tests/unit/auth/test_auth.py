@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.auth import (
-    TOKEN_FILE,
-    AccessToken,
-    Authenticator,
-    Principal,
-    open_access_token,
-    read_access_token,
-    require,
-)
+from fileroom.auth.authenticate import AccessToken, Authenticator, open_access_token
+from fileroom.auth.authorize import Principal, require
+from fileroom.auth.token_file import TOKEN_FILE, read_access_token
 from fileroom.database.engine import open_database
 from fileroom.errors import NotFound, PermissionDenied, Unauthenticated
 

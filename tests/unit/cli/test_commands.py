@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from fileroom.auth import TOKEN_FILE
+from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.cli import token_file
 from fileroom.cli.connection import DEFAULT_SERVER
 from fileroom.cli.dicom_stores import to_settings

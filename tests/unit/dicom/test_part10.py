@@ -91,7 +91,6 @@ def test_of_a_repeated_element_the_last_counts_as_in_pydicom() -> None:
     scanned = scan(part10(rows))
 
     assert scanned.attributes.patient_id == "SECOND"
-    assert not scanned.header.in_order
     assert find_elements(scanned.header, {0x00100020})[0x00100020].value == b"SECOND"
 
 

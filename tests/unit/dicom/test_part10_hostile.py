@@ -71,13 +71,13 @@ class Sparse:
 
 
 def outcome(data: bytes) -> Scan | Reason:
+    """Scan, and read what was taken in."""
     try:
         found = scan(data)
-    except Refused as refused:
-        assert refused.byte_offset is None or refused.byte_offset >= 0
-        return refused.reason
-    # What was taken in can be read: by elements, and back from the database.
-    assert list(elements(found.header)) or True
+    except Refused as error:
+        return error.reason
+    for _ in elements(found.header):
+        pass
     return found
 
 
@@ -107,19 +107,18 @@ def test_one_flipped_byte_gives_a_reason_or_a_header_that_can_be_read(name: str)
     draw = random.Random(name)
 
     for at in range(128, len(data)):
-        for flip in (0xFF, 1 << draw.randrange(8)):
-            damaged = bytearray(data)
-            damaged[at] ^= flip
-            found = outcome(bytes(damaged))
-            if isinstance(found, Scan) and name != "deflated":
-                assert restored(found.header, bytes(damaged)) in bytes(damaged)
+        damaged = bytearray(data)
+        damaged[at] ^= draw.choice((0xFF, 1 << draw.randrange(8)))
+        found = outcome(bytes(damaged))
+        if isinstance(found, Scan) and name != "deflated":
+            assert restored(found.header, bytes(damaged)) in bytes(damaged)
 
 
 def test_noise_gives_a_reason_or_a_header_that_can_be_read() -> None:
     draw = random.Random(7)
     head = minimal_instance()
 
-    for _ in range(300):
+    for _ in range(200):
         data = bytearray(head + draw.randbytes(draw.randrange(200)))
         for _ in range(draw.randrange(4)):
             at = draw.randrange(300, len(data))
@@ -141,8 +140,8 @@ def test_small_windows_give_what_bytes_give_wherever_they_end() -> None:
     text = [(0x00990000 | n, "UT", "x" * (20_000 + 7 * n)) for n in range(0x1000, 0x1012)]
     nested = [
         (0x00081140, "SQ", [[(0x00080100, "SH", f"C{n}"), *text[:2]] for n in range(9)]),
-        (0x00880200, "SQ", [[(0x7FE00010, "OW", b"i" * 150_000)]]),
-        (0x7FE00010, "OW", b"p" * 200_000),
+        (0x00880200, "SQ", [[(0x7FE00010, "OW", b"i" * 115_000)]]),
+        (0x7FE00010, "OW", b"p" * 30_000),
         (0xFFFCFFFC, "OB", bytes(70)),
     ]
     for undefined_lengths in (False, True):
@@ -255,16 +254,16 @@ def test_a_hundred_thousand_nested_items_are_refused() -> None:
 
 def test_many_elements_are_read() -> None:
     element = struct.pack("<HH2sH", 0x0099, 0x1001, b"CS", 0)
-    data = minimal_instance() + element * 200_000
+    data = minimal_instance() + element * 30_000
 
     found = bounded(data)
 
     assert isinstance(found, Scan)
-    assert len(found.header.skeleton) > 8 * 200_000
+    assert len(found.header.skeleton) > 8 * 30_000
 
 
 def test_many_empty_items_are_read() -> None:
-    data = minimal_instance() + ENDLESS_SEQUENCE + ITEM * 50_000 + END_OF_SEQUENCE
+    data = minimal_instance() + ENDLESS_SEQUENCE + ITEM * 15_000 + END_OF_SEQUENCE
 
     assert isinstance(bounded(data), Scan)
 
@@ -282,17 +281,17 @@ def test_more_header_than_the_bound_is_refused_from_bytes_and_from_a_source() ->
 
 def test_many_cuts_count_as_header() -> None:
     element = struct.pack("<HH2sHI", 0x0099, 0x1001, b"OB", 0, 66) + bytes(66)
-    data = minimal_instance() + element * 20_000
+    data = minimal_instance() + element * 8_000
 
-    assert bounded(data, Limits(kept_bytes=1 << 20)) is Reason.HEADER_LIMIT
+    assert bounded(data, Limits(kept_bytes=1 << 19)) is Reason.HEADER_LIMIT
 
 
 def test_more_fragments_than_the_bound_are_refused() -> None:
     head = minimal_instance() + struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF)
-    data = head + ITEM * 50_000 + END_OF_SEQUENCE
+    data = head + ITEM * 15_000 + END_OF_SEQUENCE
 
     assert isinstance(bounded(data), Scan)
-    assert bounded(data, Limits(fragments=49_999)) is Reason.ELEMENT_LIMIT
+    assert bounded(data, Limits(fragments=14_999)) is Reason.ELEMENT_LIMIT
 
 
 def test_a_deflate_bomb_costs_little_memory_and_time() -> None:
@@ -302,11 +301,11 @@ def test_a_deflate_bomb_costs_little_memory_and_time() -> None:
     deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     zeros = bytes(1 << 20)
     data = head[:start] + deflater.compress(rows)
-    data += b"".join(deflater.compress(zeros) for _ in range(100)) + deflater.flush()
+    data += b"".join(deflater.compress(zeros) for _ in range(40)) + deflater.flush()
 
     tracemalloc.start()
     with pytest.raises(Refused) as caught:
-        scan(data, limits=Limits(inflated_bytes=90 << 20))
+        scan(data, limits=Limits(inflated_bytes=36 << 20))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

@@ -33,7 +33,7 @@ def list_(call: Call) -> Answer:
     listing = f"locations of {project}"
     after = ""
     if token := call.parameter("pageToken"):
-        after = str(decode_page_token(listing, token)[0])
+        (after,) = decode_page_token(listing, token, tuple[str])
     size = page_size_within_limits(call.page_size())
     ids = [each for each in sorted({*call.deployment.settings.locations, *used}) if each > after]
     more = len(ids) > size

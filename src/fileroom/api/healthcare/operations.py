@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fileroom.database.operations import Operation
     from fileroom.errors import ObjectFailure
 
-_METHOD_NAMES: Final = {
+METHOD_NAMES: Final = {
     Kind.CREATE_DATASET: "dataset.DatasetService.CreateDataset",
     Kind.IMPORT: "dicom.DicomService.ImportDicomData",
     Kind.EXPORT: "dicom.DicomService.ExportDicomData",
@@ -116,7 +116,7 @@ def to_wire(operation: Operation, call: Call) -> dict[str, Any]:
     package = f"google.cloud.healthcare.{operation.api_version}"
     metadata: dict[str, Any] = {
         "@type": f"type.googleapis.com/{package}.OperationMetadata",
-        "apiMethodName": f"{package}.{_METHOD_NAMES[operation.kind]}",
+        "apiMethodName": f"{package}.{METHOD_NAMES[operation.kind]}",
         "createTime": timestamp(operation.created_at),
     }
     if operation.ended_at is not None:

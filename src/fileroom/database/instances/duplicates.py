@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import select, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
@@ -84,41 +84,42 @@ def _stored_rows(
     owners: Mapping[tuple[str, str], Owner],
     records: Iterable[InstanceRecord],
 ) -> dict[InstanceKey, _Stored]:
+    """Give the rows of records, one series at a time: SQLite finds pairs by no index."""
+    keys: dict[int, dict[str, InstanceKey]] = defaultdict(dict)
+    for key in map(record_key, records):
+        keys[owners[key[:2]].series_id][key[2]] = key
     table = schema.instances.c
-    keys = {
-        (owners[key[:2]].series_id, key[2]): key for key in {record_key(each) for each in records}
-    }
-    rows = transaction.execute(
-        select(
-            table.id,
-            table.series_id,
-            table.sop_instance_uid,
-            table.changed_seq,
-            table.operation_id,
-            table.place,
-            table.place_key,
-            table.place_offset,
-            table.size,
-            table.sha256,
+    found = {}
+    for series_id, of_series in sorted(keys.items()):
+        rows = transaction.execute(
+            select(
+                table.id,
+                table.sop_instance_uid,
+                table.changed_seq,
+                table.operation_id,
+                table.place,
+                table.place_key,
+                table.place_offset,
+                table.size,
+                table.sha256,
+            )
+            .where(table.series_id == series_id, table.sop_instance_uid.in_(of_series))
+            .order_by(table.sop_instance_uid)
+            .with_for_update()
         )
-        .where(tuple_(table.series_id, table.sop_instance_uid).in_(sorted(keys)))
-        .with_for_update()
-    )
-    return {
-        keys[row.series_id, row.sop_instance_uid]: _Stored(
-            id=row.id,
-            is_own=row.changed_seq == seq
-            or (write.operation_id is not None and row.operation_id == write.operation_id),
-            place=Place(
+        for row in rows:
+            is_own = row.changed_seq == seq or (
+                write.operation_id is not None and row.operation_id == write.operation_id
+            )
+            place = Place(
                 key=row.place_key,
                 size=row.size,
                 sha256=row.sha256,
                 kind=PlaceKind(row.place),
                 offset=row.place_offset,
-            ),
-        )
-        for row in rows
-    }
+            )
+            found[of_series[row.sop_instance_uid]] = _Stored(id=row.id, is_own=is_own, place=place)
+    return found
 
 
 def _judge(write: StoreWrite, row: _Stored, record: InstanceRecord) -> RecordResult:

@@ -96,7 +96,7 @@ def list_operations(
     if done is not None:
         statement = statement.where((table.state == State.DONE) == done)
     if page_token:
-        created_at, row_id = decode_page_token(listing, page_token)
+        created_at, row_id = decode_page_token(listing, page_token, tuple[int, int])
         statement = statement.where(
             or_(
                 table.created_at < created_at,

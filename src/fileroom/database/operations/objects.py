@@ -46,7 +46,7 @@ def list_failures(
     if reason is not None:
         statement = statement.where(table.reason == reason)
     if page_token:
-        (ordinal,) = decode_page_token(listing, page_token)
+        (ordinal,) = decode_page_token(listing, page_token, tuple[int])
         statement = statement.where(table.ordinal > ordinal)
     rows = connection.execute(statement.order_by(table.ordinal).limit(size + 1)).all()
     return Page(

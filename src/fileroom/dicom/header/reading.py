@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fileroom.dicom.header.values import Cut, Header
 
-_LAST_TAG = 0xFFFFFFFF
+_LAST_GROUP = 0xFFFF
 _PIXEL_REPRESENTATION = 0x00280103
 
 
@@ -48,14 +48,16 @@ def elements(
     Parameters
     ----------
     stop_after
-        The last tag that is wanted.
+        The last tag that is wanted; all of its group is given.
     sequence_bytes_max
         A longer sequence is given without its items.
     """
     start, encoding = _data_set(header)
     reader = _Reader(header, start, sequence_bytes_max)
-    last = stop_after if stop_after is not None and header.in_order else _LAST_TAG
-    return reader.data_set(None, encoding, last=last)
+    last_group = _LAST_GROUP
+    if stop_after is not None and header.in_order:
+        last_group = stop_after >> 16
+    return reader.data_set(None, encoding, last_group=last_group)
 
 
 def find_elements(header: Header, tags: Collection[int]) -> dict[int, Element]:
@@ -63,8 +65,9 @@ def find_elements(header: Header, tags: Collection[int]) -> dict[int, Element]:
     if not tags:
         return {}
     start, encoding = _data_set(header)
-    last = max(tags) if header.in_order else _LAST_TAG
-    found = _Reader(header, start).data_set(None, encoding, last=last, only=frozenset(tags))
+    last_group = max(tags) >> 16 if header.in_order else _LAST_GROUP
+    reader = _Reader(header, start)
+    found = reader.data_set(None, encoding, last_group=last_group, only=frozenset(tags))
     return {element.tag: element for element in found}
 
 
@@ -106,11 +109,11 @@ class _Reader:
         end: int | None,
         encoding: Encoding,
         *,
-        last: int = _LAST_TAG,
+        last_group: int = _LAST_GROUP,
         only: frozenset[int] | None = None,
         signed: bool = False,
     ) -> Iterator[Element]:
-        """Give the elements up to ``end``, or to an item delimiter, and not after tag ``last``.
+        """Give the elements up to ``end``, an item delimiter, or the end of ``last_group``.
 
         ``signed`` says whether pixels are, which decides between US and SS in implicit VR.
         """
@@ -137,7 +140,7 @@ class _Reader:
                 at += 8
                 if number in short:
                     # The usual case; such a value is never cut.
-                    if tag > last:
+                    if group > last_group:
                         return
                     if only is None or tag in only:
                         value = skeleton[at : at + length]
@@ -148,7 +151,7 @@ class _Reader:
                 if vr:
                     (length,) = unpack_length(skeleton, at)
                     at += 4
-            if tag > last:
+            if group > last_group:
                 return
             if group == ITEM_GROUP:
                 self._at = start + 8

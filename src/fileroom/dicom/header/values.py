@@ -36,7 +36,7 @@ class Header:
     skeleton: bytes
     cuts: tuple[Cut, ...]
     in_order: bool = True
-    """Whether the tags of the top level rise, as PS3.5 7.1 demands."""
+    """Whether the groups of the top level rise, as PS3.5 7.1 demands of all tags."""
 
 
 class Element(NamedTuple):

@@ -148,6 +148,7 @@ class LocalBucket:
                 check_key(path)
                 with translating(key):
                     directories.open(path)
+            directories.sync()
 
     def delete(self, key: str) -> bool:
         """Delete one object; False if there is none. A power cut may undo it."""

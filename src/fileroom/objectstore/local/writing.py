@@ -52,6 +52,7 @@ class Directories:
         self._durable = durable
         self._open: dict[str, int] = {}
         self._changed: set[str] = set()
+        self._named: set[tuple[int, int]] = set()
 
     def open(self, path: str) -> int:
         """Give a file descriptor of the directory, made if it is missing; it is closed by us."""
@@ -76,9 +77,10 @@ class Directories:
         return Draft(key, directory, directory, mode=0o666)
 
     def sync(self) -> None:
-        """Make the names durable that drafts were given."""
+        """Make the names durable that drafts and new directories were given."""
         for path in self._changed:
             sync_directory(self._open[path], f"directory {path!r}")
+        self._durable |= self._named
 
     def _open_below(self, above: int, name: str, path: str) -> int:
         made = False
@@ -95,9 +97,10 @@ class Directories:
             directory = os.open(name, READABLE | BENEATH, dir_fd=above)
         if not self._managed:
             status = os.fstat(directory)
-            if made or (status.st_dev, status.st_ino) not in self._durable:
-                sync_directory(above, f"directory above {path!r}")
-                self._durable.add((status.st_dev, status.st_ino))
+            identity = (status.st_dev, status.st_ino)
+            if made or identity not in self._durable:
+                self._changed.add(path.rpartition("/")[0])
+                self._named.add(identity)
         return directory
 
     def __enter__(self) -> Self:

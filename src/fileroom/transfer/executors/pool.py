@@ -105,6 +105,9 @@ class WorkerPool(Executor):
                 task.future.set_exception(error)
                 if not worker.is_alive():
                     worker = self._replace(worker)
+            except BaseException as error:  # no task may wait for ever on a fault of ours
+                task.future.set_exception(error)
+                raise
         if worker is not None:
             worker.stop()
 

@@ -178,13 +178,17 @@ class Export:
         self, batch: Batch[InstanceToExport], blame: Blame, slow_seconds: float
     ) -> Future[ExportOutcome]:
         """Give a batch to a worker."""
-        return self._submit(batch.items, blame)
+        return self._submit(batch.items, blame, alone=False)
 
     def _submit(
-        self, instances: tuple[InstanceToExport, ...], blame: Blame
+        self, instances: tuple[InstanceToExport, ...], blame: Blame, *, alone: bool
     ) -> Future[ExportOutcome]:
         task = ExportTask(
-            blobs=self._blobs, destination=self._destination, instances=instances, blame=blame
+            blobs=self._blobs,
+            destination=self._destination,
+            instances=instances,
+            blame=blame,
+            alone=alone,
         )
         return self._facilities.turns.submit(self._progress.id, export_batch, task)
 
@@ -228,7 +232,7 @@ class Export:
         with self._facilities.database.read() as connection:
             stored = exports.find_instance(connection, self._store_id, path)
         instances = () if stored is None else (self._to_export(deferred.ordinal, stored),)
-        return self._submit(instances, NO_BLAME)
+        return self._submit(instances, NO_BLAME, alone=True)
 
     def commit_deferred(
         self, deferred: DeferredObject, outcome: ExportOutcome | WorkerLost

@@ -25,7 +25,7 @@ from fileroom.errors import (
 )
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.transfer.executors import begin_item
-from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
+from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, NO_BLAME, Blame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +69,8 @@ class ExportTask:
     destination: BucketSettings
     instances: tuple[InstanceToExport, ...]
     blame: Blame = NO_BLAME
+    alone: bool = False
+    """In the deferred lane: an instance of any size is finished or fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class ExportOutcome:
     exported: tuple[InstanceToExport, ...]
     failures: tuple[tuple[int, ObjectFailure], ...]
     missing: tuple[tuple[InstanceToExport, str], ...]
-    """Instances to be looked up again, and why."""
+    """Instances that leave the line to be looked up again, and why."""
     seconds: float
 
     @property
@@ -101,6 +103,7 @@ class _Worker:
         self._exported: list[InstanceToExport] = []
         self._failures: list[tuple[int, ObjectFailure]] = []
         self._missing: list[tuple[InstanceToExport, str]] = []
+        self._index = 0
 
     def work(self) -> ExportOutcome:
         began = time.monotonic()
@@ -142,8 +145,13 @@ class _Worker:
             if index in blamed:
                 self._missing.append((instance, blamed[index]))
                 continue
+            if instance.size > LARGE_BYTES and not self._task.alone:
+                self._missing.append((instance, "LARGE"))
+                continue
+            self._index = index
             begin_item(index)
             yield instance
+        begin_item(None)  # what follows makes all of them durable together
 
     def _read(self, instance: InstanceToExport) -> bytes | None:
         try:
@@ -167,6 +175,7 @@ class _Worker:
                 self._bucket.writer(instance.key) as written,
             ):
                 for piece in _pieces(blob, instance.place):
+                    begin_item(self._index)  # the limits of time hold for each piece
                     digest.update(piece)
                     written.write(piece)
                 if instance.place.sha256 not in {None, digest.digest()}:

@@ -34,7 +34,7 @@ from fileroom.errors import (
 )
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.transfer.executors import begin_item
-from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
+from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, NO_BLAME, Blame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +47,6 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX: Final = 4 << 20
 """Headers over this go to the coordinator by the name of a file."""
-LARGE_BYTES: Final = 256 << 20
-"""Objects over this leave the line at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +108,7 @@ class _Worker:
         self._failures: list[tuple[int, ObjectFailure]] = []
         self._deferred: list[DeferredObject] = []
         self._large: list[InstanceRecord] = []
+        self._index = 0
 
     def work(self) -> ImportOutcome:
         began = time.monotonic()
@@ -137,10 +136,12 @@ class _Worker:
             if listed.size > LARGE_BYTES and not self._task.alone:
                 self._defer(listed, "LARGE")
                 continue
+            self._index = index
             begin_item(index)
             content = self._read(listed)
             if content is not None:
                 yield content
+        begin_item(None)  # what follows makes all of them durable together
 
     def _read(self, listed: ListedObject) -> Content | None:
         try:
@@ -174,7 +175,7 @@ class _Worker:
         )
 
     def _store_large(self, listed: ListedObject, source: LocalObject) -> None:
-        watched = _Watched(source)
+        watched = _Watched(source, self._index)
         try:
             record = store_object(
                 self._task.writer,
@@ -250,15 +251,20 @@ class _Worker:
 
 
 class _Watched:
-    """A source that remembers its own error, so that it is told from one of the blob written."""
+    """A source whose errors are told from those of the blob written, and whose reads are progress.
 
-    def __init__(self, source: LocalObject) -> None:
+    The limits of time hold for each piece, so that an object may be of any size.
+    """
+
+    def __init__(self, source: LocalObject, index: int) -> None:
         self._source = source
+        self._index = index
         self.size = source.size
         self.error: FileroomError | None = None
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Give bytes as the source does."""
+        begin_item(self._index)
         try:
             return self._source.read_at(offset, length)
         except FileroomError as error:

@@ -11,6 +11,7 @@ a worker.
 from fileroom.transfer.pipeline.batches import (
     BATCH_BYTES_MAX,
     BATCH_OBJECTS_MAX,
+    LARGE_BYTES,
     NO_BLAME,
     Batch,
     Blame,
@@ -23,6 +24,7 @@ from fileroom.transfer.pipeline.turns import Turns
 __all__ = [
     "BATCH_BYTES_MAX",
     "BATCH_OBJECTS_MAX",
+    "LARGE_BYTES",
     "NO_BLAME",
     "Batch",
     "Blame",

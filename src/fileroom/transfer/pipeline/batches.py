@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_OBJECTS_MAX: Final = 250
 BATCH_BYTES_MAX: Final = 64 << 20
+LARGE_BYTES: Final = 256 << 20
+"""Objects over this leave the line at once for the deferred lane."""
 FIRST_BATCHES: Final = (8, 32, 128)
 """Objects of an operation's first batches, so that its first instance shows at once."""
 

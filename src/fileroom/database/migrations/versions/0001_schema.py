@@ -314,6 +314,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_series_modality", "series", ["store_id", "modality", "id"], unique=False)
     op.create_index("ix_series_store", "series", ["store_id", "id"], unique=False)
+    op.create_index("ix_series_study", "series", ["study_id", "id"], unique=False)
     op.create_index("ix_series_uid", "series", ["store_id", "series_instance_uid"], unique=False)
     op.create_table(
         "instances",

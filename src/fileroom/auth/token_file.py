@@ -1,0 +1,69 @@
+"""The access token's text, in a file that only the owner of the data directory can read.
+
+Free of SQL, since the command line reads the file each time it is run.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from fileroom.errors import FailedPrecondition, NotFound, PermissionDenied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOKEN_FILE: Final = "access-token"  # noqa: S105 - a file's name
+
+
+def read_access_token(directory: Path) -> str:
+    """Give the token from the data directory's file, for its owner's command line.
+
+    Raises
+    ------
+    NotFound
+        If the server was never started there, or the file was removed.
+    PermissionDenied
+        If the directory belongs to somebody else.
+    """
+    try:
+        text = find_token_text(directory)
+    except PermissionError as error:
+        raise PermissionDenied(
+            f"{directory / TOKEN_FILE} cannot be read: only the owner of the data directory may"
+            " print the access token",
+            "data",
+        ) from error
+    if text is None:
+        raise NotFound(
+            f"there is no access token in {directory}; start the server once with"
+            f" `fileroom serve --data {directory}`, or name its directory with --data",
+            "data",
+        )
+    return text
+
+
+def find_token_text(directory: Path) -> str | None:
+    """Give what the file holds, if it is there."""
+    try:
+        return (directory / TOKEN_FILE).read_text("ascii", "replace").strip() or None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def write_token_text(directory: Path, text: str) -> None:
+    """Write the file anew, durable on return."""
+    path = directory / TOKEN_FILE
+    path.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the access token cannot be written to {path}: {error.strerror}", "data"
+        ) from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from email import message_from_bytes
+from io import BytesIO
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
+
+import pydicom
+import pytest
+
+from fileroom.api import dicomweb
+from fileroom.archive.retrieve import StoreContent
+from fileroom.database.stores import get_dicom_store
+from fileroom.names import DicomStoreName, parse_name
+from tests.corpus import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG_BASELINE,
+    UID_ROOT,
+    encapsulated_instance,
+    minimal_instance,
+)
+from tests.store_content import FilledStore
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from tests.unit.api.conftest import ServedDeployment
+
+AS_STORED = "application/dicom; transfer-syntax=*"
+INSTANCE = "studies/1.2/series/1.2.3/instances/1.2.3.4"
+_numbers = count(1)
+
+
+class Web:
+    """The ``dicomWeb`` path of a DICOM store of its own."""
+
+    def __init__(self, server: ServedDeployment, number: int) -> None:
+        self.server = server
+        self.store = server.make_store(server.make_dataset(f"web-{number}"), "s")
+
+    @property
+    def url(self) -> str:
+        return f"{self.server.deployment.settings.public_url}/v1/{self.store}/dicomWeb"
+
+    def add(self, *files: bytes) -> None:
+        deployment = self.server.deployment
+        name = parse_name(self.store)
+        assert isinstance(name, DicomStoreName)
+        with deployment.database.read() as connection:
+            store = get_dicom_store(connection, name)
+        content = StoreContent(
+            database=deployment.database,
+            blobs=deployment.blobs,
+            store_id=store.id,
+            blob_prefix=store.blob_prefix,
+        )
+        FilledStore(content=content, name=name).add(files, writer=next(_numbers))
+
+    def get(self, path: str, accept: str | None = None, **query: str) -> httpx2.Response:
+        headers = {"Accept": "" if accept is None else accept}
+        return self.server.client.get(
+            f"/v1/{self.store}/dicomWeb/{path}", headers=headers, params=query or None
+        )
+
+
+@pytest.fixture(scope="module")
+def web(server: ServedDeployment) -> Web:
+    """A store with one study of two series, every answer of which is read and not changed."""
+    web = Web(server, next(_numbers))
+    web.add(
+        *(
+            minimal_instance(
+                study_instance_uid="1.2",
+                series_instance_uid=f"1.2.{series}",
+                sop_instance_uid=f"1.2.{series}.{instance}",
+                modality="CT" if series == 3 else "MR",
+            )
+            for series in (3, 5)
+            for instance in (4, 6, 7)
+        )
+    )
+    return web
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An instance of the store ``encodings``."""
+
+    web: Web
+    path: str
+    data: bytes
+
+
+@pytest.fixture(scope="module")
+def encodings(server: ServedDeployment) -> dict[str, Stored]:
+    """A store with an instance in each of some transfer syntaxes, of two pixels."""
+    web = Web(server, next(_numbers))
+    stored = {}
+    for number, syntax in enumerate((EXPLICIT, IMPLICIT, BIG_ENDIAN, JPEG_BASELINE)):
+        uids: dict[str, Any] = {
+            "study_instance_uid": f"1.{number}",
+            "series_instance_uid": f"1.{number}.2",
+            "sop_instance_uid": f"1.{number}.3",
+        }
+        if syntax == JPEG_BASELINE:
+            data = encapsulated_instance(**uids)
+        else:
+            data = minimal_instance(
+                transfer_syntax_uid=syntax, rows=1, columns=2, pixel_data=[1, 515], **uids
+            )
+        path = f"studies/1.{number}/series/1.{number}.2/instances/1.{number}.3"
+        stored[syntax] = Stored(web=web, path=path, data=data)
+    web.add(*(each.data for each in stored.values()))
+    return stored
+
+
+def parts(answer: httpx2.Response) -> list[tuple[str, bytes]]:
+    """Give the parts of a multipart answer: type and body."""
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    message = message_from_bytes(head + answer.content)
+    assert message.is_multipart()
+    found = [part for part in message.walk() if not part.is_multipart()]
+    return [(part["Content-Type"], cast("bytes", part.get_payload(decode=True))) for part in found]
+
+
+# ------------------------------------------------------------------ search
+
+
+@pytest.mark.clause("Cloud Healthcare conformance, Search", "search answers at six paths")
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("studies", 1),
+        ("series", 2),
+        ("instances", 6),
+        ("studies/1.2/series", 2),
+        ("studies/1.2/instances", 6),
+        ("studies/1.2/series/1.2.3/instances", 3),
+        ("studies/", 1),
+        ("studies/1.2/series/1.2.3/instances/", 3),
+    ],
+)
+def test_search_answers_dicom_json_at_each_path(web: Web, path: str, expected: int) -> None:
+    answer = web.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/dicom+json"
+    assert len(answer.json()) == expected
+
+
+@pytest.mark.clause("Cloud Healthcare conformance, Search", "no match is 204 without a body")
+@pytest.mark.parametrize(
+    "path", ["studies?PatientID=nobody", "studies/9.9/series", "instances?limit=1&offset=100"]
+)
+def test_no_match_is_204_without_a_body(web: Web, path: str) -> None:
+    answer = web.get(path)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "content-type" not in answer.headers
+
+
+def test_generated_clients_parameters_and_accept_are_taken(web: Web) -> None:
+    for accept in ("application/json", "*/*", "application/dicom+json,multipart/related", None):
+        answer = web.get("series", accept, alt="json", prettyPrint="false", Modality="CT")
+        assert answer.status_code == 200
+        assert [each["0020000E"]["Value"] for each in answer.json()] == [["1.2.3"]]
+
+
+@pytest.mark.clause("Cloud Healthcare conformance, Search", "unknown keys are 400, with its texts")
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (
+            "instances?SOPClassUID=1.2",
+            "SOPClassUID is not a supported instance or study or series level attribute",
+        ),
+        ("studies?Foo=x", "unknown/unsupported QIDO attribute: Foo"),
+        ("studies?limit=5001", "limit must be a whole number from 1 to 5000"),
+        ("instances?limit=50001", "limit must be a whole number from 1 to 50000"),
+        ("studies?offset=1000001", "offset must be"),
+        ("studies?StudyDate=yesterday", "StudyDate must be"),
+        ("studies/x/series", "not a UID"),
+    ],
+)
+def test_what_cannot_be_searched_is_400_and_says_why(web: Web, path: str, text: str) -> None:
+    answer = web.get(path)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["status"] == "INVALID_ARGUMENT"
+    assert text in error["message"]
+
+
+def test_a_search_of_an_absent_store_is_404_and_of_an_absent_dataset_403(web: Web) -> None:
+    for store, status in [(f"{web.store}x", 404), (web.store.replace("web-", "none-"), 403)]:
+        for path in ("studies", "instances?Foo=x", INSTANCE, f"{INSTANCE}/metadata"):
+            answer = web.server.client.get(f"/v1/{store}/dicomWeb/{path}")
+            assert answer.status_code == status, path
+
+
+@pytest.mark.parametrize("more", [0, dicomweb.JSON_PIECE_OBJECTS + 1])
+def test_long_answers_come_in_pieces_and_are_one_array(server: ServedDeployment, more: int) -> None:
+    web = Web(server, next(_numbers))
+    uids = [f"1.2.{number}" for number in range(dicomweb.JSON_PIECE_OBJECTS + more)]
+    web.add(*(minimal_instance(sop_instance_uid=uid) for uid in uids))
+    for path in ("instances", f"studies/{UID_ROOT}.2.1/metadata"):
+        answer = web.get(path)
+        assert ("content-length" in answer.headers) is (more == 0)
+        assert {each["00080018"]["Value"][0] for each in answer.json()} == set(uids)
+
+
+# ------------------------------------------------------------------ metadata
+
+
+@pytest.mark.clause("PS3.18 10.4", "metadata at study, series and instance level as DICOM JSON")
+def test_metadata_answer_at_three_levels(web: Web) -> None:
+    for path, expected in [("studies/1.2", 6), ("studies/1.2/series/1.2.3", 3), (INSTANCE, 1)]:
+        answer = web.get(f"{path}/metadata", "application/dicom+json")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/dicom+json"
+        assert len(answer.json()) == expected
+    (told,) = answer.json()
+    assert told["00080018"] == {"vr": "UI", "Value": ["1.2.3.4"]}
+    assert told["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "Sample^Sam"}]}
+    assert answer.headers["etag"].startswith('"')
+    assert answer.headers["content-length"] == str(len(answer.content))
+
+
+def test_bulk_data_uris_begin_with_the_public_url(encodings: dict[str, Stored]) -> None:
+    stored = encodings[EXPLICIT]
+    (told,) = stored.web.get(f"{stored.path}/metadata").json()
+    uri = f"{stored.web.url}/{stored.path}/bulkdata/7FE00010"
+    assert told["7FE00010"]["BulkDataURI"] == uri
+
+
+@pytest.mark.clause("PS3.18 10.4", "what is absent is 404", holds="chosen")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "studies/9.9/metadata",
+        "studies/1.2/series/9.9/metadata",
+        f"{INSTANCE}5/metadata",
+        f"{INSTANCE}5",
+    ],
+)
+def test_what_is_absent_is_404(web: Web, path: str) -> None:
+    answer = web.get(path, AS_STORED if path.endswith("5") else None)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["status"] == "NOT_FOUND"
+
+
+def test_metadata_in_xml_are_406_for_now(web: Web) -> None:
+    answer = web.get(f"{INSTANCE}/metadata", "multipart/related; type=application/dicom+xml")
+    assert answer.status_code == 406
+    assert "application/dicom+json" in answer.json()["error"]["message"]
+
+
+# ------------------------------------------------------------------ instances
+
+
+@pytest.mark.clause("PS3.18 8.7.3", "transfer-syntax=* gives the very bytes that were stored")
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, JPEG_BASELINE])
+def test_as_stored_is_byte_for_byte(encodings: dict[str, Stored], syntax: str) -> None:
+    stored = encodings[syntax]
+    data = stored.data
+    for accept in (AS_STORED, f"application/dicom; transfer-syntax={syntax}"):
+        answer = stored.web.get(stored.path, accept)
+        assert answer.status_code == 200
+        assert answer.content == data
+        assert answer.headers["content-type"] == f"application/dicom; transfer-syntax={syntax}"
+        assert answer.headers["content-length"] == str(len(data))
+        assert answer.headers["etag"] == f'"{hashlib.sha256(data).hexdigest()}"'
+    for accept in (
+        'multipart/related; type="application/dicom"; transfer-syntax=*',
+        "multipart/related; transfer-syntax=*; type=application/dicom",
+    ):
+        answer = stored.web.get(stored.path, accept)
+        assert answer.status_code == 200
+        assert answer.headers["content-length"] == str(len(answer.content))
+        assert parts(answer) == [(f"application/dicom; transfer-syntax={syntax}", data)]
+
+
+@pytest.mark.clause("PS3.18 8.7.3.5.2", "without a wish an instance is Explicit VR Little Endian")
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/dicom"])
+def test_the_default_is_explicit_little_endian(
+    encodings: dict[str, Stored], syntax: str, accept: str | None
+) -> None:
+    stored = encodings[syntax]
+    answer = stored.web.get(stored.path, accept)
+    assert answer.status_code == 200
+    assert answer.headers["content-length"] == str(len(answer.content))
+    if accept == "application/dicom":
+        body = answer.content
+    else:
+        ((_, body),) = parts(answer)
+    result = pydicom.dcmread(BytesIO(body))
+    assert result.file_meta.TransferSyntaxUID == EXPLICIT
+    assert result.PixelData == b"\1\0\3\2"
+    assert (body == stored.data) is (syntax == EXPLICIT)
+
+
+@pytest.mark.clause(
+    "PS3.18 8.7.8", "a compressed instance is 406 without transfer-syntax=*", holds="chosen"
+)
+@pytest.mark.parametrize(
+    "accept", [None, "application/dicom", f"application/dicom; transfer-syntax={EXPLICIT}"]
+)
+def test_a_compressed_instance_is_406_and_says_how_to_ask(
+    encodings: dict[str, Stored], accept: str | None
+) -> None:
+    stored = encodings[JPEG_BASELINE]
+    answer = stored.web.get(stored.path, accept)
+    assert answer.status_code == 406
+    assert "application/dicom; transfer-syntax=*" in answer.json()["error"]["message"]
+
+
+def test_an_impossible_accept_is_406(web: Web) -> None:
+    for accept in ("image/png", "application/dicom; transfer-syntax=1.2.3", "*/*;q=0"):
+        assert web.get(INSTANCE, accept).status_code == 406
+
+
+def test_what_comes_later_is_501(web: Web) -> None:
+    for path in ("studies/1.2", "studies/1.2/series/1.2.3", f"{INSTANCE}/frames/1"):
+        answer = web.get(path)
+        assert answer.status_code == 501
+        assert answer.json()["error"]["status"] == "UNIMPLEMENTED"
+
+
+def test_data_are_never_run_as_a_page(web: Web) -> None:
+    for path in (INSTANCE, "studies", f"{INSTANCE}/metadata"):
+        answer = web.get(path, "*/*")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in answer.headers["content-security-policy"]

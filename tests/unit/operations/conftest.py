@@ -1,0 +1,29 @@
+"""What the tests of running operations share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fileroom.operations import runner
+from tests.unit.database.rows import opened_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fileroom.database.engine import Database
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with opened_database(tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a runner wait for less than a second."""
+    for name in ("HEARTBEAT_SECONDS", "POLL_SECONDS", "BACKOFF_SECONDS_MAX"):
+        monkeypatch.setattr(runner, name, 0.05)

@@ -1,0 +1,137 @@
+"""One executor is shared among operations, a batch of each in turn."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fileroom.errors import Unavailable
+from fileroom.transfer.pipeline import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORKERS = 2
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(WORKERS) as executor:
+        yield executor
+
+
+class Tasks:
+    """Tasks that note the order in which they begin, and can be held up."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.go = threading.Event()
+
+    def run(self, name: str) -> str:
+        self.begun.append(name)
+        self.go.wait(10)
+        return name
+
+
+def test_task_gives_its_result(executor: ThreadPoolExecutor) -> None:
+    assert Turns(executor, WORKERS).submit(1, len, "four").result() == 4
+
+
+def test_error_of_a_task_is_its_own(executor: ThreadPoolExecutor) -> None:
+    turns = Turns(executor, WORKERS)
+    failing, good = turns.submit(1, int, "x"), turns.submit(1, int, "1")
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        failing.result()
+    assert good.result() == 1
+
+
+def test_operations_take_turns(executor: ThreadPoolExecutor) -> None:
+    tasks = Tasks()
+    turns = Turns(executor, WORKERS)
+    futures = [turns.submit(1, tasks.run, f"first {n}") for n in range(12)]
+    futures += [turns.submit(2, tasks.run, f"second {n}") for n in range(4)]
+    tasks.go.set()
+    wait(futures)
+
+    # What the executor held already when the second one came goes first.
+    turn_by_turn = tasks.begun[2 * WORKERS :]
+    owners = [name.split()[0] for name in turn_by_turn[:8]]
+    assert owners.count("first") == owners.count("second") == 4
+    for owner in ("first", "second"):
+        own = [name for name in turn_by_turn if name.startswith(owner)]
+        assert own == sorted(own, key=lambda name: int(name.split()[1]))
+
+
+def test_executor_holds_two_tasks_a_worker_at_most() -> None:
+    class Counting(ThreadPoolExecutor):
+        held = most = 0
+
+        def submit(self, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
+            self.held += 1
+            self.most = max(self.most, self.held)
+            future = super().submit(*args, **kwargs)  # type: ignore[arg-type]
+            future.add_done_callback(self.gone)
+            return future
+
+        def gone(self, _: Future[object]) -> None:
+            self.held -= 1
+
+    with Counting(1) as executor:
+        turns = Turns(executor, 1)
+        wait([turns.submit(n % 3, str, n) for n in range(50)])
+
+    assert executor.most == 2
+
+
+def test_cancelled_task_never_begins_and_takes_no_room(executor: ThreadPoolExecutor) -> None:
+    tasks = Tasks()
+    turns = Turns(executor, WORKERS)
+    futures = [turns.submit(1, tasks.run, str(n)) for n in range(8)]
+    cancelled = [future.cancel() for future in futures]
+    tasks.go.set()
+    last = turns.submit(1, tasks.run, "last")
+
+    assert last.result() == "last"
+    assert cancelled == [False] * 2 * WORKERS + [True] * (8 - 2 * WORKERS)
+    assert sorted(tasks.begun) == ["0", "1", "2", "3", "last"]
+
+
+def test_executor_that_is_gone_is_a_fault_of_the_environment() -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    turns = Turns(executor, 1)
+
+    for future in [turns.submit(1, str, n) for n in range(5)]:
+        with pytest.raises(Unavailable, match="workers are gone"):
+            future.result()
+
+
+def test_task_that_the_executor_gave_up_is_a_fault_of_the_environment() -> None:
+    tasks = Tasks()
+    with ThreadPoolExecutor(1) as executor:
+        turns = Turns(executor, 1)
+        running = turns.submit(1, tasks.run, "running")
+        queued = turns.submit(1, tasks.run, "queued")
+        later = turns.submit(1, tasks.run, "later")
+        executor.shutdown(wait=False, cancel_futures=True)
+        tasks.go.set()
+
+        assert running.result() == "running"
+        for future in (queued, later):
+            with pytest.raises(Unavailable):
+                future.result()
+
+
+def test_many_threads_may_submit_at_once(executor: ThreadPoolExecutor) -> None:
+    turns = Turns(executor, WORKERS)
+
+    def submit(owner: int) -> list[int]:
+        futures = [turns.submit(owner, abs, -n) for n in range(100)]
+        return [future.result() for future in futures]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(submit, range(8))) == [list(range(100))] * 8
