@@ -21,33 +21,14 @@ if TYPE_CHECKING:
 
 PYDICOM = "pydicom"
 _ROWS: Final = 64
-_KEYWORDS: Final = [
-    "SpecificCharacterSet",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "SOPClassUID",
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "StudyID",
-    "StudyDescription",
-    "Modality",
-    "SeriesNumber",
-    "SeriesDescription",
-    "SeriesDate",
-    "SeriesTime",
-    "InstanceNumber",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "NumberOfFrames",
-]
+_KEYWORDS: Final = (
+    "SpecificCharacterSet", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID",
+    "SOPClassUID", "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate",
+    "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "StudyDescription",
+    "Modality", "SeriesNumber", "SeriesDescription", "SeriesDate", "SeriesTime", "InstanceNumber",
+    "Rows", "Columns", "BitsAllocated", "NumberOfFrames",
+)  # fmt: skip
+"""What a scan indexes."""
 
 
 def scan_ct(directory: Path, instances: int, rounds: int) -> Result:

@@ -157,7 +157,7 @@ def _compare(ours: Iterable[Element], theirs: Dataset, data: bytes, path: str) -
         missing = {int(tag) for tag in theirs._dict} ^ set(by_tag)
         yield f"{path} other tags: {[f'{tag:08X}' for tag in sorted(missing)]}"
         return
-    read = dict(theirs._dict)
+    read = {int(tag): raw for tag, raw in theirs._dict.items()}
     for tag, element in by_tag.items():
         here = f"{path}/{tag:08X}"
         raw = read[tag]

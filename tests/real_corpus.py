@@ -27,7 +27,7 @@ _FITTING = {
     "malformed UID": {Reason.INVALID_UID},
     "missing": {Reason.MISSING_UID, Reason.MALFORMED, Reason.TRUNCATED},
     "no TransferSyntaxUID": {Reason.MISSING_UID, Reason.MALFORMED},
-    "unparseable": {Reason.MALFORMED, Reason.TRUNCATED},
+    "unpars": {Reason.MALFORMED, Reason.TRUNCATED},
 }
 """Reasons that fit what the manifest calls invalid: a file whose first fault is a broken length is
 told for that, not for the UIDs that another reader then failed to find."""

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +37,7 @@ class RunningServer:
     @property
     def token(self) -> str:
         """The access token of the data directory, as its owner would ask for it."""
-        return run_fileroom("auth", "print-access-token", f"--data={self.data}").stdout.strip()
+        return _token(self.data)
 
     def client(self) -> Client:
         """Give a client that may do everything."""
@@ -99,6 +100,11 @@ def run_fileroom(
         env=clean_environment() | dict(environment or {}),
         check=False,
     )
+
+
+@cache
+def _token(data: Path) -> str:
+    return run_fileroom("auth", "print-access-token", f"--data={data}").stdout.strip()
 
 
 def clean_environment() -> dict[str, str]:

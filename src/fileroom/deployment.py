@@ -104,13 +104,13 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         buckets = Buckets(settings.buckets, buckets_directory)
         pool = WorkerPool(settings.workers, name="ingest", preload=WORKER_MODULES)
         stack.callback(pool.shutdown, cancel_futures=True)
-        runner, facilities = _runner(settings, database, buckets, pool, owner)
         collector = Collector(
             database,
             blobs,
             interval_seconds=settings.collection_interval_seconds,
             after_crash=after_crash,
         )
+        runner, facilities = _runner(settings, database, buckets, pool, owner, collector)
         stack.callback(collector.stop)
         stack.callback(runner.stop, DRAIN_SECONDS)
         collector.start()
@@ -191,7 +191,12 @@ def _take_over(database: Database, blobs: Path, owner: str) -> None:
 
 
 def _runner(
-    settings: Settings, database: Database, buckets: Buckets, pool: WorkerPool, owner: str
+    settings: Settings,
+    database: Database,
+    buckets: Buckets,
+    pool: WorkerPool,
+    owner: str,
+    collector: Collector,
 ) -> tuple[Runner, Facilities]:
     def failures_url(operation: Operation) -> str:
         server = settings.public_url.rstrip("/")
@@ -208,6 +213,7 @@ def _runner(
         wake=wake,
         grace_seconds=settings.collection_grace_seconds,
         booted_at=time.time(),
+        suspect=collector.suspect,
     )
     runner = Runner(
         database,

@@ -85,7 +85,7 @@ class Killings:
         name = self._begin(server)
         fence, spawned = 0, None
         while True:
-            if spawned is not None and self.draw.random() < 0.15:
+            if spawned is not None and self.draw.random() < 0.1:
                 time.sleep(self.draw.uniform(0.0, 1.0))
                 self.outlived_seconds.append(tools.kill(server))
                 server, spawned = self._spawn(), time.monotonic()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from fileroom.database.operations import Counters
+from fileroom.errors import Code, ResourceExhausted
 from tests import fault_tools as tools
 from tests.fault_tools import BUCKET, DATASET, QUICK_COLLECTION, Disk
 from tests.tools import require_tool
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from tests.fault_tools import Sources
 
 SIZE_BYTES: Final = 32 << 20
-STORE: Final = f"{DATASET}/dicomStores/s"
 TARGET: Final = "target"
 
 
@@ -55,6 +57,32 @@ def fill(disk: Path, *, but_bytes: int) -> Path:
     return ballast
 
 
+@contextmanager
+def taking_all_space(disk: Path) -> Iterator[None]:
+    """Take every byte that becomes free on a disk, as a log that nobody rotates does."""
+    enough = threading.Event()
+    ballast = disk / "ballast"
+
+    def take() -> None:
+        with ballast.open("wb", buffering=0) as file:
+            piece = 1 << 20
+            while not enough.is_set():
+                try:
+                    file.write(bytes(piece))
+                except OSError:
+                    piece = max(piece // 16, 4096)
+                    enough.wait(0.001)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        taker.join()
+        ballast.unlink()
+
+
 def wait_paused(client: Client, name: OperationName, sources: Sources) -> Operation:
     """Wait until the operation says that it waits for space; only what is bad may have failed."""
 
@@ -68,54 +96,99 @@ def wait_paused(client: Client, name: OperationName, sources: Sources) -> Operat
     return client.get_operation(name)
 
 
-def import_beside_a_full_disk(client: Client, disk: Disk, ballast: Path, sources: Sources) -> None:
-    """Import, make room once the operation waits for it, and see that nothing is missing."""
-    store = tools.make_store(client, "s")
-    name = client.import_(store, f"gs://{BUCKET}/**").name
-    paused = wait_paused(client, name, sources)
-    assert 0 < paused.account["pending"] < sources.expected.listed
-    ballast.unlink()
-    operation = client.wait(name, poll_seconds=0.1)
-    tools.check_imported(disk, client, store, operation, sources)
-    tools.check_collected(disk)
-
-
 @pytest.mark.clause(
     "Fileroom faults",
-    "an import meeting a full disk pauses with the reason, blames no object, and goes on by itself "
-    "to exact counters once there is space",
+    "an import that meets a full disk pauses with the reason, blames no object, and goes on by "
+    "itself to exact counters once there is space",
     holds="own rule",
 )
 def test_import_waits_for_space_for_blobs(tmp_path: Path) -> None:
     sources = tools.make_sources(300, random.Random(tools.draw_seed()))
-    data, source = tmp_path / "data", tmp_path / "source"
-    sources.write(source)
-    with small_disk(tmp_path / "blobs") as blobs:
-        environment = QUICK_COLLECTION | {"FILEROOM_BLOBS": str(blobs)}
-        with tools.served(data, f"--bucket={BUCKET}={source}", environment=environment) as (
-            _,
-            client,
-        ):
-            ballast = fill(blobs, but_bytes=3 << 20)
-            import_beside_a_full_disk(client, Disk(data, blobs), ballast, sources)
+    data = tmp_path / "data"
+    sources.write(data / "buckets" / BUCKET)
+    with small_disk(tmp_path / "blobs") as blobs, served(data, blobs) as client:
+        disk = Disk(data, blobs)
+        store = tools.make_store(client, "s")
+        ballast = fill(blobs, but_bytes=3 << 20)
+        name = client.import_(store, f"gs://{BUCKET}/**").name
+        paused = wait_paused(client, name, sources)
+        assert 0 < paused.account["pending"] < sources.expected.listed
+        ballast.unlink()
+        operation = client.wait(name, poll_seconds=0.1)
+        tools.check_imported(disk, client, store, operation, sources)
+        tools.check_collected(disk)
 
 
 @pytest.mark.clause(
     "Fileroom faults",
-    "the same holds where database and blobs share the full disk",
+    "the same holds where database and blobs share the disk and nothing at all can be written, "
+    "and what cannot be stored is answered with RESOURCE_EXHAUSTED",
     holds="own rule",
 )
 def test_import_waits_for_space_for_everything(tmp_path: Path) -> None:
-    sources = tools.make_sources(300, random.Random(tools.draw_seed()))
+    sources = tools.make_sources(600, random.Random(tools.draw_seed()))
     source = tmp_path / "source"
     sources.write(source)
     with small_disk(tmp_path / "disk") as small:
         data = small / "data"
-        with tools.served(
-            data, f"--bucket={BUCKET}={source}", environment=QUICK_COLLECTION
-        ) as (_, client):
-            ballast = fill(small, but_bytes=3 << 20)
-            import_beside_a_full_disk(client, Disk(data), ballast, sources)
+        environment = QUICK_COLLECTION | {"FILEROOM_WORKERS": "1"}
+        with tools.served(data, f"--bucket={BUCKET}={source}", environment=environment) as (
+            _,
+            client,
+        ):
+            disk = Disk(data)
+            store = tools.make_store(client, "s")
+            name = client.import_(store, f"gs://{BUCKET}/**").name
+            tools.wait_until(lambda: disk.standing(name).next_ordinal > 0, "no progress")
+            with taking_all_space(small):
+                wait_paused(client, name, sources)
+                tools.wait_until(lambda: is_refused(client), "a store is made on a full disk")
+                assert "space" in client.get_operation(name).paused_why
+            operation = client.wait(name, poll_seconds=0.1)
+            tools.check_imported(disk, client, store, operation, sources)
+            tools.check_collected(disk)
+
+
+def is_refused(client: Client) -> bool:
+    """Try to make one more store."""
+    try:
+        client.create_dicom_store(f"{DATASET}/dicomStores/x{time.monotonic_ns()}")
+    except ResourceExhausted:
+        return True
+    return False
+
+
+@pytest.mark.clause(
+    "Fileroom faults",
+    "what an import had stored behind the object that it waits with is collected when it is "
+    "cancelled while it waits",
+    holds="own rule",
+)
+def test_blobs_of_an_import_cancelled_while_it_waits_are_collected(tmp_path: Path) -> None:
+    sources = tools.make_sources(80, random.Random(tools.draw_seed()), mixed=False)
+    uids = ("1.2.1", "1.2.2", "1.2.3")
+    sources.add("0-does-not-fit.dcm", tools.instance(uids, bytes(SIZE_BYTES)), uids)
+    data = tmp_path / "data"
+    sources.write(data / "buckets" / BUCKET)
+    with small_disk(tmp_path / "blobs") as blobs, served(data, blobs) as client:
+        disk = Disk(data, blobs)
+        store = tools.make_store(client, "s")
+        name = client.import_(store, f"gs://{BUCKET}/**").name
+        wait_paused(client, name, sources)
+        assert disk.stored(store) == {}
+        client.cancel_operation(name)
+        operation = client.wait(name, poll_seconds=0.1)
+        assert operation.error is not None
+        assert operation.error.code is Code.CANCELLED
+        tools.check_collected(disk)
+
+
+@contextmanager
+def served(data: Path, blobs: Path) -> Iterator[Client]:
+    """Run a server whose blobs lie apart."""
+    environment = QUICK_COLLECTION | {"FILEROOM_BLOBS": str(blobs), "FILEROOM_WORKERS": "2"}
+    with tools.served(data, environment=environment) as (_, client):
+        yield client
 
 
 @pytest.mark.clause(

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 STORE: Final = f"{DATASET}/dicomStores/s"
 TARGET: Final = "target"
+ONE_WORKER: Final = QUICK_COLLECTION | {"FILEROOM_WORKERS": "1"}
+"""So that an import is long enough for something to happen in its midst."""
 ALL: Final = f"gs://{BUCKET}/**"
 
 
 def wait_begun(disk: Disk, name: OperationName, objects: int = 1) -> None:
     """Wait until some objects of an operation are committed."""
-    tools.wait_until(lambda: disk.standing(name).next_ordinal >= objects, "no progress")
+    tools.wait_until(
+        lambda: disk.standing(name).next_ordinal >= objects, "no progress", pause=0.005
+    )
 
 
 def wait_paused(client: Client, name: OperationName, word: str) -> Operation:
@@ -52,11 +56,11 @@ def wait_paused(client: Client, name: OperationName, word: str) -> Operation:
     holds="own rule",
 )
 def test_import_waits_while_the_blobs_are_gone(tmp_path: Path) -> None:
-    sources = tools.make_sources(400, random.Random(tools.draw_seed()))
+    sources = tools.make_sources(1000, random.Random(tools.draw_seed()))
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data, environment=ONE_WORKER) as (_, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
         wait_begun(disk, name)
@@ -99,13 +103,13 @@ def test_import_waits_for_the_right_blobs(tmp_path: Path) -> None:
     holds="own rule",
 )
 def test_import_waits_while_its_bucket_is_gone(tmp_path: Path, place: str) -> None:
-    sources = tools.make_sources(600, random.Random(tools.draw_seed()))
+    sources = tools.make_sources(1000, random.Random(tools.draw_seed()))
     data = tmp_path / "data"
     bucket = tmp_path / "source" if place == "settings" else data / "buckets" / BUCKET
     flags = [f"--bucket={BUCKET}={bucket}"] if place == "settings" else []
     sources.write(bucket)
     disk = Disk(data)
-    with tools.served(data, *flags, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data, *flags, environment=ONE_WORKER) as (_, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
         wait_begun(disk, name)
@@ -144,8 +148,7 @@ def test_import_goes_on_after_an_ordered_stop(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    environment = QUICK_COLLECTION | {"FILEROOM_WORKERS": "1"}
-    with tools.served(data, environment=environment) as (server, client):
+    with tools.served(data, environment=ONE_WORKER) as (server, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
         wait_begun(disk, name)
@@ -156,7 +159,7 @@ def test_import_goes_on_after_an_ordered_stop(tmp_path: Path) -> None:
     standing = disk.standing(name)
     assert standing.state != "DONE", "it ended before the server was asked to stop"
     assert not tools.workers_of(server.process.pid)
-    with tools.served(data, environment=environment) as (_, client):
+    with tools.served(data, environment=ONE_WORKER) as (_, client):
         operation = client.wait(name, poll_seconds=0.1)
         tools.check_imported(disk, client, store, operation, sources)
         tools.check_collected(disk)
@@ -284,4 +287,41 @@ def test_blobs_of_a_killed_then_cancelled_import_are_collected(tmp_path: Path) -
         client.cancel_operation(name)
         check_cancelled(client.wait(name, poll_seconds=0.05), len(sources.files))
         (tmp_path / "mark").rename(mark)
+        tools.check_collected(disk)
+
+
+@pytest.mark.clause(
+    "Fileroom faults",
+    "two imports of the same objects into one store (F21), killed in their midst, store each "
+    "instance once; each object of each import is imported, identical or failed",
+    holds="own rule",
+)
+def test_two_imports_at_once_store_each_instance_once(tmp_path: Path) -> None:
+    draw = random.Random(tools.draw_seed())
+    sources = tools.make_sources(600, draw)
+    data = tmp_path / "data"
+    sources.write(data / "buckets" / BUCKET)
+    disk = Disk(data)
+    server = tools.spawn_server(data, environment=QUICK_COLLECTION)
+    try:
+        tools.wait_ready(server)
+        with Client(server.url) as client:
+            store = tools.make_store(client, "s")
+            names = [client.import_(store, ALL).name for _ in range(2)]
+            wait_begun(disk, draw.choice(names))
+        time.sleep(draw.uniform(0.0, 0.2))
+        tools.kill(server)
+    finally:
+        tools.end(server)
+    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+        accounts = []
+        for name in names:
+            operation = client.wait(name, poll_seconds=0.05)
+            tools.check_ledger(disk, operation)
+            accounts.append(operation.account)
+        expected = sources.expected
+        assert [account["listed"] for account in accounts] == [600, 600]
+        assert [account["failed"] for account in accounts] == [expected.failed, expected.failed]
+        assert sum(account["imported"] for account in accounts) == expected.imported
+        tools.check_stored(disk, store, sources)
         tools.check_collected(disk)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.client import Client
 from fileroom.database.operations import Counters
 from tests import fault_tools as tools
 from tests.fault_tools import BUCKET, DATASET, QUICK_COLLECTION, Disk
@@ -17,7 +16,7 @@ from tests.faults.killing import KILLS, Killings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fileroom.client import Operation
+    from fileroom.client import Client, Operation
     from tests.fault_tools import Sources
 
 STORE = f"{DATASET}/dicomStores/s"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import queue_orphans
 from fileroom.archive.layout import blob_bucket
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXPIRED_MAX = 100
+EXPIRED_MAX: Final = 100
+SWEEP_SECONDS: Final = 3600.0
+"""How often, and after what rest, temporary files count as those of a lost worker."""
 
 
 class Collector:
@@ -36,7 +39,10 @@ class Collector:
         self._database = database
         self._blobs = blobs
         self._interval_seconds = interval_seconds
-        self._unscanned: dict[StoreArea, frozenset[int]] | None = None if after_crash else {}
+        self._after_crash = after_crash
+        self._suspected: dict[int, frozenset[int]] = {}
+        self._suspecting = threading.Lock()
+        self._swept_at: float | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
@@ -49,6 +55,18 @@ class Collector:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def suspect(self, store_id: int, writer: int) -> None:
+        """Compare a store's blobs with its rows once an operation has ended.
+
+        For one that did not run straight through: a batch that a fault or a cancellation met half
+        way has blobs that nobody commits.
+        """
+        self._suspect(store_id, frozenset({writer}))
+
+    def _suspect(self, store_id: int, writers: frozenset[int]) -> None:
+        with self._suspecting:
+            self._suspected[store_id] = self._suspected.get(store_id, frozenset()) | writers
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval_seconds):
@@ -65,10 +83,11 @@ class Collector:
             deleted = collection.deleted_stores(connection)
         for store in deleted:
             self._purge(store)
-        self._scan_for_orphans()
         self._database.write(collection.forget_spent_tombstones)
         while not self._stopping.is_set() and self._database.write(_forget_operations):
             pass
+        self._scan_for_orphans()
+        self._sweep_temporaries()
 
     def _drop_some(self) -> bool:
         drops = self._database.write(collection.take_due_drops)
@@ -81,26 +100,44 @@ class Collector:
         return bool(drops)
 
     def _scan_for_orphans(self) -> None:
-        """After a crash: queue what died uncommitted, once those who may yet commit it have ended.
+        """Queue what died uncommitted, once those who might yet have committed it have ended.
 
-        Operations that a crash interrupted write the same blobs again under the same names, so
-        little is found; what is, belongs to objects that had changed or gone meanwhile.
+        An interrupted operation writes the same blobs again under the same names, so little is
+        found; what is, belongs to objects that had changed or gone meanwhile, or to an operation
+        that was cancelled.
         """
         with self._database.read() as connection:
-            if self._unscanned is None:
-                self._unscanned = {
-                    store: collection.unfinished_writers(connection, store.id)
-                    for store in collection.living_stores(connection)
-                }
+            stores = {store.id: store for store in collection.living_stores(connection)}
+            if self._after_crash:
+                for store_id in stores:
+                    self._suspect(store_id, collection.unfinished_writers(connection, store_id))
+                self._after_crash = False
+            with self._suspecting:
+                suspected = dict(self._suspected)
             ready = [
-                store
-                for store, writers in self._unscanned.items()
-                if writers.isdisjoint(collection.unfinished_writers(connection, store.id))
+                store_id
+                for store_id, writers in suspected.items()
+                if writers.isdisjoint(collection.unfinished_writers(connection, store_id))
             ]
-        for store in ready:
-            orphans = queue_orphans(self._database, self._blobs, store)
-            del self._unscanned[store]
-            logger.info("blobs compared with rows", extra={"orphans": orphans})
+        for store_id in ready:
+            if store_id in stores:
+                orphans = queue_orphans(self._database, self._blobs, stores[store_id])
+                logger.info("blobs compared with rows", extra={"orphans": orphans})
+            with self._suspecting:
+                left = self._suspected.pop(store_id) - suspected[store_id]
+            if left:
+                self._suspect(store_id, left)
+
+    def _sweep_temporaries(self) -> None:
+        """Delete what workers that were lost had begun to write; a new server does it at once."""
+        now = time.monotonic()
+        if self._swept_at is not None and now - self._swept_at < SWEEP_SECONDS:
+            return
+        with self._database.read() as connection:
+            stores = collection.living_stores(connection)
+        for store in stores:
+            blob_bucket(self._blobs, store.blob_prefix).sweep_temporaries()
+        self._swept_at = now
 
     def _purge(self, store: StoreArea) -> None:
         """Delete a store's rows slice by slice, then its blobs, then the store."""

@@ -1,7 +1,7 @@
 """Attributes of the standard by keyword and by tag (PS3.6).
 
 What is asked for all the time stands here; for the rest pydicom's table is read once, by itself:
-importing the package takes half a second.
+importing the package takes half a second, in every worker.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{8}")
 _KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]{1,63}")
@@ -88,19 +91,37 @@ _COMMON_TAGS: Final = {found.tag: found for found in _COMMON.values()}
 
 
 @lru_cache(maxsize=1)
-def _by_tag() -> dict[int, Attribute]:
+def public_vrs() -> dict[int, str]:
+    """Give the VR of every public tag as the table has it: with choices such as ``US or SS``."""
+    tables = _tables()
+    vrs = {tag: entry[0] for tag, entry in tables.DicomDictionary.items()}
+    for mask, entry in tables.RepeatersDictionary.items():
+        # Only curves (50xx) and overlays (60xx) are met in practice.
+        if mask.startswith(("50xx", "60xx")):
+            for group in range(0, 0x20, 2):
+                vrs[int(f"{mask[:2]}{group:02x}{mask[4:]}", 16)] = entry[0]
+    return vrs
+
+
+@lru_cache(maxsize=1)
+def _tables() -> ModuleType:
     package = importlib.util.find_spec("pydicom")
     assert package is not None
     assert package.submodule_search_locations
     path = Path(package.submodule_search_locations[0], "_dicom_dict.py")
-    spec = importlib.util.spec_from_file_location("fileroom.dicom._attributes", path)
+    spec = importlib.util.spec_from_file_location("fileroom.dicom._tables", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@lru_cache(maxsize=1)
+def _by_tag() -> dict[int, Attribute]:
     return {
         tag: Attribute(tag, keyword, vr.split(" or ", 1)[0])
-        for tag, (vr, _, _, _, keyword) in module.DicomDictionary.items()
+        for tag, (vr, _, _, _, keyword) in _tables().DicomDictionary.items()
         if keyword and vr != "NONE"
     }
 

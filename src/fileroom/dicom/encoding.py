@@ -7,12 +7,12 @@ PS3.5 6.2 (VRs), 7.1 (data elements), 7.5 (sequences), Annex A (transfer syntaxe
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING
+
+from fileroom.dicom.dictionary import public_vrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,33 +172,9 @@ def shows_explicit_vr(buffer: bytes, position: int) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _dictionary() -> dict[int, str]:
-    """Give the VR of every public tag, from pydicom's table.
-
-    The table is loaded by itself: importing the package takes half a second, in every worker.
-    """
-    package = importlib.util.find_spec("pydicom")
-    assert package is not None
-    assert package.submodule_search_locations
-    path = Path(package.submodule_search_locations[0], "_dicom_dict.py")
-    spec = importlib.util.spec_from_file_location("fileroom.dicom._dictionary", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    vrs = {tag: entry[0] for tag, entry in module.DicomDictionary.items()}
-    for mask, entry in module.RepeatersDictionary.items():
-        # Only curves (50xx) and overlays (60xx) are met in practice.
-        if mask.startswith(("50xx", "60xx")):
-            for group in range(0, 0x20, 2):
-                vrs[int(f"{mask[:2]}{group:02x}{mask[4:]}", 16)] = entry[0]
-    return vrs
-
-
-@lru_cache(maxsize=1)
 def dictionary_sequences() -> frozenset[int]:
     """Give the tags that need a closer look in implicit VR: sequences, items and delimiters."""
-    sequences = {tag for tag, vr in _dictionary().items() if vr == "SQ"}
+    sequences = {tag for tag, vr in public_vrs().items() if vr == "SQ"}
     return frozenset(sequences | {ITEM, ITEM_DELIMITER, SEQUENCE_DELIMITER})
 
 
@@ -207,7 +183,7 @@ def dictionary_vr(tag: int) -> str:
 
     The choice between US and SS is left open (``US or SS``): it needs Pixel Representation.
     """
-    vr = _dictionary().get(tag)
+    vr = public_vrs().get(tag)
     if vr is None:
         group = tag >> 16
         if tag & 0xFFFF == 0:

@@ -58,15 +58,10 @@ class Inflated:
         while not self._piece and not self._inflater.eof:
             if not self._pending:
                 self._pending = self._source.read_at(self._offset, _PIECE_BYTES)
-                if not self._pending:
-                    raise Refused(
-                        "the object ends inside the deflated data set",
-                        Reason.TRUNCATED,
-                        None,
-                        self._offset,
-                    )
                 self._offset += len(self._pending)
+            ended = not self._pending
             try:
+                # Also without more input: some output may still wait inside.
                 self._piece = self._inflater.decompress(self._pending, _PIECE_BYTES)
             except zlib.error as error:
                 raise Refused(
@@ -76,6 +71,13 @@ class Inflated:
                     self._offset - len(self._pending),
                 ) from error
             self._pending = self._inflater.unconsumed_tail
+            if ended and not self._piece and not self._inflater.eof:
+                raise Refused(
+                    "the object ends inside the deflated data set",
+                    Reason.TRUNCATED,
+                    None,
+                    self._offset,
+                )
         if not self._piece:
             self.size = self._piece_at
         return bool(self._piece)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from fileroom.dicom.charsets import decode_text
 from fileroom.dicom.encoding import DEFLATED, data_set_encoding
+from fileroom.dicom.file_meta import Found, walk_file_meta
 from fileroom.dicom.header import Header
 from fileroom.dicom.inflate import Inflated
 from fileroom.dicom.refusal import Refused, refused
-from fileroom.dicom.skeleton import Found, Walk
+from fileroom.dicom.skeleton import Walk
 from fileroom.dicom.window import Limits, Window
 from fileroom.errors import Reason
 from fileroom.names import UID_LENGTH_MAX
@@ -160,19 +161,21 @@ def scan(source: bytes | ByteSource, *, limits: Limits = Limits()) -> Scan:  # n
     window = Window(source, limits)
     _check_prefix(window)
     window.start(_DATA_AT)
-    walk = Walk(window, _WANTED, limits)
-    position = walk.file_meta(_DATA_AT)
-    transfer_syntax_uid = _uid(walk.found, _TRANSFER_SYNTAX_UID)
-    _refuse_directory(walk.found)
+    found: dict[int, Found] = {}
+    position = walk_file_meta(window, _DATA_AT, _WANTED[2], found)
+    transfer_syntax_uid = _uid(found, _TRANSFER_SYNTAX_UID)
+    _refuse_directory(found)
     if transfer_syntax_uid in DEFLATED:
-        held = _Bytes(source) if isinstance(source, bytes) else source
-        window.switch(position, Inflated(held, position, limits.inflated_bytes))
+        deflated = _Bytes(source) if isinstance(source, bytes) else source
+        bytes_max = limits.inflated_bytes_max(deflated.size)
+        window.switch(position, Inflated(deflated, position, bytes_max))
         position = 0
     at = window.hold(position)
     encoding = data_set_encoding(transfer_syntax_uid, window.buffer[at : at + 8])
+    walk = Walk(window, _WANTED, found, limits)
     walk.data_set(position, encoding)
     header = Header(transfer_syntax_uid, window.skeleton(), tuple(window.cuts), walk.in_order)
-    return Scan(header, _attributes(walk.found, transfer_syntax_uid, encoding))
+    return Scan(header, _attributes(found, transfer_syntax_uid, encoding))
 
 
 def _check_prefix(window: Window) -> None:

@@ -22,7 +22,6 @@ from fileroom.dicom.encoding import (
     ITEM_DELIMITER,
     ITEM_GROUP,
     KEPT_BULK_BYTES,
-    KEPT_VALUE_BYTES,
     PIXEL_DATA,
     SEQUENCE_DELIMITER,
     UNDEFINED_LENGTH,
@@ -32,21 +31,19 @@ from fileroom.dicom.encoding import (
     kept_bytes_max,
     shows_explicit_vr,
 )
+from fileroom.dicom.plain_sequence import plain_end
 from fileroom.dicom.refusal import Refused, refused, truncated, truncated_header
 from fileroom.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fileroom.dicom.file_meta import Found
     from fileroom.dicom.window import Limits, Window
 
 _ITEM_ELEMENT = ITEM & 0xFFFF
-_NO_DATA_GROUPS = frozenset({0, ITEM_GROUP})
 _NO_ELEMENTS: frozenset[int] = frozenset()
 _NO_GROUPS: Mapping[int, frozenset[int]] = {}
-
-Found = tuple[int, bytes | None, int]
-"""VR, as its encoding's number (0 in implicit VR); value, None if cut out; position."""
 
 
 class Walk:
@@ -55,8 +52,7 @@ class Walk:
     Attributes
     ----------
     found
-        The wanted elements of file meta information and top level; of those with the same tag
-        the last.
+        Takes the wanted elements of the top level; of those with the same tag the last.
     in_order
         Whether the groups of the top level rise.
     """
@@ -64,57 +60,17 @@ class Walk:
     __slots__ = ("_limits", "_wanted", "_window", "found", "in_order")
 
     def __init__(
-        self, window: Window, wanted: Mapping[int, frozenset[int]], limits: Limits
+        self,
+        window: Window,
+        wanted: Mapping[int, frozenset[int]],
+        found: dict[int, Found],
+        limits: Limits,
     ) -> None:
         self._window = window
         self._wanted = wanted
         self._limits = limits
-        self.found: dict[int, Found] = {}
+        self.found = found
         self.in_order = True
-
-    def file_meta(self, position: int) -> int:
-        """Walk the file meta information; give the position of the data set.
-
-        Its group length is not believed: elements belong to it while their group is 2.
-        """
-        window, wanted = self._window, self._wanted[2]
-        unpack, unpack_length, short, long, _ = EXPLICIT_LITTLE.explicit
-        while True:
-            if position >= window.end < window.size:
-                window.load(position)
-            at, buffer = position - window.base, window.buffer
-            if buffer[at : at + 2] != b"\x02\x00":
-                return position
-            tag = 2 << 16
-            try:
-                _, element, vr, length = unpack(buffer, at)
-                tag |= element
-                at += 8
-                if vr not in short:
-                    if vr not in long:
-                        raise refused(
-                            "an element of the file meta information has no VR it may have",
-                            Reason.MALFORMED,
-                            tag,
-                            position,
-                        )
-                    (length,) = unpack_length(buffer, at)
-                    at += 4
-            except struct.error:
-                raise truncated_header(tag, position, window.size) from None
-            end = window.base + at + length
-            if end > window.size:
-                raise truncated(tag, position)
-            if length > KEPT_VALUE_BYTES:
-                raise refused(
-                    "an element of the file meta information is longer than 64 KB",
-                    Reason.HEADER_LIMIT,
-                    tag,
-                    position,
-                )
-            if element in wanted:
-                self.found[tag] = vr, buffer[at : at + length], position
-            position = end
 
     def data_set(self, position: int, encoding: Encoding) -> None:
         """Walk the data set from ``position`` to the end of the object."""
@@ -172,7 +128,7 @@ class Walk:
                     elif vr == sequence:
                         (length,) = unpack_length(buffer, at + 8)
                         if depth < nesting:
-                            after = _plain_end(buffer, at + 12, length, stop, encoding)
+                            after = plain_end(buffer, at + 12, length, stop, encoding)
                             if after:
                                 at = after
                                 continue
@@ -185,19 +141,12 @@ class Walk:
                         break
                 else:
                     position, begun = base + at, base + start
-                    if position == end and not delimited:
+                    tag = last_group << 16 | element
+                    if self._over(tag, begun, position, end, delimited=delimited):
                         return position
-                    if position >= end or position >= window.size:
-                        tag = last_group << 16 | element
-                        return self._ended(tag, begun, position, end, delimited=delimited)
-                    window.load(position)
                     continue
             except struct.error:
-                begun = base + start
-                if not depth and window.only_padding_from(begun):
-                    return begun
-                tag = last_group << 16 | element
-                raise truncated_header(tag, begun, base + len(buffer)) from None
+                return self._broken_off(last_group << 16 | element, base + start, depth)
             tag, begun = group << 16 | element, base + start
             if tag == ITEM_DELIMITER and delimited:
                 return begun + 8
@@ -239,26 +188,27 @@ class Walk:
                     at += length
                 else:
                     position, begun = base + at, base + start
-                    if position == end and not delimited:
+                    tag = last_group << 16 | element
+                    if self._over(tag, begun, position, end, delimited=delimited):
                         return position
-                    if position >= end or position >= window.size:
-                        tag = last_group << 16 | element
-                        return self._ended(tag, begun, position, end, delimited=delimited)
-                    window.load(position)
                     continue
             except struct.error:
-                begun = base + start
-                if not depth and window.only_padding_from(begun):
-                    return begun
-                tag = last_group << 16 | element
-                raise truncated_header(tag, begun, base + len(buffer)) from None
+                return self._broken_off(last_group << 16 | element, base + start, depth)
             tag, begun = group << 16 | element, base + start
             if tag == ITEM_DELIMITER and delimited:
                 return begun + 8
             position = self._container(tag, begun, end, depth, IMPLICIT_LITTLE)
 
-    def _ended(self, tag: int, start: int, position: int, end: int, *, delimited: bool) -> int:
-        """Check that the last element of a data set, at ``start``, ends where it must."""
+    def _over(self, tag: int, start: int, position: int, end: int, *, delimited: bool) -> bool:
+        """Tell whether a data set is over at ``position``; if not, hold what follows.
+
+        Refuses one whose last element, ``tag`` at ``start``, does not end where it must.
+        """
+        if position == end and not delimited:
+            return True
+        if position < min(end, self._window.size):
+            self._window.load(position)
+            return False
         if position > self._window.size or (delimited and end == self._window.size):
             raise truncated(tag, start)
         if position > end:
@@ -272,7 +222,13 @@ class Walk:
             raise refused(
                 "a sequence item of undefined length is not closed", Reason.MALFORMED, tag, start
             )
-        return position
+        return True
+
+    def _broken_off(self, tag: int, position: int, depth: int) -> int:
+        """Refuse an object whose last bytes make no header, unless they are padding."""
+        if not depth and self._window.only_padding_from(position):
+            return position
+        raise truncated_header(tag, position, self._window.base + len(self._window.buffer))
 
     def _container(self, tag: int, start: int, end: int, depth: int, encoding: Encoding) -> int:
         """Walk the sequence or the fragments at ``start``; give where it ends."""
@@ -349,13 +305,16 @@ class Walk:
                     tag,
                     position,
                 )
-            implicit = encoding.implicit
-            if length and encoding is EXPLICIT_LITTLE:
-                implicit = not shows_explicit_vr(buffer, at + 8)
             open_end = length == UNDEFINED_LENGTH
             item_end = sequence_end if open_end else position + 8 + length
             if item_end > sequence_end:
                 raise self._longer(tag, position, item_end)
+            if not length:
+                position = item_end
+                continue
+            implicit = encoding.implicit
+            if encoding is EXPLICIT_LITTLE:
+                implicit = not shows_explicit_vr(buffer, at + 8)
             if implicit:
                 position = self._implicit(position + 8, item_end, depth, delimited=open_end)
             else:
@@ -416,39 +375,3 @@ class Walk:
             tag,
             position,
         )
-
-
-def _plain_end(buffer: bytes, at: int, length: int, stop: int, encoding: Encoding) -> int:
-    """Give where a sequence ends whose items hold only short values in explicit VR; else 0.
-
-    Most sequences are such, and so are walked in half the time. All of it must be before ``stop``.
-    What is found to be wrong is left for the walk to tell.
-    """
-    unpack, unpack_item, short = encoding.unpack, encoding.unpack_item, encoding.plain
-    delimited = length == UNDEFINED_LENGTH
-    end = stop if delimited else at + length
-    if end > stop:
-        return 0
-    try:
-        while at < end:
-            group, element, length = unpack_item(buffer, at)
-            at += 8
-            if group != ITEM_GROUP or element != _ITEM_ELEMENT:
-                is_end = delimited and group << 16 | element == SEQUENCE_DELIMITER
-                return at if is_end else 0
-            item_end = end if length == UNDEFINED_LENGTH else at + length
-            while at < item_end:
-                group, element, vr, value_length = unpack(buffer, at)
-                at += 8
-                if vr in short and group not in _NO_DATA_GROUPS:
-                    at += value_length
-                elif group << 16 | element == ITEM_DELIMITER and length == UNDEFINED_LENGTH:
-                    break
-                else:
-                    return 0
-            else:
-                if at != item_end or length == UNDEFINED_LENGTH:
-                    return 0
-    except struct.error:
-        return 0
-    return at if at == end and not delimited else 0

@@ -43,11 +43,18 @@ class Limits:
     """Skeleton, and 64 bytes for each cut: what one takes in memory."""
     inflated_bytes: int = 4 << 30
     """A deflated data set once inflated: more costs only time, but that without end."""
+    inflated_bytes_always: int = 256 << 20
+    """So far whatever the size of the object, and ``inflated_ratio`` times its size beyond."""
+    inflated_ratio: int = 100
     first_window_bytes: int = 256 << 10
     window_bytes: int = 4 << 20
     """How much of the object is held at a time."""
     fragment_window_bytes: int = 4 << 10
     """How much is read at a time where fragments longer than this are passed over."""
+
+    def inflated_bytes_max(self, size: int) -> int:
+        """Give how far the deflated data set of an object of that size is inflated."""
+        return min(self.inflated_bytes, self.inflated_bytes_always + self.inflated_ratio * size)
 
     def __post_init__(self) -> None:
         assert min(self.first_window_bytes, self.window_bytes) > _MARGIN_BYTES

@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.database import operations
+from fileroom.database.operations import State
 from fileroom.errors import (
     Aborted,
     Cancelled,
@@ -131,6 +132,7 @@ class Runner:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._running: dict[Run, threading.Thread] = {}
+        self._waits: dict[int, str] = {}
         self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._claim_forever, name="operations-claim", daemon=True),
@@ -145,6 +147,13 @@ class Runner:
     def wake(self) -> None:
         """Look for an operation to claim now rather than within a second."""
         self._wake.set()
+
+    def as_it_stands(self, operation: Operation) -> Operation:
+        """Give an operation, and that it waits, though a full disk lets nobody write that down."""
+        why = self._waits.get(operation.id)
+        if why is None or operation.state is State.DONE:
+            return operation
+        return replace(operation, state=State.PAUSED, paused_why=why)
 
     def stop(self, drain_seconds: float) -> None:
         """Let the jobs leave off at a commit, and give their operations up."""
@@ -263,6 +272,13 @@ class Runner:
     def _pause(self, run: Run, fault: FileroomError, seconds: float) -> FileroomError | None:
         """Wait for the environment to mend; gives the error that ended the wait, if one did."""
         logger.warning("operation paused", extra={"cause": str(fault), "seconds": seconds})
+        self._waits[run.operation.id] = fault.message
+        try:
+            return self._wait(run, fault, seconds)
+        finally:
+            self._waits.pop(run.operation.id, None)
+
+    def _wait(self, run: Run, fault: FileroomError, seconds: float) -> FileroomError | None:
         self._note(lambda tx: operations.pause_operation(tx, run.operation, fault.message))
         while True:
             try:

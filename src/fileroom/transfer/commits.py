@@ -97,9 +97,12 @@ def put_off(run: Run, deferred: DeferredObject, why: str) -> bool:
         why=why,
         not_before=now_microseconds() + int(delay * 1_000_000),
     )
-    run.database.write(
-        lambda transaction: operations.defer_again(transaction, run.operation, later)
-    )
+
+    def put(transaction: Connection) -> None:
+        operations.lock_operation(transaction, run.operation)
+        operations.defer_again(transaction, run.operation, later)
+
+    run.database.write(put)
     return True
 
 

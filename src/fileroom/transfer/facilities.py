@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fileroom.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from fileroom.database.engine import Database
-    from fileroom.objectstore.buckets import Buckets
+    from fileroom.database.operations import Operation
+    from fileroom.objectstore.buckets import Buckets, BucketSettings, Right
     from fileroom.transfer.pipeline import Turns
 
 
@@ -30,3 +33,20 @@ class Facilities:
     """How long the bytes of what was replaced or deleted stay."""
     booted_at: float
     """When this server began, as ``time.time()`` gives it."""
+    suspect: Callable[[int, int], None]
+    """Have a store's blobs compared with its rows once an operation has ended."""
+
+    def bucket(self, operation: Operation, bucket_name: str, right: Right) -> BucketSettings:
+        """Give the bucket that an operation reads or writes.
+
+        Raises
+        ------
+        PermissionDenied
+            If the operation's store may not use it.
+        Unavailable
+            If it is gone since the operation began: its volume may be back soon.
+        """
+        if operation.start_seq is not None and self.buckets.find(bucket_name) is None:
+            raise Unavailable(f"bucket {bucket_name} is gone; is its volume mounted?", "buckets")
+        store = str(operation.dicom_store_name)
+        return self.buckets.resolve(bucket_name, right=right, dicom_store=store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -514,3 +515,32 @@ def test_operation_is_forgotten_with_all_it_noted_when_its_time_is_over(
     ):
         ids = transaction.execute(select(table.c.operation_id)).scalars()
         assert set(ids) == left
+
+
+def test_operation_that_noted_much_is_forgotten_in_slices(transaction: Connection) -> None:
+    operation = add_claimed(transaction)
+    operations.insert_failures(transaction, operation, [(n, failure()) for n in range(25)])
+    operations.insert_deferred(transaction, operation, [deferred(n) for n in range(12)])
+    for n in range(7):
+        operations.insert_ledger_chunk(
+            transaction, operation, first_ordinal=n // 2, lane=n % 2, count=1, chunk=b""
+        )
+    operations.finish_operation(transaction, operation, listed=0, retention_microseconds=-1)
+    tables = (
+        schema.operations,
+        schema.operation_failures,
+        schema.operation_deferred,
+        schema.operation_ledger,
+    )
+
+    def rows() -> int:
+        return sum(len(all_rows(transaction, table)) for table in tables)
+
+    left = [rows()]
+    while operations.delete_expired_operations(transaction, 5):
+        left.append(rows())
+
+    assert left[-1] == 0
+    # The last slice of each table goes with the operation itself.
+    assert all(before - after <= 3 * 5 + 1 for before, after in pairwise(left))
+    assert len(left) > 6

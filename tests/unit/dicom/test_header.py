@@ -29,6 +29,7 @@ from tests.corpus import (
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
+    Row,
     ct_series,
     encapsulated_instance,
     encode,
@@ -84,7 +85,7 @@ def test_a_sequence_gives_its_items(syntax: str, undefined_lengths: bool) -> Non
 
 
 def test_the_length_of_a_sequence_counts_what_is_cut_out_of_it() -> None:
-    item = [(0x00880140, "UI", "1.2.3"), (0x7FE00010, "OW", b"i" * 300)]
+    item: list[Row] = [(0x00880140, "UI", "1.2.3"), (0x7FE00010, "OW", b"i" * 300)]
     plain = encode([(0x00880200, "SQ", [item])])
     header = header_of(minimal_instance(extra=[(0x00880200, "SQ", [item])]))
 
@@ -98,8 +99,8 @@ def test_the_length_of_a_sequence_counts_what_is_cut_out_of_it() -> None:
 
 
 def test_cut_values_after_a_skipped_sequence_are_still_found() -> None:
-    item = [(0x7FE00010, "OW", b"i" * 300)]
-    extra = [(0x00880200, "SQ", [item, item]), (0x00991001, "OB", b"o" * 200)]
+    item: list[Row] = [(0x7FE00010, "OW", b"i" * 300)]
+    extra: list[Row] = [(0x00880200, "SQ", [item, item]), (0x00991001, "OB", b"o" * 200)]
     for undefined_lengths in (False, True):
         data = minimal_instance(
             extra=extra, pixel_data=b"p" * 400, undefined_lengths=undefined_lengths
@@ -162,7 +163,7 @@ def test_encapsulated_pixels_are_one_element() -> None:
 def test_pixel_representation_decides_between_us_and_ss(
     pixel_representation: int | None, vr: str
 ) -> None:
-    lut = (0x00283000, "SQ", [[(0x00283002, "US", [1, 2, 16])]])
+    lut: Row = (0x00283000, "SQ", [[(0x00283002, "US", [1, 2, 16])]])
     data = minimal_instance(
         transfer_syntax_uid=IMPLICIT,
         pixel_representation=pixel_representation,

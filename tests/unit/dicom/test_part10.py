@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 import zlib
+from typing import Any
 
 import pytest
 
@@ -38,10 +39,6 @@ def refusal(data: bytes, limits: Limits | None = None) -> Refused:
     with pytest.raises(Refused) as caught:
         scan(data, limits=limits or Limits())
     return caught.value
-
-
-def with_tail(tail: bytes, **overrides: str) -> bytes:
-    return minimal_instance(**overrides) + tail
 
 
 # What is indexed
@@ -197,7 +194,8 @@ def test_in_implicit_vr_the_dictionary_says_what_is_cut(tag: int, kept: int) -> 
 
 
 def test_elements_after_pixel_data_are_kept_and_values_in_sequences_cut() -> None:
-    icon: Row = (0x00880200, "SQ", [[(0x7FE00010, "OW", b"i" * 100), (0x7FE10001, "LO", "x")]])
+    item: list[Row] = [(0x7FE00010, "OW", b"i" * 100), (0x7FE10001, "LO", "x")]
+    icon: Row = (0x00880200, "SQ", [item])
     signature: Row = (0xFFFAFFFA, "SQ", [[(0x04000120, "OB", b"s" * 300)]])
     data = minimal_instance(pixel_data=b"p" * 1000, extra=[icon, signature])
 
@@ -260,7 +258,7 @@ def test_implicit_items_in_an_explicit_data_set_are_read() -> None:
     delimiter = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     unknown = struct.pack("<HH2sHI", 0x9999, 0x1002, b"UN", 0, 0xFFFFFFFF) + item + delimiter
 
-    header = scan(with_tail(defined + unknown)).header
+    header = scan(minimal_instance() + defined + unknown).header
 
     found = find_elements(header, {0x99991001, 0x99991002})
     for element in found.values():
@@ -275,7 +273,7 @@ def test_implicit_items_in_an_explicit_data_set_are_read() -> None:
 
 def test_a_blank_vr_has_a_length_of_two_bytes() -> None:
     blank = struct.pack("<HH2sH", 0x0028, 0x0120, b"  ", 2) + b"\1\0"
-    data = with_tail(blank + encode([(0x00281050, "DS", "40")]))
+    data = minimal_instance() + blank + encode([(0x00281050, "DS", "40")])
 
     found = find_elements(scan(data).header, {0x00280120, 0x00281050})
 
@@ -373,7 +371,9 @@ def test_a_dicomdir_is_refused_as_such() -> None:
 def test_an_instance_without_one_of_its_uids_is_refused(
     name: str, tag: str, value: str | bytes | None
 ) -> None:
-    refused = refusal(minimal_instance(**{name: value}))
+    uids: dict[str, Any] = {name: value}
+
+    refused = refusal(minimal_instance(**uids))
 
     assert (refused.reason, refused.tag) == (Reason.MISSING_UID, tag)
 
@@ -462,11 +462,14 @@ def test_an_element_longer_than_its_item_is_malformed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item_length", "sequence_length"), [(20, 8), (1 << 30, 0xFFFFFFFF), (0xFFFFFFFF, 8)]
+    ("item_length", "sequence_length"),
+    [(20, 8), (0, 4), (0, 12), (1 << 30, 0xFFFFFFFF), (0xFFFFFFFF, 8)],
 )
 def test_an_item_must_end_inside_its_sequence(item_length: int, sequence_length: int) -> None:
     header = struct.pack("<HH2sHI", 0x0099, 0x1001, b"SQ", 0, sequence_length)
-    data = with_tail(header + struct.pack("<HHI", 0xFFFE, 0xE000, item_length) + bytes(24))
+    data = (
+        minimal_instance() + header + struct.pack("<HHI", 0xFFFE, 0xE000, item_length) + bytes(24)
+    )
 
     assert refusal(data).reason in {Reason.MALFORMED, Reason.TRUNCATED}
 
@@ -566,6 +569,23 @@ def test_an_inflated_stream_is_walked_to_a_bound_and_no_further() -> None:
 
     assert scan(data).header.cuts[0].length == 20 << 20
     assert refusal(data, Limits(inflated_bytes=10 << 20)).reason is Reason.HEADER_LIMIT
+
+
+def test_a_small_object_is_not_inflated_without_end() -> None:
+    limits = Limits()
+
+    assert limits.inflated_bytes_max(1000) < 300 << 20
+    assert limits.inflated_bytes_max(100 << 20) == limits.inflated_bytes
+
+
+@pytest.mark.parametrize("more", [0, 1, 2, 100, 255, 256, 257, 258, 259, 1000])
+def test_an_inflated_stream_may_end_anywhere(more: int) -> None:
+    length = (1 << 20) + more - len(encode(instance_rows())) - 12
+    pixels = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, length) + bytes(length)
+
+    (cut,) = scan(deflated(encode(instance_rows()) + pixels)).header.cuts
+
+    assert cut.length == length
 
 
 def test_a_value_longer_than_the_inflated_stream_is_truncated() -> None:

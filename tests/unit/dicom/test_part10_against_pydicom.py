@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pydicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
 
 from fileroom.dicom.part10 import Refused, scan
 from tests.against_pydicom import (
@@ -56,7 +57,7 @@ def names(letters: str) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def inner_data_sets(draw: Callable[..., object], depth: int = 2) -> Dataset:
+def inner_data_sets(draw: Callable[..., Any], depth: int = 2) -> Dataset:
     dataset = Dataset()
     dataset.CodeValue = draw(st.text("ABC123", max_size=8))
     if draw(st.booleans()):
@@ -71,7 +72,7 @@ def inner_data_sets(draw: Callable[..., object], depth: int = 2) -> Dataset:
 
 
 @st.composite
-def files(draw: Callable[..., object]) -> bytes:
+def files(draw: Callable[..., Any]) -> bytes:
     charset = draw(st.sampled_from(sorted(LETTERS)))
     letters = LETTERS[charset]
     dataset = Dataset()
@@ -104,7 +105,7 @@ def files(draw: Callable[..., object]) -> bytes:
 
 def _written(dataset: Dataset, transfer_syntax_uid: str) -> bytes:
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = transfer_syntax_uid
+    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     dataset.preamble = bytes(128)
     buffer = BytesIO()
     with quiet():

@@ -16,6 +16,7 @@ from fileroom.errors import Reason
 from tests.corpus import (
     DEFLATED,
     UID_ROOT,
+    Row,
     ct_series,
     encode,
     instance_rows,
@@ -137,8 +138,10 @@ def test_a_source_gives_what_bytes_give(name: str) -> None:
 
 
 def test_small_windows_give_what_bytes_give_wherever_they_end() -> None:
-    text = [(0x00990000 | n, "UT", "x" * (20_000 + 7 * n)) for n in range(0x1000, 0x1012)]
-    nested = [
+    text: list[Row] = [
+        (0x00990000 | n, "UT", "x" * (20_000 + 7 * n)) for n in range(0x1000, 0x1012)
+    ]
+    nested: list[Row] = [
         (0x00081140, "SQ", [[(0x00080100, "SH", f"C{n}"), *text[:2]] for n in range(9)]),
         (0x00880200, "SQ", [[(0x7FE00010, "OW", b"i" * 115_000)]]),
         (0x7FE00010, "OW", b"p" * 30_000),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def test_batches_cover_the_listing_in_order(sizes: list[int], first_ordinal: int
     items = [item for batch in batches for item in batch.items]
     assert items == [Item(n, size) for n, size in enumerate(sizes, first_ordinal)]
     assert all(batch.items for batch in batches)
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in itertools.pairwise(batches):
         assert batch.next_ordinal == following.first_ordinal
 
 
@@ -62,7 +63,7 @@ def test_batch_is_bounded_unless_it_is_one_object(sizes: list[int], first_ordina
 def test_batch_ends_no_sooner_than_it_must(sizes: list[int], first_ordinal: int) -> None:
     batches = cut(sizes, first_ordinal)
     firsts = iter([8, 32, 128] if first_ordinal == 0 else [])
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in itertools.pairwise(batches):
         most = next(firsts, BATCH_OBJECTS_MAX)
         size = sum(item.size for item in (*batch.items, following.items[0]))
         assert len(batch.items) == most or size > BATCH_BYTES_MAX

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,7 +73,7 @@ def test_executor_holds_two_tasks_a_worker_at_most() -> None:
         def submit(self, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
             self.held += 1
             self.most = max(self.most, self.held)
-            future = super().submit(*args, **kwargs)  # type: ignore[arg-type]
+            future: Future[object] = super().submit(*args, **kwargs)  # type: ignore[arg-type]
             future.add_done_callback(self.gone)
             return future
 
@@ -110,20 +110,35 @@ def test_executor_that_is_gone_is_a_fault_of_the_environment() -> None:
             future.result()
 
 
-def test_task_that_the_executor_gave_up_is_a_fault_of_the_environment() -> None:
-    tasks = Tasks()
-    with ThreadPoolExecutor(1) as executor:
-        turns = Turns(executor, 1)
-        running = turns.submit(1, tasks.run, "running")
-        queued = turns.submit(1, tasks.run, "queued")
-        later = turns.submit(1, tasks.run, "later")
-        executor.shutdown(wait=False, cancel_futures=True)
-        tasks.go.set()
+class Holding(Executor):
+    """An executor that holds its tasks until it is shut down."""
 
-        assert running.result() == "running"
-        for future in (queued, later):
-            with pytest.raises(Unavailable):
-                future.result()
+    def __init__(self) -> None:
+        self.futures: list[Future[object]] = []
+        self._closed = False
+
+    def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
+        if self._closed:
+            raise RuntimeError("it is shut down")
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._closed = True
+        for future in self.futures:
+            future.cancel()
+
+
+def test_task_that_the_executor_gave_up_is_a_fault_of_the_environment() -> None:
+    executor = Holding()
+    turns = Turns(executor, 1)
+    futures = [turns.submit(1, str, n) for n in range(5)]
+    executor.shutdown(cancel_futures=True)
+
+    assert len(executor.futures) == 2
+    for future in futures:
+        with pytest.raises(Unavailable):
+            future.result(timeout=5)
 
 
 def test_many_threads_may_submit_at_once(executor: ThreadPoolExecutor) -> None:

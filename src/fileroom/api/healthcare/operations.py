@@ -113,6 +113,7 @@ def to_wire(operation: Operation, call: Call) -> dict[str, Any]:
     Cloud Healthcare v1 OperationMetadata: the version in its names is that of the method which
     started the operation, whatever version it is read through.
     """
+    operation = call.deployment.runner.as_it_stands(operation)
     package = f"google.cloud.healthcare.{operation.api_version}"
     metadata: dict[str, Any] = {
         "@type": f"type.googleapis.com/{package}.OperationMetadata",

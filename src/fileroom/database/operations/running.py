@@ -183,16 +183,28 @@ def finish_operation(
     )
 
 
-def delete_expired_operations(transaction: Connection, at_most: int) -> int:
-    """Delete operations whose time of keeping is over; give how many."""
+def delete_expired_operations(transaction: Connection, rows_max: int) -> int:
+    """Delete some rows of an operation whose time of keeping is over; give how many there were.
+
+    What it noted of its objects goes first, in slices: there may be millions.
+    """
     table = schema.operations.c
-    expired = transaction.execute(
-        select(table.id).where(table.expires_at < now_microseconds()).limit(at_most)
-    ).scalars()
-    ids = list(expired)
-    if ids:
-        transaction.execute(delete(schema.operations).where(table.id.in_(ids)))
-    return len(ids)
+    expired = select(table.id).where(table.expires_at < now_microseconds()).limit(1)
+    row_id = transaction.execute(expired).scalar()
+    if row_id is None:
+        return 0
+    for noted, ordinal in (
+        (schema.operation_failures, schema.operation_failures.c.ordinal),
+        (schema.operation_deferred, schema.operation_deferred.c.ordinal),
+        (schema.operation_ledger, schema.operation_ledger.c.first_ordinal),
+    ):
+        of_operation = noted.c.operation_id == row_id
+        last = transaction.execute(
+            select(ordinal).where(of_operation).order_by(ordinal).limit(1).offset(rows_max - 1)
+        ).scalar()
+        if last is not None:
+            return transaction.execute(delete(noted).where(of_operation, ordinal <= last)).rowcount
+    return transaction.execute(delete(schema.operations).where(table.id == row_id)).rowcount
 
 
 def _update_claimed(

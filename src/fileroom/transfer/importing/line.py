@@ -58,9 +58,7 @@ class Import:
         assert name is not None
         assert isinstance(request, dict)
         self._pattern = parse_pattern(str(request["uri"]))
-        self._source = facilities.buckets.resolve(
-            self._pattern.bucket_name, right="read", dicom_store=str(name)
-        )
+        self._source = facilities.bucket(progress, self._pattern.bucket_name, "read")
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
         if store.id != progress.store_id:
@@ -189,14 +187,17 @@ class Import:
         return lines + [failure_line(ordinal, failure) for ordinal, failure in outcome.failures]
 
     def discard(self, outcome: ImportOutcome) -> None:
-        """Queue the blobs that nobody will commit for collection."""
+        """Queue the blobs of a cancelled operation that nobody will commit for collection."""
         drops = [(record.place, record_key(record)) for record in outcome.records]
-        now = now_microseconds()
-        self._facilities.database.write(
-            lambda transaction: queue_drops(
-                transaction, self._write.store_id, drops, not_before=now
-            )
-        )
+
+        def queue(transaction: Connection) -> None:
+            # Another coordinator might commit the same blobs yet; whoever claims after this one
+            # sees the cancellation before it commits any.
+            operations.lock_operation(transaction, self._run.operation)
+            now = now_microseconds()
+            queue_drops(transaction, self._write.store_id, drops, not_before=now)
+
+        self._facilities.database.write(queue)
         _forget_spool(outcome)
 
     # ------------------------------------------------------------------ the deferred lane

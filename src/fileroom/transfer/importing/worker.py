@@ -229,6 +229,7 @@ class _Worker:
             case Aborted():
                 self._defer(listed, Reason.SOURCE_CHANGED)
             case _:
+                self._bucket.is_directory("")  # raises if all of it is gone: no object's fault
                 self._defer(listed, "UNREADABLE")
 
     def _fail(self, listed: ListedObject, code: Code, reason: Reason, message: str) -> None:

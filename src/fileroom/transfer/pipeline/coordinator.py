@@ -28,7 +28,7 @@ FINISHED_BYTES_MAX: Final = 64 << 20
 SLOW_SECONDS_MIN: Final = 2.0
 SLOW_MEDIANS: Final = 4.0
 LOSSES_MAX: Final = 3
-"""Times a batch's worker may die without having begun an object."""
+"""Times in a row that a worker may die without having begun an object."""
 CHECK_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 60.0
 
@@ -51,6 +51,7 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         self._changed = threading.Event()
         self._line: deque[_InLine[ItemT, OutcomeT]] = deque()
         self._lane: dict[int, tuple[DeferredObject, Future[OutcomeT]]] = {}
+        self._lane_losses = 0
         self._durations: deque[float] = deque(maxlen=64)
         self._lister = Lister(work.batches, self._changed)
         self._listed_all = False
@@ -64,12 +65,15 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
                 self._run.check()
                 checked = time.monotonic()
             self._fill()
-            self._fill_lane()
+            if self._lister.error is None:
+                self._fill_lane()
             if self._commit_line() | self._commit_lane():
                 continue
-            moving = not self._listed_all or self._line or self._lane
-            if not moving and not self._work.has_deferred():
-                return True
+            if self._listed_all and not self._line and not self._lane:
+                if self._lister.error is not None:
+                    raise self._lister.error  # all that was listed before it is committed
+                if not self._work.has_deferred():
+                    return True
             self._changed.wait(CHECK_SECONDS)
         return False
 
@@ -148,8 +152,7 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         """Go on with a batch without the object that ended its worker."""
         if lost.item is None:
             entry.losses += 1
-            if entry.losses > LOSSES_MAX:
-                raise Unavailable(f"worker processes die before they begin: {lost.message}")
+            _check_losses(entry.losses, lost)
         else:
             entry.blame = entry.blame.with_item(lost.item, lost.reason)
         entry.future = self._submit(entry.batch, entry.blame)
@@ -159,12 +162,22 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         for ordinal in done:
             deferred, future = self._lane[ordinal]
             error = future.exception()
-            if error is not None and not isinstance(error, WorkerLost):
-                raise error
-            outcome = error if isinstance(error, WorkerLost) else future.result()
-            self._work.commit_deferred(deferred, outcome)
+            if isinstance(error, WorkerLost) and error.item is None:
+                # No object's fault: it stays deferred, and due.
+                self._lane_losses += 1
+                _check_losses(self._lane_losses, error)
+            elif isinstance(error, WorkerLost):
+                self._work.commit_deferred(deferred, error)
+            else:
+                self._work.commit_deferred(deferred, future.result())
+                self._lane_losses = 0
             del self._lane[ordinal]
         return bool(done)
+
+
+def _check_losses(losses: int, lost: WorkerLost) -> None:
+    if losses > LOSSES_MAX:
+        raise Unavailable(f"worker processes die before they begin: {lost.message}")
 
 
 def run_pipeline(run: Run, work: Work[ItemT, OutcomeT], workers: int) -> bool:

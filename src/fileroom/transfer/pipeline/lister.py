@@ -41,12 +41,13 @@ class Lister(Generic[ItemT]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether all that there is was taken; raises what ended the listing."""
-        if not self._ended or not self._queue.empty():
-            return False
-        if self._error is not None:
-            raise self._error
-        return True
+        """Whether all that was listed was taken."""
+        return self._ended and self._queue.empty()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the listing before its end."""
+        return self._error
 
     def close(self) -> None:
         """Stop listing."""

@@ -1,0 +1,213 @@
+"""An object that its worker dies over, or that is not there any more, costs itself alone (I11)."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import TYPE_CHECKING, Final
+
+import psutil
+import pytest
+
+from fileroom.database.operations import Counters
+from fileroom.errors import Reason
+from tests import fault_tools as tools
+from tests.fault_tools import BUCKET, QUICK_COLLECTION, Disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fileroom.client import Client, Operation
+    from tests.fault_tools import Sources, Uids
+    from tests.server import RunningServer
+
+ALL: Final = f"gs://{BUCKET}/**"
+LARGE: Final = "b-large.dcm"
+LARGE_BYTES: Final = 200 << 20
+UIDS: Final[Uids] = ("1.2.826.0.1", "1.2.826.0.2", "1.2.826.0.3")
+
+
+def write_large(path: Path) -> None:
+    """Write a valid file that takes a worker some time and the disk next to nothing."""
+    head = tools.instance(UIDS, b"").removesuffix(b"\xe0\x7f\x10\x00OW\0\0\0\0\0\0")
+    element = b"\xe0\x7f\x10\x00OW\0\0" + LARGE_BYTES.to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(head + element)
+        file.truncate(len(head) + len(element) + LARGE_BYTES)
+
+
+def worker_at(server: RunningServer, path: Path) -> psutil.Process:
+    """Wait until a worker has a file open, and give the worker."""
+    found: list[psutil.Process] = []
+
+    def at_work() -> bool:
+        for worker in tools.workers_of(server.process.pid):
+            try:
+                files = {file.path for file in worker.open_files()}
+            except psutil.Error:
+                continue
+            if str(path) in files:
+                found.append(worker)
+        return bool(found)
+
+    tools.wait_until(at_work, f"no worker reads {path.name}", pause=0.002)
+    return found[0]
+
+
+def neighbours(draw: random.Random) -> Sources:
+    """Give small good files, some of them before the large one and some behind it."""
+    sources = tools.make_sources(40, draw, mixed=False)
+    renamed = tools.Sources()
+    for number, (key, content) in enumerate(sources.files.items()):
+        renamed.add(f"{'ac'[number % 2]}{number}.dcm", content, sources.instances[key])
+    return renamed
+
+
+def ended(client: Client, operation: Operation) -> Operation:
+    return client.wait(operation.name, poll_seconds=0.05)
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+@pytest.mark.clause(
+    "Fileroom faults",
+    "an object over which a worker dies is tried once more, alone; dying again it fails with "
+    "WORKER_CRASHED, and its neighbours and the server notice nothing",
+    holds="own rule",
+)
+def test_object_its_worker_dies_over_fails_alone(tmp_path: Path, deaths: int) -> None:
+    sources = neighbours(random.Random(tools.draw_seed()))
+    data = tmp_path / "data"
+    bucket = data / "buckets" / BUCKET
+    sources.write(bucket)
+    write_large(bucket / LARGE)
+    disk = Disk(data)
+    with tools.served(data, environment=QUICK_COLLECTION) as (server, client):
+        store = tools.make_store(client, "s")
+        started = client.import_(store, ALL)
+        killed = []
+        for _ in range(deaths):
+            worker = worker_at(server, bucket / LARGE)
+            worker.kill()
+            worker.wait(10)
+            killed.append(worker.pid)
+        operation = ended(client, started)
+        failures = list(client.failures(operation.name))
+        lost = deaths == 2
+        expected = Counters(listed=41, imported=40 if lost else 41, failed=1 if lost else 0)
+        tools.check_account(operation, expected)
+        tools.check_ledger(disk, operation)
+        assert [(one.source, one.reason) for one in failures] == (
+            [(f"gs://{BUCKET}/{LARGE}", Reason.WORKER_CRASHED)] if lost else []
+        )
+        assert set(disk.stored(store)) - {UIDS} == set(sources.instances.values())
+        assert server.process.poll() is None
+        assert len(set(killed)) == deaths
+    with tools.served(data, environment=QUICK_COLLECTION):
+        tools.check_collected(disk)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(200)
+@pytest.mark.clause(
+    "Fileroom faults",
+    "a worker that hangs is ended after a minute; its object is tried once more and imported",
+    holds="own rule",
+)
+def test_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    sources = neighbours(random.Random(tools.draw_seed()))
+    data = tmp_path / "data"
+    bucket = data / "buckets" / BUCKET
+    sources.write(bucket)
+    write_large(bucket / LARGE)
+    disk = Disk(data)
+    with tools.served(data, environment=QUICK_COLLECTION) as (server, client):
+        store = tools.make_store(client, "s")
+        started = client.import_(store, ALL)
+        os.kill(worker_at(server, bucket / LARGE).pid, signal.SIGSTOP)
+        operation = client.wait(started.name, poll_seconds=0.5)
+        tools.check_account(operation, Counters(listed=41, imported=41))
+        assert set(disk.stored(store)) == {*sources.instances.values(), UIDS}
+
+
+@pytest.mark.clause(
+    "Fileroom faults",
+    "an object deleted after it was listed fails with SOURCE_NOT_FOUND; one that was rewritten is "
+    "read as it stands then; both cost nobody else",
+    holds="own rule",
+)
+def test_objects_that_change_after_the_listing(tmp_path: Path) -> None:
+    draw = random.Random(tools.draw_seed())
+    sources = neighbours(draw)
+    data = tmp_path / "data"
+    bucket = data / "buckets" / BUCKET
+    gone, changed = sorted(sources.files)[-2:]
+    sources.write(bucket)
+    write_large(bucket / LARGE)
+    uids = sources.instances[changed]
+    rewritten = tools.instance(uids, draw.randbytes(5000))
+    disk = Disk(data)
+    with tools.served(data, environment=QUICK_COLLECTION | {"FILEROOM_WORKERS": "1"}) as (
+        server,
+        client,
+    ):
+        store = tools.make_store(client, "s")
+        started = client.import_(store, ALL)
+        worker = worker_at(server, bucket / LARGE)
+        os.kill(worker.pid, signal.SIGSTOP)
+        tools.wait_until(lambda: client.get_operation(started.name).total == 41, "not counted")
+        (bucket / gone).unlink()
+        (bucket / "rewritten").write_bytes(rewritten)
+        (bucket / "rewritten").rename(bucket / changed)
+        os.kill(worker.pid, signal.SIGCONT)
+        operation = ended(client, started)
+        failures = list(client.failures(operation.name))
+        tools.check_account(operation, Counters(listed=41, imported=40, failed=1))
+        tools.check_ledger(disk, operation)
+        assert [(one.source, one.reason) for one in failures] == [
+            (f"gs://{BUCKET}/{gone}", Reason.SOURCE_NOT_FOUND)
+        ]
+        stored = disk.stored(store)
+        assert stored[uids].place.read_bytes() == rewritten
+        assert set(stored) == {*sources.instances.values(), UIDS} - {sources.instances[gone]}
+
+
+@pytest.mark.clause(
+    "Fileroom faults",
+    "what is no regular file is passed over: a FIFO hangs nobody, a link leads nowhere",
+    holds="own rule",
+)
+def test_what_is_no_regular_file_is_passed_over(tmp_path: Path) -> None:
+    sources = neighbours(random.Random(tools.draw_seed()))
+    data = tmp_path / "data"
+    bucket = data / "buckets" / BUCKET
+    sources.write(bucket)
+    os.mkfifo(bucket / "b-fifo.dcm")
+    (bucket / "b-link.dcm").symlink_to(bucket / min(sources.files))
+    (bucket / "b-nowhere.dcm").symlink_to(tmp_path / "nowhere")
+    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+        operation = ended(client, client.import_(tools.make_store(client, "s"), ALL))
+    tools.check_account(operation, Counters(listed=40, imported=40))
+
+
+@pytest.mark.clause(
+    "Fileroom faults",
+    "an object that the server may not read fails with SOURCE_DENIED, alone",
+    holds="own rule",
+)
+def test_unreadable_object_fails_alone(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read every file: the rights of one cannot be taken away")
+    sources = neighbours(random.Random(tools.draw_seed()))
+    data = tmp_path / "data"
+    bucket = data / "buckets" / BUCKET
+    sources.write(bucket)
+    denied = min(sources.files)
+    (bucket / denied).chmod(0)
+    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+        operation = ended(client, client.import_(tools.make_store(client, "s"), ALL))
+        failures = list(client.failures(operation.name))
+    tools.check_account(operation, Counters(listed=40, imported=39, failed=1))
+    assert [(one.source, one.reason) for one in failures] == [
+        (f"gs://{BUCKET}/{denied}", Reason.SOURCE_DENIED)
+    ]

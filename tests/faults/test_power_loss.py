@@ -1,0 +1,125 @@
+"""Power is cut after every single call: what was promised is there, what is there is whole (F4).
+
+The same recording with one kind of sync left out must be found wanting, or the model is blind.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from fileroom.archive.ingest import Writer
+from fileroom.archive.layout import FAN_OUT, STORE_ID_FILE, blob_bucket, make_blob_bucket
+from fileroom.database.instances import record_key
+from fileroom.objectstore.buckets import BucketSettings
+from fileroom.objectstore.local import LocalBucket
+from fileroom.transfer.exporting.worker import ExportTask, InstanceToExport, export_batch
+from fileroom.transfer.importing.worker import ImportTask, ListedObject, import_batch
+from tests import fault_tools as tools
+from tests.faults.power_loss import Recording, recorded
+
+PREFIX: Final = "store"
+Record = Callable[[Path, pytest.MonkeyPatch, str | None], Recording]
+
+
+def record_store(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
+    """Make the directories of a store."""
+    root.mkdir()
+    with recorded(root, patch, leave_out=leave_out) as recording:
+        make_blob_bucket(root, PREFIX, {})
+        directories = [f"{number:02x}" for number in range(FAN_OUT)]
+        recording.promise(f"{PREFIX}/{name}" for name in (*directories, "tmp", STORE_ID_FILE))
+    return recording
+
+
+def record_import(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
+    """Import a batch, some of it written before by an attempt that was cut off."""
+    root.mkdir()
+    make_blob_bucket(root, PREFIX, {})
+    task = import_task(root)
+    import_batch(replace(task, objects=task.objects[:5]))
+    with recorded(root, patch, leave_out=leave_out) as recording:
+        outcome = import_batch(task)
+        recording.promise(f"{PREFIX}/{record.place.key}" for record in outcome.records)
+    assert len({record.place.key[:2] for record in outcome.records}) == 2
+    return recording
+
+
+def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
+    """Export a batch into directories that are not there yet, and over an object that is."""
+    blobs = root.with_name(f"{root.name}-blobs")
+    blobs.mkdir()
+    make_blob_bucket(blobs, PREFIX, {})
+    records = import_batch(import_task(blobs)).records
+    instances = tuple(
+        InstanceToExport(
+            ordinal=record.ordinal,
+            instance=record_key(record),
+            place=record.place,
+            key=f"e/{'/'.join(record_key(record))}.dcm",
+        )
+        for record in {record_key(record): record for record in records}.values()
+    )
+    root.mkdir()
+    LocalBucket(root).write(instances[0].key, [b"an older object"])
+    with recorded(root, patch, leave_out=leave_out) as recording:
+        outcome = export_batch(
+            ExportTask(
+                blobs=blob_bucket(blobs, PREFIX),
+                destination=BucketSettings(name="gs://target", path=root),
+                instances=instances,
+            )
+        )
+        assert len(outcome.exported) == len(instances)
+        recording.promise(instance.key for instance in outcome.exported)
+    return recording
+
+
+def import_task(root: Path) -> ImportTask:
+    """Give a batch for a worker, the ordinals of which lie in two directories."""
+    source = root.with_name(f"{root.name}-source")
+    tools.make_sources(20, random.Random(1), bytes_max=2000).write(source)
+    return ImportTask(
+        source=BucketSettings(name="gs://source", path=source),
+        writer=Writer(bucket=blob_bucket(root, PREFIX), number=7),
+        objects=tuple(
+            ListedObject(ordinal=ordinal, key=one.key, size=one.size, version=one.version)
+            for ordinal, one in enumerate(LocalBucket(source).list(), 246)
+        ),
+        slow_seconds=60.0,
+    )
+
+
+@pytest.mark.parametrize("record", [record_store, record_import, record_export])
+@pytest.mark.clause(
+    "Fileroom faults",
+    "whenever the power is cut, what was promised to be durable is there and whole, and no object "
+    "is there in part",
+    holds="own rule",
+)
+def test_what_was_promised_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    draw = random.Random(tools.draw_seed())
+
+    recording = record(tmp_path / "root", monkeypatch, None)
+
+    assert any(event.paths for event in recording.events)
+    assert recording.violations(draw) == []
+
+
+@pytest.mark.parametrize("record", [record_store, record_import, record_export])
+@pytest.mark.parametrize("leave_out", ["fdatasync", "fsync"])
+def test_power_cut_shows_a_sync_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record, leave_out: str
+) -> None:
+    draw = random.Random(tools.draw_seed())
+
+    recording = record(tmp_path / "root", monkeypatch, leave_out)
+
+    assert recording.violations(draw) != []

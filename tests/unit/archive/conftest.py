@@ -1,0 +1,21 @@
+"""What the tests of collection and comparison share: a store with rows and blobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.transfer.site import opened_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.unit.transfer.site import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with opened_site(tmp_path / "site") as site:
+        yield site

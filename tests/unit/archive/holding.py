@@ -1,0 +1,73 @@
+"""Instances with rows and blobs, stored by one writer after another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fileroom.archive.ingest import Content, Writer, store_contents
+from fileroom.archive.layout import blob_bucket
+from fileroom.database import schema
+from fileroom.database.collection import StoreArea
+from fileroom.database.instances import (
+    DuplicatePolicy,
+    StoreWrite,
+    queue_drops,
+    store_records,
+)
+from tests.unit.database.rows import all_rows
+from tests.unit.transfer.site import instance, uids
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Row
+
+    from fileroom.database.instances import InstanceRecord, Place
+    from tests.unit.transfer.site import Site
+
+
+def area(site: Site) -> StoreArea:
+    """Give the store as the collector knows it."""
+    return StoreArea(id=site.store_id, blob_prefix=site.blob_prefix)
+
+
+def write_blobs(site: Site, count: int, *, writer: int, content: str = "P") -> list[InstanceRecord]:
+    """Write the blobs of instances that have no rows yet."""
+
+    def refuse(_: Content, error: Exception) -> None:
+        raise error
+
+    contents = (
+        Content(ordinal=n, source=f"gs://b/{n}", version=None, data=data)
+        for n, data in enumerate(instance(uids(n), patient_id=content) for n in range(count))
+    )
+    bucket = blob_bucket(site.facilities.blobs, site.blob_prefix)
+    return store_contents(Writer(bucket=bucket, number=writer), contents, refuse)
+
+
+def store(site: Site, records: list[InstanceRecord], *, writer: int) -> None:
+    """Give records their rows, in the place of older ones."""
+    write = StoreWrite(store_id=site.store_id, operation_id=writer, policy=DuplicatePolicy.REPLACE)
+    site.database.write(lambda transaction: store_records(transaction, write, records))
+
+
+def drop(site: Site, place: Place, *, not_before: int = 0) -> None:
+    """Queue a place to be dropped."""
+    key = uids(999)
+    site.database.write(
+        lambda transaction: queue_drops(
+            transaction, site.store_id, [(place, key)], not_before=not_before
+        )
+    )
+
+
+def rows(site: Site) -> Sequence[Row[*tuple[object, ...]]]:
+    """Give the rows of the instances."""
+    with site.database.read() as connection:
+        return all_rows(connection, schema.instances)
+
+
+def drops(site: Site) -> set[str]:
+    """Give the names that are queued to be dropped."""
+    with site.database.read() as connection:
+        return {row.place_key for row in all_rows(connection, schema.blob_drops)}

@@ -1,0 +1,117 @@
+"""Rows and blobs are compared: what is missing, what differs, what nobody names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fileroom.archive.check import Fault, check_store, queue_orphans
+from fileroom.database import operations
+from tests.unit.archive.holding import area, drop, drops, rows, store, write_blobs
+from tests.unit.database.rows import HOUR, add_claimed
+
+if TYPE_CHECKING:
+    from fileroom.database.operations import Operation
+    from tests.unit.transfer.site import Site
+
+
+def ended(site: Site) -> Operation:
+    """Give an operation that has ended."""
+    operation = running(site)
+    site.database.write(
+        lambda transaction: operations.finish_operation(
+            transaction, operation, listed=0, retention_microseconds=HOUR
+        )
+    )
+    return operation
+
+
+def running(site: Site) -> Operation:
+    return site.database.write(lambda tx: add_claimed(tx, store_id=site.store_id))
+
+
+def found(site: Site, *, deep: bool = False) -> dict[str, Fault]:
+    findings = list(check_store(site.database, site.facilities.blobs, area(site), deep=deep))
+    assert {finding.store_id for finding in findings} <= {site.store_id}
+    assert len({finding.key for finding in findings}) == len(findings)
+    return {finding.key: finding.fault for finding in findings}
+
+
+def test_store_whose_blobs_are_as_their_rows_say_has_no_faults(site: Site) -> None:
+    writer = ended(site).id
+    store(site, write_blobs(site, 10, writer=writer), writer=writer)
+
+    assert found(site, deep=True) == {}
+
+
+def test_each_damage_is_found(site: Site) -> None:
+    writer = ended(site).id
+    records = write_blobs(site, 10, writer=writer)
+    store(site, records, writer=writer)
+    paths = [site.blobs / record.place.key for record in records]
+    paths[0].unlink()
+    paths[4].write_bytes(b"short")
+    flipped = bytearray(paths[9].read_bytes())
+    flipped[-1] ^= 1
+    paths[9].write_bytes(flipped)
+    (orphan,) = write_blobs(site, 1, writer=writer, content="uncommitted")
+
+    quick = found(site)
+    assert quick == {
+        records[0].place.key: Fault.MISSING,
+        records[4].place.key: Fault.DIFFERING_SIZE,
+        orphan.place.key: Fault.ORPHANED,
+    }
+    assert found(site, deep=True) == {**quick, records[9].place.key: Fault.DIFFERING_CHECKSUM}
+
+
+def test_blob_of_an_operation_that_may_commit_it_is_no_orphan(site: Site) -> None:
+    write_blobs(site, 3, writer=running(site).id)
+
+    assert found(site) == {}
+
+
+def test_blob_of_an_operation_that_began_later_is_no_orphan(site: Site) -> None:
+    write_blobs(site, 1, writer=ended(site).id + 1)
+
+    assert found(site) == {}
+
+
+def test_other_files_are_no_orphans(site: Site) -> None:
+    ended(site)
+    (site.blobs / "00" / "note.txt").write_bytes(b"somebody's note")
+    (site.blobs / "tmp" / ".fileroom-1-2").write_bytes(b"half a blob")
+
+    assert found(site) == {}
+
+
+def test_blob_that_is_queued_to_be_dropped_is_no_fault(site: Site) -> None:
+    writer = ended(site).id
+    records = write_blobs(site, 2, writer=writer)
+    for record in records:
+        drop(site, record.place)
+    (site.blobs / records[0].place.key).unlink()
+
+    assert found(site) == {}
+
+
+def test_orphans_are_queued_to_be_dropped_and_nothing_else(site: Site) -> None:
+    writer = ended(site).id
+    store(site, write_blobs(site, 5, writer=writer), writer=writer)
+    orphans = write_blobs(site, 3, writer=writer, content="uncommitted")
+    write_blobs(site, 2, writer=running(site).id, content="at work")
+
+    assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 3
+    assert drops(site) == {record.place.key for record in orphans}
+    assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 0
+
+
+def test_row_without_a_blob_is_told_and_kept(site: Site) -> None:
+    writer = ended(site).id
+    records = write_blobs(site, 2, writer=writer)
+    store(site, records, writer=writer)
+    for record in records:
+        (site.blobs / record.place.key).unlink()
+    queue_orphans(site.database, site.facilities.blobs, area(site))
+
+    assert set(found(site).values()) == {Fault.MISSING}
+    assert len(rows(site)) == 2

@@ -1,0 +1,321 @@
+"""What no row names is collected, in its time; nothing else ever is."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fileroom.archive.delete import Collector
+from fileroom.database import collection, operations, schema, stores
+from fileroom.database.engine import now_microseconds
+from fileroom.database.instances import Place, PlaceKind, queue_drops, record_key
+from fileroom.errors import Unavailable
+from fileroom.names import DicomStoreName
+from tests.unit.archive.holding import drop, drops, rows, store, write_blobs
+from tests.unit.database.rows import (
+    DATASET,
+    HOUR,
+    STORE,
+    add_claimed,
+    add_operation,
+    add_tombstone,
+    all_rows,
+    new_store,
+)
+from tests.unit.operations.running import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fileroom.database.engine import Connection
+    from tests.unit.transfer.site import Site
+
+
+def collector(site: Site, *, after_crash: bool = False) -> Collector:
+    return Collector(
+        site.database, site.facilities.blobs, interval_seconds=0.01, after_crash=after_crash
+    )
+
+
+def end(site: Site, operation: operations.Operation) -> None:
+    site.database.write(
+        lambda transaction: operations.finish_operation(
+            transaction, operation, listed=0, retention_microseconds=HOUR
+        )
+    )
+
+
+def claim(site: Site) -> operations.Operation:
+    return site.database.write(lambda tx: add_claimed(tx, store_id=site.store_id))
+
+
+# Drops
+
+
+def test_blob_that_is_due_goes_and_its_drop_with_it(site: Site) -> None:
+    records = write_blobs(site, 3, writer=1)
+    for record in records:
+        drop(site, record.place)
+    collector(site).collect()
+
+    assert site.blob_files() == set()
+    assert drops(site) == set()
+
+
+def test_blob_stays_for_its_grace(site: Site) -> None:
+    (record,) = write_blobs(site, 1, writer=1)
+    drop(site, record.place, not_before=now_microseconds() + HOUR)
+    collector(site).collect()
+
+    assert site.blob_files() == {record.place.key}
+    assert drops(site) == {record.place.key}
+
+
+def test_replaced_bytes_go_and_those_of_the_row_stay(site: Site) -> None:
+    store(site, write_blobs(site, 2, writer=1), writer=1)
+    new = write_blobs(site, 2, writer=2, content="new")
+    store(site, new, writer=2)
+    collector(site).collect()
+
+    assert site.blob_files() == {record.place.key for record in new}
+    assert {row.place_key for row in rows(site)} == site.blob_files()
+
+
+def test_blob_that_a_row_names_is_never_deleted(site: Site) -> None:
+    records = write_blobs(site, 2, writer=1)
+    store(site, records, writer=1)
+    drops_of_living = [(record.place, record_key(record)) for record in records]
+    site.database.write(lambda tx: queue_drops(tx, site.store_id, drops_of_living, not_before=0))
+    collector(site).collect()
+
+    assert site.blob_files() == {record.place.key for record in records}
+    assert drops(site) == set()
+
+
+def test_object_outside_the_archive_is_never_deleted(site: Site) -> None:
+    site.put("a.dcm", b"the user's own")
+    drop(site, Place(key="gs://bucket/a.dcm", size=1, sha256=None, kind=PlaceKind.REFERENCE))
+    collector(site).collect()
+
+    assert (site.bucket / "a.dcm").exists()
+    assert drops(site) == set()
+
+
+def test_drop_of_a_blob_that_is_gone_already_is_done(site: Site) -> None:
+    (record,) = write_blobs(site, 1, writer=1)
+    drop(site, record.place)
+    (site.blobs / record.place.key).unlink()
+    collector(site).collect()
+
+    assert drops(site) == set()
+
+
+def test_drop_that_a_crash_cut_off_is_done_again(site: Site) -> None:
+    records = write_blobs(site, 3, writer=1)
+    for record in records:
+        drop(site, record.place)
+    site.database.write(collection.take_due_drops)
+    (site.blobs / records[0].place.key).unlink()
+    collector(site).collect()
+
+    assert site.blob_files() == set()
+    assert drops(site) == set()
+
+
+def test_drops_stay_while_the_volume_is_gone(site: Site) -> None:
+    (record,) = write_blobs(site, 1, writer=1)
+    drop(site, record.place)
+    elsewhere = site.blobs.with_name("elsewhere")
+    site.blobs.rename(elsewhere)
+    with pytest.raises(Unavailable):
+        collector(site).collect()
+    elsewhere.rename(site.blobs)
+
+    assert drops(site) == {record.place.key}
+    collector(site).collect()
+    assert site.blob_files() == set()
+
+
+# Deleted stores
+
+
+def test_deleted_store_goes_with_all_it_held(site: Site) -> None:
+    store(site, write_blobs(site, 5, writer=1), writer=1)
+    site.database.write(lambda transaction: stores.delete_dicom_store(transaction, STORE))
+    collector(site).collect()
+
+    assert not site.blobs.exists()
+    assert rows(site) == []
+    with site.database.read() as connection:
+        assert all_rows(connection, schema.dicom_stores) == []
+
+
+def test_deleted_store_stays_while_an_operation_runs_on_it(site: Site) -> None:
+    store(site, write_blobs(site, 5, writer=1), writer=1)
+    operation = claim(site)
+    site.database.write(lambda transaction: stores.delete_dicom_store(transaction, STORE))
+    collector(site).collect()
+    assert len(rows(site)) == 5
+    end(site, operation)
+    collector(site).collect()
+
+    assert rows(site) == []
+
+
+def test_purge_that_a_crash_cut_off_is_finished(site: Site) -> None:
+    store(site, write_blobs(site, 5, writer=1), writer=1)
+    deleted = site.database.write(lambda tx: stores.delete_dicom_store(tx, STORE))
+    gone = collection.StoreArea(id=deleted.id, blob_prefix=deleted.blob_prefix)
+    site.database.write(lambda transaction: collection.purge_rows(transaction, gone))
+    collector(site).collect()
+
+    assert not site.blobs.exists()
+    with site.database.read() as connection:
+        assert all_rows(connection, schema.dicom_stores) == []
+
+
+# Orphans
+
+
+def test_after_a_crash_blobs_without_a_row_go(site: Site) -> None:
+    ended = claim(site)
+    end(site, ended)
+    kept = write_blobs(site, 2, writer=ended.id)
+    store(site, kept, writer=ended.id)
+    write_blobs(site, 1, writer=ended.id, content="uncommitted")
+    sweeping = collector(site, after_crash=True)
+    sweeping.collect()
+    sweeping.collect()
+
+    assert site.blob_files() == {record.place.key for record in kept}
+    assert drops(site) == set()
+
+
+def test_blobs_of_an_operation_that_goes_on_are_no_orphans(site: Site) -> None:
+    running = claim(site)
+    records = write_blobs(site, 2, writer=running.id)
+    sweeping = collector(site, after_crash=True)
+    sweeping.collect()
+    sweeping.collect()
+    assert site.blob_files() == {record.place.key for record in records}
+    end(site, running)
+    sweeping.collect()
+    sweeping.collect()
+
+    assert site.blob_files() == set()
+
+
+def test_without_suspicion_nothing_is_compared(site: Site) -> None:
+    ended = claim(site)
+    end(site, ended)
+    records = write_blobs(site, 1, writer=ended.id)
+    sweeping = collector(site)
+    sweeping.collect()
+    sweeping.collect()
+    assert site.blob_files() == {record.place.key for record in records}
+    sweeping.suspect(site.store_id, ended.id)
+    sweeping.collect()
+    sweeping.collect()
+
+    assert site.blob_files() == set()
+
+
+def test_suspected_store_that_was_deleted_is_no_error(site: Site) -> None:
+    ended = claim(site)
+    end(site, ended)
+    sweeping = collector(site)
+    sweeping.suspect(site.store_id, ended.id)
+    site.database.write(lambda transaction: stores.delete_dicom_store(transaction, STORE))
+    sweeping.collect()
+
+    assert not site.blobs.exists()
+
+
+def old_file(path: Path) -> Path:
+    path.write_bytes(b"half a blob")
+    hours_ago = time.time() - 2 * 3600
+    os.utime(path, (hours_ago, hours_ago))
+    return path
+
+
+def test_temporary_files_of_lost_workers_go_once_they_rest(site: Site) -> None:
+    lost = old_file(site.blobs / "tmp" / ".fileroom-lost-1")
+    living = site.blobs / "tmp" / ".fileroom-living-1"
+    living.write_bytes(b"half a blob")
+    collector(site).collect()
+
+    assert not lost.exists()
+    assert living.exists()
+
+
+# Facts that are spent
+
+
+def test_spent_tombstones_and_expired_operations_are_forgotten(site: Site) -> None:
+    def fill(transaction: Connection) -> None:
+        add_tombstone(transaction, site.store_id, "1.2")
+        for _ in range(20):
+            add_operation(transaction)
+        transaction.execute(
+            schema.operations.update().values(state="DONE", expires_at=now_microseconds() - 1)
+        )
+
+    site.database.write(fill)
+    collector(site).collect()
+
+    with site.database.read() as connection:
+        assert all_rows(connection, schema.tombstones) == []
+        assert all_rows(connection, schema.operations) == []
+
+
+# The thread
+
+
+def test_collector_collects_by_itself_until_it_is_stopped(site: Site) -> None:
+    (record,) = write_blobs(site, 1, writer=1)
+    drop(site, record.place)
+    collecting = collector(site)
+    collecting.start()
+    wait_until(lambda: drops(site) == set())
+    collecting.stop()
+    drop(site, replace(record.place, key="00/later"))
+    time.sleep(0.05)
+
+    assert drops(site) == {"00/later"}
+
+
+def test_collector_outlives_a_fault_of_the_environment(site: Site) -> None:
+    (record,) = write_blobs(site, 1, writer=1)
+    drop(site, record.place)
+    elsewhere = site.blobs.with_name("elsewhere")
+    site.blobs.rename(elsewhere)
+    collecting = collector(site)
+    collecting.start()
+    time.sleep(0.05)
+    elsewhere.rename(site.blobs)
+    wait_until(lambda: drops(site) == set())
+    collecting.stop()
+
+    assert site.blob_files() == set()
+
+
+def test_store_made_later_under_the_same_name_is_left_alone(site: Site) -> None:
+    store(site, write_blobs(site, 1, writer=1), writer=1)
+    site.database.write(lambda transaction: stores.delete_dicom_store(transaction, STORE))
+    again = site.database.write(lambda transaction: new_store(transaction, STORE))
+    other = site.database.write(
+        lambda transaction: new_store(transaction, DicomStoreName(DATASET, "other"))
+    )
+    for store_id in (again, other):
+        with site.database.read() as connection:
+            living = {area.id: area for area in collection.living_stores(connection)}
+        (site.facilities.blobs / living[store_id].blob_prefix / "tmp").mkdir(parents=True)
+    collector(site).collect()
+
+    with site.database.read() as connection:
+        assert {row.id for row in all_rows(connection, schema.dicom_stores)} == {again, other}
+    assert not site.blobs.exists()

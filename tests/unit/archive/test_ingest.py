@@ -1,0 +1,193 @@
+"""Bytes become blobs, and records that say what and where they are."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fileroom.archive.ingest import (
+    Content,
+    Writer,
+    spool_headers,
+    store_contents,
+    store_object,
+    unspool_headers,
+)
+from fileroom.archive.layout import blob_bucket, blob_key, make_blob_bucket
+from fileroom.database.instances import PlaceKind
+from fileroom.dicom.header import decode_header, header_dictionary
+from fileroom.dicom.part10 import Refused, scan
+from fileroom.errors import NotFound, Unavailable
+from tests import corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fileroom.database.instances import InstanceRecord
+
+
+class Source:
+    """Bytes that are read piece by piece."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._data[offset : offset + length]
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Writer:
+    make_blob_bucket(tmp_path, "prefix", {})
+    return Writer(bucket=blob_bucket(tmp_path, "prefix"), number=7)
+
+
+def stored(writer: Writer, *files: bytes) -> tuple[list[InstanceRecord], dict[int, Exception]]:
+    refused: dict[int, Exception] = {}
+
+    def refuse(content: Content, error: Exception) -> None:
+        refused[content.ordinal] = error
+
+    contents = (
+        Content(ordinal=n, source=f"gs://b/{n}", version=f"v{n}", data=data)
+        for n, data in enumerate(files)
+    )
+    return store_contents(writer, contents, refuse), refused
+
+
+def test_record_says_what_and_where(writer: Writer) -> None:
+    file = corpus.mr_instance()
+    (record,), _ = stored(writer, file)
+
+    sha256 = hashlib.sha256(file).digest()
+    assert (record.ordinal, record.source, record.version) == (0, "gs://b/0", "v0")
+    assert record.place.key == blob_key(sha256, 7, 0)
+    assert (record.place.size, record.place.sha256) == (len(file), sha256)
+    assert record.place.kind is PlaceKind.OWN_BLOB
+    assert record.attributes == scan(file).attributes
+    assert writer.bucket.read(record.place.key) == file
+
+
+def test_header_that_is_kept_is_that_of_the_file(writer: Writer) -> None:
+    file = corpus.sr_instance()
+    (record,), _ = stored(writer, file)
+
+    assert record.header is not None
+    dictionary = header_dictionary(record.header_dictionary)
+    assert decode_header(record.header, dictionary) == scan(file).header
+
+
+def test_what_is_not_dicom_is_refused_and_its_neighbours_are_stored(writer: Writer) -> None:
+    good = corpus.minimal_instance()
+    records, refused = stored(writer, good, b"text", b"", good)
+
+    assert [record.ordinal for record in records] == [0, 3]
+    assert refused.keys() == {1, 2}
+    assert all(isinstance(error, Refused) for error in refused.values())
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (corpus.multi_frame_instance(), "NATIVE"),
+        (corpus.minimal_instance(transfer_syntax_uid=corpus.IMPLICIT), "NATIVE"),
+        (corpus.encapsulated_instance(), "UNKNOWN"),
+        (corpus.minimal_instance(transfer_syntax_uid=corpus.DEFLATED), "UNKNOWN"),
+    ],
+    ids=["native", "implicit", "encapsulated", "deflated"],
+)
+def test_frames_of_native_pixels_need_no_table(writer: Writer, file: bytes, expected: str) -> None:
+    (record,), _ = stored(writer, file)
+
+    assert record.frames_known == expected
+
+
+def test_same_bytes_again_are_the_same_blob(writer: Writer) -> None:
+    """As after a crash between the blob and its row."""
+    file = corpus.minimal_instance()
+    first, _ = stored(writer, file)
+    again, _ = stored(writer, file)
+
+    assert again == first
+    assert writer.bucket.read(first[0].place.key) == file
+
+
+def test_same_bytes_of_another_object_are_another_blob(writer: Writer) -> None:
+    file = corpus.minimal_instance()
+    records, _ = stored(writer, file, file)
+
+    assert len({record.place.key for record in records}) == 2
+
+
+def test_header_too_large_to_keep_is_left_to_the_blob(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.archive.ingest.HEADER_KEPT_BYTES", 10)
+    (record,), _ = stored(writer, corpus.minimal_instance())
+
+    assert record.header is None
+
+
+def test_missing_directories_are_a_volume_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "prefix").mkdir()
+    writer = Writer(bucket=blob_bucket(tmp_path, "prefix"), number=7)
+
+    with pytest.raises(Unavailable, match="volume mounted"):
+        stored(writer, corpus.minimal_instance())
+
+
+def test_object_in_pieces_gives_the_record_of_the_whole(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 1000)
+    file = corpus.mr_instance()
+    record = store_object(writer, Source(file), ordinal=0, source="gs://b/0", version="v0")
+    stored_by_piece = writer.bucket.read(record.place.key)
+
+    assert stored_by_piece == file
+    assert [record] == stored(writer, file)[0]
+
+
+def test_object_in_pieces_that_is_refused_leaves_no_file(writer: Writer) -> None:
+    with pytest.raises(Refused):
+        store_object(writer, Source(b"text"), ordinal=0, source="gs://b/0", version=None)
+
+    assert not [*(writer.bucket.root / "tmp").iterdir()]
+    assert not [*(writer.bucket.root / "00").iterdir()]
+
+
+def test_object_whose_source_ends_half_way_leaves_no_file(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Source):
+        reads = 0
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            if length == 1000 and offset >= 3000:
+                raise NotFound("the source is gone")
+            return super().read_at(offset, length)
+
+    monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 1000)
+    source = Failing(corpus.mr_instance())
+
+    with pytest.raises(NotFound):
+        store_object(writer, source, ordinal=0, source="gs://b/0", version=None)
+    assert not [*(writer.bucket.root / "tmp").iterdir()]
+    assert not [*(writer.bucket.root / "00").iterdir()]
+
+
+def test_headers_come_back_from_their_file(writer: Writer, tmp_path: Path) -> None:
+    records, _ = stored(writer, *corpus.ct_series(5, rows=8))
+    records[2] = _without_header(records[2])
+    spooled = spool_headers(records, tmp_path / "spool")
+
+    bare = [_without_header(record) for record in records]
+    assert unspool_headers(bare, spooled) == records
+
+
+def _without_header(record: InstanceRecord) -> InstanceRecord:
+    return replace(record, header=None)

@@ -1,0 +1,44 @@
+"""What the tests of transfers share: a database, and threads in the place of workers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fileroom.transfer.pipeline import Turns
+from tests.unit.database.rows import opened_database
+from tests.unit.operations.running import claimed_run
+from tests.unit.transfer.site import WORKERS, opened_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fileroom.database.engine import Database
+    from fileroom.operations.runner import Run
+    from tests.unit.transfer.site import Site
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with opened_database(tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def run(database: Database) -> Run:
+    return claimed_run(database)
+
+
+@pytest.fixture
+def turns() -> Iterator[Turns]:
+    with ThreadPoolExecutor(WORKERS) as executor:
+        yield Turns(executor, WORKERS)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with opened_site(tmp_path / "site") as site:
+        yield site

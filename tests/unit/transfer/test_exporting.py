@@ -1,0 +1,376 @@
+"""Instances become objects of a bucket: whole, as they were stored, each accounted for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import delete
+
+from fileroom.database import operations, schema
+from fileroom.database.operations import Counters, Kind
+from fileroom.errors import (
+    Code,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Reason,
+    Unimplemented,
+)
+from fileroom.names import DicomStoreName
+from fileroom.operations.operation import account
+from fileroom.transfer.exporting import ExportJob, request_export
+from fileroom.transfer.exporting.line import Export
+from fileroom.transfer.importing import ImportJob, request_import
+from fileroom.transfer.pipeline import Batch, Blame, run_pipeline
+from tests.unit.database.rows import DATASET, STORE, all_rows
+from tests.unit.transfer.site import UIDS, WORKERS, Site, instance, uids
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fileroom.database.engine import Connection
+    from fileroom.operations.runner import Run
+    from fileroom.transfer.exporting.worker import ExportOutcome, InstanceToExport
+    from fileroom.transfer.facilities import Facilities
+
+PREFIX = "gs://bucket/out"
+
+
+def fill(site: Site, *keys: UIDS) -> None:
+    """Store instances, as an import does."""
+    for number, key in enumerate(keys):
+        site.put(f"in/{number:04}.dcm", instance(key))
+    name = request_import(site.facilities, STORE, "gs://bucket/in/**", api_version="v1")
+    run = site.claim(name)
+    assert ImportJob(facilities=site.facilities)(run)
+    assert run.read().counters.succeeded >= len(keys)
+
+
+def requested(site: Site, prefix: str = PREFIX, *paths: str) -> Run:
+    """Ask for an export, of some paths or of all, and claim it."""
+    if paths:
+        site.put("filter.txt", "\n".join(paths).encode())
+    name = request_export(
+        site.facilities,
+        STORE,
+        prefix,
+        filter_uri="gs://bucket/filter.txt" if paths else "",
+        api_version="v1",
+    )
+    return site.claim(name)
+
+
+def run_export(site: Site, run: Run) -> bool:
+    return ExportJob(facilities=site.facilities)(run)
+
+
+def file_of(site: Site, key: UIDS) -> Path:
+    return site.bucket / "out" / key[0] / key[1] / f"{key[2]}.dcm"
+
+
+def written(site: Site) -> dict[str, bytes]:
+    out = site.bucket / "out"
+    return {
+        str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()
+    }
+
+
+def expected(*keys: UIDS) -> dict[str, bytes]:
+    return {f"{key[0]}/{key[1]}/{key[2]}.dcm": instance(key) for key in keys}
+
+
+def path_of(*key: str) -> str:
+    levels = ("studies", "series", "instances")
+    return "".join(f"/{level}/{uid}" for level, uid in zip(levels, key, strict=False))
+
+
+def blob_of(site: Site, key: UIDS) -> Path:
+    with site.database.read() as connection:
+        rows = all_rows(connection, schema.instances)
+    place_key = next(row.place_key for row in rows if row.sop_instance_uid == key[2])
+    return site.blobs / str(place_key)
+
+
+# Asking
+
+
+@pytest.mark.parametrize(
+    ("prefix", "mime_type", "filter_uri", "error"),
+    [
+        ("bucket/out", "", "", InvalidArgument),
+        ("gs://unknown/out", "", "", PermissionDenied),
+        (PREFIX, "image/jpeg", "", Unimplemented),
+        (PREFIX, "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50", "", Unimplemented),
+        (PREFIX, "", "gs://unknown/filter", PermissionDenied),
+        ("gs://bucket/file", "", "", FailedPrecondition),
+    ],
+)
+def test_request_that_cannot_be_done_is_refused(
+    site: Site, prefix: str, mime_type: str, filter_uri: str, error: type[Exception]
+) -> None:
+    site.put("file", b"")
+
+    with pytest.raises(error):
+        request_export(
+            site.facilities,
+            STORE,
+            prefix,
+            mime_type=mime_type,
+            filter_uri=filter_uri,
+            api_version="v1",
+        )
+    with site.database.read() as connection:
+        assert all_rows(connection, schema.operations) == []
+
+
+def test_request_for_an_unknown_store_is_refused(site: Site) -> None:
+    with pytest.raises(NotFound):
+        request_export(
+            site.facilities, DicomStoreName(DATASET, "unknown"), PREFIX, api_version="v1"
+        )
+
+
+def test_request_becomes_an_operation(site: Site) -> None:
+    run = requested(site, PREFIX, path_of("1.2"))
+
+    assert run.operation.kind is Kind.EXPORT
+    assert run.operation.request == {
+        "name": str(STORE),
+        "gcsDestination": {"uriPrefix": PREFIX},
+        "filterConfig": {"resourcePathsGcsUri": "gs://bucket/filter.txt"},
+    }
+
+
+# Outcomes
+
+
+def test_every_instance_is_written_as_it_was_stored(site: Site) -> None:
+    keys = [uids(n, series=n % 3, study=n % 2) for n in range(20)]
+    fill(site, *keys)
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert written(site) == expected(*keys)
+    assert account(run.read()) == {
+        "listed": 20,
+        "exported": 20,
+        "unchanged": 0,
+        "failed": 0,
+        "pending": 0,
+        "notStarted": 0,
+    }
+    assert run.read().total == 20
+    lines = site.ledger(run)
+    assert [line.ordinal for line in lines] == list(range(20))
+    assert {line.destination for line in lines} == {f"{PREFIX}/{name}" for name in expected(*keys)}
+
+
+def test_empty_store_is_exported_at_once(site: Site) -> None:
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert run.read().counters == Counters()
+
+
+def test_object_of_the_same_name_is_overwritten(site: Site) -> None:
+    fill(site, uids(1))
+    file_of(site, uids(1)).parent.mkdir(parents=True)
+    file_of(site, uids(1)).write_bytes(b"older")
+    run_export(site, requested(site))
+
+    assert written(site) == expected(uids(1))
+
+
+def test_what_is_stored_after_the_beginning_is_left_out(site: Site) -> None:
+    fill(site, uids(1))
+    run = requested(site)
+    Export(site.facilities, run)  # which notes the change of the store it begins at
+    fill(site, uids(1), uids(2))
+    run_export(site, run)
+
+    assert written(site) == expected(uids(1))
+
+
+# Filters
+
+
+@pytest.mark.parametrize(
+    ("paths", "chosen"),
+    [
+        ([path_of(*uids(0)[:1])], [uids(0), uids(1), uids(2, series=2)]),
+        ([path_of(*uids(0)[:2])], [uids(0), uids(1)]),
+        ([path_of(*uids(1))], [uids(1)]),
+        (
+            [path_of(*uids(0)[:2]), "", path_of(*uids(0)), path_of(*uids(0)[:1])],
+            [uids(0), uids(1), uids(2, series=2)],
+        ),
+        ([path_of("1.2.3")], []),
+    ],
+    ids=["study", "series", "instance", "overlapping", "unknown"],
+)
+def test_filter_chooses_what_its_paths_name_once(
+    site: Site, paths: list[str], chosen: list[UIDS]
+) -> None:
+    fill(site, uids(0), uids(1), uids(2, series=2), uids(3, study=2))
+    run = requested(site, PREFIX, *paths)
+
+    assert run_export(site, run)
+    assert written(site) == expected(*chosen)
+    assert run.read().counters.exported == len(chosen)
+
+
+def test_series_of_a_named_study_is_exported_once_beside_a_study_of_a_longer_name(
+    site: Site,
+) -> None:
+    study = uids(0)[0]
+    keys: list[UIDS] = [
+        (study, f"{study}.1", f"{study}.1.1"),
+        (f"{study}.3", f"{study}.3.1", f"{study}.3.1.1"),
+    ]
+    fill(site, *keys)
+    paths = [path_of(study), path_of(f"{study}.3"), path_of(*keys[0][:2])]
+    run = requested(site, PREFIX, *paths)
+
+    assert run_export(site, run)
+    assert run.read().counters == Counters(
+        listed=2, exported=2, bytes=sum(map(len, expected(*keys).values()))
+    )
+
+
+def test_line_of_a_filter_that_is_no_path_is_named(site: Site) -> None:
+    with pytest.raises(InvalidArgument, match=r"line 3 of the filter gs://bucket/filter\.txt"):
+        run_export(site, requested(site, PREFIX, path_of("1.2"), "", "/series/1.2"))
+
+
+def test_filter_that_does_not_exist_is_named(site: Site) -> None:
+    run = requested(site, PREFIX, path_of("1.2"))
+    (site.bucket / "filter.txt").unlink()
+
+    with pytest.raises(NotFound, match=r"the filter gs://bucket/filter\.txt does not exist"):
+        run_export(site, run)
+
+
+# Damage
+
+
+def failures(site: Site, run: Run) -> list[tuple[str, Code, Reason]]:
+    with site.database.read() as connection:
+        found = operations.first_failures(connection, run.operation.id, 100)
+    return [(failure.source, failure.code, failure.reason) for failure in found]
+
+
+@pytest.mark.parametrize("damage", [b"", b"other bytes of another length"])
+def test_damaged_bytes_fail_and_are_never_exported(site: Site, damage: bytes) -> None:
+    fill(site, uids(1), uids(2))
+    blob_of(site, uids(1)).write_bytes(damage)
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert written(site) == expected(uids(2))
+    path = path_of(*uids(1)).removeprefix("/")
+    assert failures(site, run) == [(path, Code.DATA_LOSS, Reason.DATA_LOSS)]
+
+
+def test_flipped_bit_fails_and_is_never_exported(site: Site) -> None:
+    fill(site, uids(1))
+    blob = blob_of(site, uids(1))
+    data = bytearray(blob.read_bytes())
+    data[-1] ^= 1
+    blob.write_bytes(data)
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert written(site) == {}
+    assert run.read().counters == Counters(listed=1, failed=1)
+
+
+def test_missing_blob_is_looked_up_again_and_then_fails(site: Site) -> None:
+    fill(site, uids(1), uids(2))
+    blob_of(site, uids(1)).unlink()
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert written(site) == expected(uids(2))
+    assert [reason for *_, reason in failures(site, run)] == [Reason.DATA_LOSS]
+    assert [line.result for line in site.ledger(run) if line.ordinal == 0] == [
+        "deferred",
+        "failed",
+    ]
+
+
+def test_instance_deleted_while_it_is_exported_is_told_of(site: Site) -> None:
+    fill(site, uids(1))
+    run = requested(site)
+    work = Export(site.facilities, run)
+    (batch,) = work.batches()
+    blob_of(site, uids(1)).unlink()
+
+    def delete_row(transaction: Connection) -> None:
+        transaction.execute(delete(schema.instances))
+
+    site.database.write(delete_row)
+    work.commit(batch, work.submit(batch, Blame(), 2.0).result())
+    (deferred,) = work.due_deferred(9, ())
+    work.commit_deferred(deferred, work.submit_deferred(deferred).result())
+
+    assert [reason for *_, reason in failures(site, run)] == [Reason.SOURCE_NOT_FOUND]
+    assert run.read().counters == Counters(listed=1, failed=1)
+
+
+def test_name_that_cannot_be_written_fails_alone(site: Site) -> None:
+    fill(site, uids(1), uids(2, study=2))
+    (site.bucket / "out").mkdir()
+    (site.bucket / "out" / uids(1)[0]).write_bytes(b"a file where a directory is needed")
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert file_of(site, uids(2, study=2)).read_bytes() == instance(uids(2, study=2))
+    assert [reason for *_, reason in failures(site, run)] == [Reason.DESTINATION_DENIED]
+    assert run.read().counters.exported == 1
+
+
+# Interrupted
+
+
+class StoppedExport(Export):
+    """An export whose server stops after the first commit."""
+
+    def __init__(self, facilities: Facilities, run: Run) -> None:
+        super().__init__(facilities, run)
+        self._stop = run.stop
+
+    def commit(self, batch: Batch[InstanceToExport], outcome: ExportOutcome) -> None:
+        super().commit(batch, outcome)
+        self._stop()
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_export_goes_on_after_a_stop_where_it_left_off(site: Site, filtered: bool) -> None:
+    keys = [uids(n, study=n % 2) for n in range(60)]
+    fill(site, *keys)
+    paths = [path_of(uids(0, study=study)[0]) for study in range(2)] if filtered else []
+    first = requested(site, PREFIX, *paths)
+    ended = run_pipeline(first, StoppedExport(site.facilities, first), WORKERS)
+    reached = first.read().next_ordinal
+    second = site.claim(first.operation.name)
+
+    assert not ended
+    assert reached > 0
+    assert run_export(site, second)
+    assert second.read().counters.exported == len(keys)
+    assert [line.ordinal for line in site.ledger(second)] == list(range(len(keys)))
+    assert written(site) == expected(*keys)
+
+
+def test_cancelled_export_leaves_whole_objects(site: Site) -> None:
+    fill(site, uids(1))
+    run = requested(site)
+    work = Export(site.facilities, run)
+    (batch,) = work.batches()
+    outcome = work.submit(batch, Blame(), 2.0).result()
+    work.discard(outcome)
+
+    assert written(site) == expected(uids(1))
+    assert run.read().counters == Counters()
