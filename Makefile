@@ -42,7 +42,7 @@ bench: .venv/.dev  ## the published figures, at SIZE=small (minutes) or SIZE=ful
 
 docs: .venv/.dev  ## write the pages that come from code and tests
 	.venv/bin/python -m tests.reference_pages
-	$(PYTEST) -q -n $(JOBS) --maxprocesses=4 --write-conformance --ignore=tests/test_tidy.py
+	$(PYTEST) -q -n $(JOBS) -m 'long or not long' --write-conformance --ignore=tests/test_tidy.py
 
 tools:  ## Debian packages that some tests use; does nothing where there is no apt or no root
 	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && ! dpkg -s $(APT_PACKAGES) >/dev/null 2>&1; then \

@@ -356,10 +356,17 @@ def sha256(content: bytes) -> str:
 
 HOW_TO_GO_ON = """
 To go on:
-  make serve                                  a server on http://127.0.0.1:8080, data in demo-data/
-  cp -r YOUR-FILES demo-data/buckets/NAME     a directory there is the bucket gs://NAME
-  .venv/bin/fileroom auth print-access-token --data demo-data
-README.md has the commands for curl, gcloud, Python and Node.js."""
+  make serve                                a server on http://127.0.0.1:8080, data in demo-data/
+  cp -r YOUR-FILES demo-data/buckets/NAME   a directory there is the bucket gs://NAME
+
+  curl -H "Authorization: Bearer $(.venv/bin/fileroom auth print-access-token --data demo-data)" \\
+      http://127.0.0.1:8080/v1/projects/demo/locations/us-central1/datasets
+
+  export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE=http://127.0.0.1:8080/
+  export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=demo-data/access-token
+  gcloud healthcare datasets list --project=demo --location=us-central1
+
+README.md has the import and the export, also for Python and Node.js."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,8 +22,8 @@ HOLDS: Final = ("as documented", "chosen", "deviation", "own rule")
 _HEADINGS: Final = "promise | clause | how it holds | passed"
 _INTRODUCTION: Final = """# Conformance
 
-Written by the tests: `pytest --write-conformance`. Each line is a promise and the tests that hold
-it; a promise without a test is not on this page.
+Written by the tests (`make docs`): each line is a promise that a test holds, and whether the test
+passed when it ran last. A promise without a test is not on this page.
 
 - *as documented*: as the named document says.
 - *chosen*: the documents are silent or contradict one another; this is what Fileroom does.
@@ -62,27 +62,29 @@ class Outcome:
 
 
 def write(outcomes: Mapping[Promise, Outcome], page: Path = PAGE) -> None:
-    """Write the page; a promise whose tests did not run says so."""
-    every = {promise: Outcome() for promise in marked_promises()} | dict(outcomes)
+    """Write the page; a promise whose tests this run left out keeps what was shown last."""
+    before = written_promises(page) if page.exists() else {}
+    passed = {promise: before.get(promise, "not run") for promise in marked_promises()}
+    passed |= {promise: str(outcome) for promise, outcome in outcomes.items()}
     lines = [
         " | ".join(cell.replace("|", "\\|") for cell in cells)
-        for promise, outcome in sorted(every.items(), key=lambda pair: pair[0])
-        for cells in [(promise.text, promise.reference, promise.holds, str(outcome))]
+        for promise, cell in sorted(passed.items())
+        for cells in [(promise.text, promise.reference, promise.holds, cell)]
     ]
     table = "\n".join(f"| {line} |" for line in (_HEADINGS, "--- | --- | --- | ---", *lines))
     page.write_text(f"{_INTRODUCTION}\n{table}\n", encoding="utf-8")
 
 
-def written_promises(page: Path = PAGE) -> set[Promise]:
-    """Give the promises that the committed page lists."""
-    promises: set[Promise] = set()
+def written_promises(page: Path = PAGE) -> dict[Promise, str]:
+    """Give the promises that the page lists, each with whether its tests passed."""
+    promises: dict[Promise, str] = {}
     for line in page.read_text(encoding="utf-8").splitlines():
         if line.startswith("| ") and not line.startswith((f"| {_HEADINGS}", "| ---")):
-            text, reference, holds, _passed = (
+            text, reference, holds, passed = (
                 cell.replace("\\|", "|").strip()
                 for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))
             )
-            promises.add(Promise(reference, text, holds))
+            promises[Promise(reference, text, holds)] = passed
     return promises
 
 

@@ -40,10 +40,13 @@ START_SECONDS: Final = 60.0
 END_SECONDS: Final = 60.0
 GONE_SECONDS: Final = 2.0
 """How long a worker may live on after its server."""
-QUICK_COLLECTION: Final = {
+ENVIRONMENT: Final = {
     "FILEROOM_COLLECTION_GRACE_SECONDS": "1",
     "FILEROOM_COLLECTION_INTERVAL_SECONDS": "1",
+    "FILEROOM_WORKERS": "1",
 }
+"""Blobs are collected at once; one worker takes long enough for something to happen meanwhile."""
+TWO_WORKERS: Final = {"FILEROOM_WORKERS": "2"}
 Uids = tuple[str, str, str]
 """Study, Series and SOP Instance UID."""
 
@@ -68,6 +71,11 @@ def wait_until(
 
 
 # ---------------------------------------------------------------------------------- files
+
+LARGE_BYTES: Final = 96 << 20
+LARGE_UIDS: Final[Uids] = ("1.2.826.0.1", "1.2.826.0.2", "1.2.826.0.3")
+_NO_PIXELS: Final = b"\xe0\x7f\x10\x00OW\0\0\0\0\0\0"
+"""An element Pixel Data without a value, in Explicit VR Little Endian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,15 @@ def instance(uids: Uids, pixels: bytes) -> bytes:
     )
 
 
+def write_large(path: Path) -> None:
+    """Write a valid file that takes a worker some time, and the disk next to nothing."""
+    head = instance(LARGE_UIDS, b"").removesuffix(_NO_PIXELS)
+    element = _NO_PIXELS[:-4] + LARGE_BYTES.to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(head + element)
+        file.truncate(len(head) + len(element) + LARGE_BYTES)
+
+
 def _bad(draw: random.Random) -> bytes:
     whole = corpus.minimal_instance()
     return draw.choice(
@@ -173,7 +190,7 @@ def spawn_server(
 ) -> RunningServer:
     """Start a server, perhaps under another program, and do not wait until it answers.
 
-    All may come in.
+    All may come in; ``environment`` is beside or before ``ENVIRONMENT``.
     """
     port = free_port()
     log = data.with_name(f"{data.name}-{port}.log")
@@ -182,7 +199,7 @@ def spawn_server(
             [*under, PROGRAM, "serve", f"--data={data}", f"--port={port}", "--auth=none", *flags],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=clean_environment() | dict(environment or {}),
+            env=clean_environment() | ENVIRONMENT | dict(environment or {}),
         )
     return RunningServer(url=f"http://127.0.0.1:{port}", data=data, log=log, process=process)
 

@@ -25,8 +25,7 @@ from fileroom.operations.operation import SAMPLE_ERRORS_MAX
 from fileroom.settings import SETTINGS
 from fileroom.transfer.executors import WorkerLimits
 from fileroom.transfer.exporting.line import FILTER_BYTES_MAX
-from fileroom.transfer.importing.worker import LARGE_BYTES
-from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX
+from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
 from tests.project import ROOT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.client import Client
 from tests import fault_tools as tools
-from tests.fault_tools import QUICK_COLLECTION, Disk, Standing
+from tests.fault_tools import Disk, Standing
 
 if TYPE_CHECKING:
     import random
@@ -41,7 +41,7 @@ class Killings:
     draw: random.Random
     start: Start
     """Start one more operation."""
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str]
     hits: int = 0
     started: list[OperationName] = field(default_factory=list)
     committed: list[int] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Killings:
         return Disk(self.data)
 
     def _spawn(self) -> RunningServer:
-        return tools.spawn_server(self.data, environment=QUICK_COLLECTION | self.environment)
+        return tools.spawn_server(self.data, environment=self.environment)
 
     def _begin(self, server: RunningServer) -> OperationName:
         tools.wait_ready(server)

@@ -15,7 +15,7 @@ import pytest
 from fileroom.database.operations import Counters
 from fileroom.errors import Code, ResourceExhausted
 from tests import fault_tools as tools
-from tests.fault_tools import BUCKET, DATASET, QUICK_COLLECTION, Disk
+from tests.fault_tools import BUCKET, DATASET, TWO_WORKERS, Disk
 from tests.tools import require_tool
 
 if TYPE_CHECKING:
@@ -131,11 +131,7 @@ def test_import_waits_for_space_for_everything(tmp_path: Path) -> None:
     sources.write(source)
     with small_disk(tmp_path / "disk") as small:
         data = small / "data"
-        environment = QUICK_COLLECTION | {"FILEROOM_WORKERS": "1"}
-        with tools.served(data, f"--bucket={BUCKET}={source}", environment=environment) as (
-            _,
-            client,
-        ):
+        with tools.served(data, f"--bucket={BUCKET}={source}") as (_, client):
             disk = Disk(data)
             store = tools.make_store(client, "s")
             name = client.import_(store, f"gs://{BUCKET}/**").name
@@ -186,7 +182,7 @@ def test_blobs_of_an_import_cancelled_while_it_waits_are_collected(tmp_path: Pat
 @contextmanager
 def served(data: Path, blobs: Path) -> Iterator[Client]:
     """Run a server whose blobs lie apart."""
-    environment = QUICK_COLLECTION | {"FILEROOM_BLOBS": str(blobs), "FILEROOM_WORKERS": "2"}
+    environment = TWO_WORKERS | {"FILEROOM_BLOBS": str(blobs)}
     with tools.served(data, environment=environment) as (_, client):
         yield client
 
@@ -202,7 +198,7 @@ def test_export_waits_for_space(tmp_path: Path) -> None:
     sources.write(data / "buckets" / BUCKET)
     with (
         small_disk(tmp_path / "target") as target,
-        tools.served(data, f"--bucket={TARGET}={target}", environment=QUICK_COLLECTION) as (
+        tools.served(data, f"--bucket={TARGET}={target}") as (
             _,
             client,
         ),

@@ -12,7 +12,7 @@ from fileroom.client import Client
 from fileroom.database.operations import Counters
 from fileroom.errors import Code
 from tests import fault_tools as tools
-from tests.fault_tools import BUCKET, DATASET, QUICK_COLLECTION, Disk
+from tests.fault_tools import BUCKET, DATASET, TWO_WORKERS, Disk
 from tests.server import run_fileroom
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 STORE: Final = f"{DATASET}/dicomStores/s"
 TARGET: Final = "target"
-ONE_WORKER: Final = QUICK_COLLECTION | {"FILEROOM_WORKERS": "1"}
-"""So that an import is long enough for something to happen in its midst."""
 ALL: Final = f"gs://{BUCKET}/**"
 
 
@@ -60,7 +58,7 @@ def test_import_waits_while_the_blobs_are_gone(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    with tools.served(data, environment=ONE_WORKER) as (_, client):
+    with tools.served(data) as (_, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
         wait_begun(disk, name)
@@ -83,7 +81,7 @@ def test_import_waits_for_the_right_blobs(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data) as (_, client):
         store = tools.make_store(client, "s")
         mark = next(disk.blobs.glob("*/.store-id"))
         mark.rename(tmp_path / "mark")
@@ -109,7 +107,7 @@ def test_import_waits_while_its_bucket_is_gone(tmp_path: Path, place: str) -> No
     flags = [f"--bucket={BUCKET}={bucket}"] if place == "settings" else []
     sources.write(bucket)
     disk = Disk(data)
-    with tools.served(data, *flags, environment=ONE_WORKER) as (_, client):
+    with tools.served(data, *flags) as (_, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
         wait_begun(disk, name)
@@ -148,7 +146,7 @@ def test_import_goes_on_after_an_ordered_stop(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    with tools.served(data, environment=ONE_WORKER) as (server, client):
+    with tools.served(data) as (server, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
         wait_begun(disk, name)
@@ -159,7 +157,7 @@ def test_import_goes_on_after_an_ordered_stop(tmp_path: Path) -> None:
     standing = disk.standing(name)
     assert standing.state != "DONE", "it ended before the server was asked to stop"
     assert not tools.workers_of(server.process.pid)
-    with tools.served(data, environment=ONE_WORKER) as (_, client):
+    with tools.served(data) as (_, client):
         operation = client.wait(name, poll_seconds=0.1)
         tools.check_imported(disk, client, store, operation, sources)
         tools.check_collected(disk)
@@ -192,7 +190,7 @@ def test_cancelled_import_stops_exactly_where_it_says(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data) as (_, client):
         stores = [tools.make_store(client, f"s{number}") for number in range(5)]
         cancelled: dict[str, Operation] = {}
         for store in stores:
@@ -230,7 +228,7 @@ def test_cancelled_export_leaves_whole_files_only(tmp_path: Path) -> None:
     sources.write(data / "buckets" / BUCKET)
     contents = set(sources.files.values())
     disk = Disk(data)
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data) as (_, client):
         store = tools.make_store(client, "s")
         client.wait(client.import_(store, ALL), poll_seconds=0.1)
         codes = set()
@@ -265,7 +263,7 @@ def test_blobs_of_a_killed_then_cancelled_import_are_collected(tmp_path: Path) -
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    server = tools.spawn_server(data, environment={"FILEROOM_WORKERS": "2"})
+    server = tools.spawn_server(data, environment=TWO_WORKERS)
     try:
         tools.wait_ready(server)
         with Client(server.url) as client:
@@ -282,7 +280,7 @@ def test_blobs_of_a_killed_then_cancelled_import_are_collected(tmp_path: Path) -
     assert disk.blob_files() - disk.named_blobs(), "nothing was left uncounted"
     mark = next(disk.blobs.glob("*/.store-id"))
     mark.rename(tmp_path / "mark")
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data) as (_, client):
         wait_paused(client, name, ".store-id is missing")
         client.cancel_operation(name)
         check_cancelled(client.wait(name, poll_seconds=0.05), len(sources.files))
@@ -302,7 +300,7 @@ def test_two_imports_at_once_store_each_instance_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
-    server = tools.spawn_server(data, environment=QUICK_COLLECTION)
+    server = tools.spawn_server(data, environment=TWO_WORKERS)
     try:
         tools.wait_ready(server)
         with Client(server.url) as client:
@@ -313,7 +311,7 @@ def test_two_imports_at_once_store_each_instance_once(tmp_path: Path) -> None:
         tools.kill(server)
     finally:
         tools.end(server)
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data, environment=TWO_WORKERS) as (_, client):
         accounts = []
         for name in names:
             operation = client.wait(name, poll_seconds=0.05)

@@ -13,28 +13,17 @@ import pytest
 from fileroom.database.operations import Counters
 from fileroom.errors import Reason
 from tests import fault_tools as tools
-from tests.fault_tools import BUCKET, QUICK_COLLECTION, Disk
+from tests.fault_tools import BUCKET, LARGE_UIDS, Disk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.client import Client, Operation
-    from tests.fault_tools import Sources, Uids
+    from tests.fault_tools import Sources
     from tests.server import RunningServer
 
 ALL: Final = f"gs://{BUCKET}/**"
 LARGE: Final = "b-large.dcm"
-LARGE_BYTES: Final = 200 << 20
-UIDS: Final[Uids] = ("1.2.826.0.1", "1.2.826.0.2", "1.2.826.0.3")
-
-
-def write_large(path: Path) -> None:
-    """Write a valid file that takes a worker some time and the disk next to nothing."""
-    head = tools.instance(UIDS, b"").removesuffix(b"\xe0\x7f\x10\x00OW\0\0\0\0\0\0")
-    element = b"\xe0\x7f\x10\x00OW\0\0" + LARGE_BYTES.to_bytes(4, "little")
-    with path.open("wb") as file:
-        file.write(head + element)
-        file.truncate(len(head) + len(element) + LARGE_BYTES)
 
 
 def worker_at(server: RunningServer, path: Path) -> psutil.Process:
@@ -80,9 +69,9 @@ def test_object_its_worker_dies_over_fails_alone(tmp_path: Path, deaths: int) ->
     data = tmp_path / "data"
     bucket = data / "buckets" / BUCKET
     sources.write(bucket)
-    write_large(bucket / LARGE)
+    tools.write_large(bucket / LARGE)
     disk = Disk(data)
-    with tools.served(data, environment=QUICK_COLLECTION) as (server, client):
+    with tools.served(data) as (server, client):
         store = tools.make_store(client, "s")
         started = client.import_(store, ALL)
         killed = []
@@ -100,10 +89,10 @@ def test_object_its_worker_dies_over_fails_alone(tmp_path: Path, deaths: int) ->
         assert [(one.source, one.reason) for one in failures] == (
             [(f"gs://{BUCKET}/{LARGE}", Reason.WORKER_CRASHED)] if lost else []
         )
-        assert set(disk.stored(store)) - {UIDS} == set(sources.instances.values())
+        assert set(disk.stored(store)) - {LARGE_UIDS} == set(sources.instances.values())
         assert server.process.poll() is None
         assert len(set(killed)) == deaths
-    with tools.served(data, environment=QUICK_COLLECTION):
+    with tools.served(data):
         tools.check_collected(disk)
 
 
@@ -119,15 +108,15 @@ def test_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
     data = tmp_path / "data"
     bucket = data / "buckets" / BUCKET
     sources.write(bucket)
-    write_large(bucket / LARGE)
+    tools.write_large(bucket / LARGE)
     disk = Disk(data)
-    with tools.served(data, environment=QUICK_COLLECTION) as (server, client):
+    with tools.served(data) as (server, client):
         store = tools.make_store(client, "s")
         started = client.import_(store, ALL)
         os.kill(worker_at(server, bucket / LARGE).pid, signal.SIGSTOP)
         operation = client.wait(started.name, poll_seconds=0.5)
         tools.check_account(operation, Counters(listed=41, imported=41))
-        assert set(disk.stored(store)) == {*sources.instances.values(), UIDS}
+        assert set(disk.stored(store)) == {*sources.instances.values(), LARGE_UIDS}
 
 
 @pytest.mark.clause(
@@ -143,11 +132,11 @@ def test_objects_that_change_after_the_listing(tmp_path: Path) -> None:
     bucket = data / "buckets" / BUCKET
     gone, changed = sorted(sources.files)[-2:]
     sources.write(bucket)
-    write_large(bucket / LARGE)
+    tools.write_large(bucket / LARGE)
     uids = sources.instances[changed]
     rewritten = tools.instance(uids, draw.randbytes(5000))
     disk = Disk(data)
-    with tools.served(data, environment=QUICK_COLLECTION | {"FILEROOM_WORKERS": "1"}) as (
+    with tools.served(data) as (
         server,
         client,
     ):
@@ -169,7 +158,7 @@ def test_objects_that_change_after_the_listing(tmp_path: Path) -> None:
         ]
         stored = disk.stored(store)
         assert stored[uids].place.read_bytes() == rewritten
-        assert set(stored) == {*sources.instances.values(), UIDS} - {sources.instances[gone]}
+        assert set(stored) == {*sources.instances.values(), LARGE_UIDS} - {sources.instances[gone]}
 
 
 @pytest.mark.clause(
@@ -185,7 +174,7 @@ def test_what_is_no_regular_file_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(bucket / "b-fifo.dcm")
     (bucket / "b-link.dcm").symlink_to(bucket / min(sources.files))
     (bucket / "b-nowhere.dcm").symlink_to(tmp_path / "nowhere")
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data) as (_, client):
         operation = ended(client, client.import_(tools.make_store(client, "s"), ALL))
     tools.check_account(operation, Counters(listed=40, imported=40))
 
@@ -204,7 +193,7 @@ def test_unreadable_object_fails_alone(tmp_path: Path) -> None:
     sources.write(bucket)
     denied = min(sources.files)
     (bucket / denied).chmod(0)
-    with tools.served(data, environment=QUICK_COLLECTION) as (_, client):
+    with tools.served(data) as (_, client):
         operation = ended(client, client.import_(tools.make_store(client, "s"), ALL))
         failures = list(client.failures(operation.name))
     tools.check_account(operation, Counters(listed=40, imported=39, failed=1))

@@ -27,9 +27,20 @@ def test_page_can_be_read_back(tmp_path: Path) -> None:
     write(outcomes, page)
 
     lines = page.read_text().splitlines()
-    assert written_promises(page) == set(outcomes) | marked_promises()
+    assert set(written_promises(page)) == set(outcomes) | marked_promises()
     assert "| newest first | Cloud Healthcare v1 lists | chosen | **no** |" in lines
     assert "| imports | gcloud | as documented | not run: gcloud is not on PATH |" in lines
+
+
+def test_promise_that_did_not_run_keeps_what_was_shown_last(tmp_path: Path) -> None:
+    page = tmp_path / "conformance.md"
+    earlier, later = sorted(marked_promises())[:2]
+
+    write({earlier: Outcome(passed=1)}, page)
+    write({later: Outcome(failed=1)}, page)
+
+    assert written_promises(page)[earlier] == "yes"
+    assert written_promises(page)[later] == "**no**"
 
 
 def test_markers_are_found_without_running_the_tests(tmp_path: Path) -> None:

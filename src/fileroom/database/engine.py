@@ -226,7 +226,7 @@ def _checkpoint(connection: Connection) -> None:
     cursor = connection.connection.cursor()
     try:
         cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         logger.warning("checkpoint put off", extra={"cause": str(error)})
     finally:
         cursor.close()

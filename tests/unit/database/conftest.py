@@ -22,15 +22,23 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture
-def transaction(tmp_path: Path) -> Iterator[Connection]:
-    """A writing connection, as a change in the writer thread would see it."""
-    engine = open_engine(empty_file(tmp_path), writable=True)
+@pytest.fixture(scope="session")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """One for all tests: it keeps its compiled statements."""
+    engine = open_engine(empty_file(tmp_path_factory.mktemp("rows")), writable=True)
     with engine.connect() as connection:
-        transaction = connection.begin()
         yield connection
-        transaction.rollback()
     engine.dispose()
+
+
+@pytest.fixture
+def transaction(connection: Connection) -> Iterator[Connection]:
+    """A writing connection, as a change in the writer thread would see it."""
+    transaction = connection.begin()
+    try:
+        yield connection
+    finally:
+        transaction.rollback()
 
 
 @pytest.fixture

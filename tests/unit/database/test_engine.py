@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, insert, select
 
-from fileroom.database import schema
+from fileroom.database import engine, schema
 from fileroom.database.engine import SMALL_WRITES_MAX, Database, open_database
 from fileroom.errors import AlreadyExists, Internal, ResourceExhausted, Unavailable
+from tests.unit.database.rows import empty_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -285,6 +287,45 @@ def test_change_that_goes_on_over_a_full_disk_writes_nothing(database: Database)
     assert keys(database) == set()
     database.write(add("next"))
     assert keys(database) == {"next"}
+
+
+def test_write_that_another_process_keeps_out_is_a_fault_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 50)
+    database = Database(empty_file(tmp_path))
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    lanes: tuple[Lane, ...] = ("small", "batch")
+    for lane in lanes:
+        with pytest.raises(Unavailable, match="locked"):
+            database.write(add("kept out"), lane=lane)
+    other.execute("ROLLBACK")
+    other.close()
+    database.write(add("let in"))
+
+    assert keys(database) == {"let in"}
+    database.close()
+
+
+def test_log_is_moved_to_the_file_when_the_writer_is_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.02)
+    database = Database(empty_file(tmp_path))
+    size = 1_000_000
+    database.write(add("large", "x" * size))
+
+    wait_until(lambda: database.path.stat().st_size > size)
+    database.close()
+
+
+def test_reader_holds_back_no_write_and_no_close(tmp_path: Path) -> None:
+    database = Database(empty_file(tmp_path))
+    with database.read() as connection:
+        connection.execute(select(schema.meta)).all()
+        database.write(add("meanwhile"))
+        database.close()
 
 
 def test_closing_finishes_the_writes_that_wait(tmp_path: Path, pool: ThreadPoolExecutor) -> None:

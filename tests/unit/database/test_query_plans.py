@@ -53,8 +53,10 @@ def recorded(connection: Connection) -> Iterator[list[Statement]]:
         statements.append((statement, parameters))
 
     event.listen(connection, "before_cursor_execute", note)
-    yield statements
-    event.remove(connection, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(connection, "before_cursor_execute", note)
 
 
 def plans(connection: Connection, statements: list[Statement]) -> list[tuple[str, str]]:

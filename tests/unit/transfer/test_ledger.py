@@ -33,13 +33,13 @@ lines = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(lines, max_size=20))
 def test_chunk_gives_back_its_lines(lines: list[LedgerLine]) -> None:
     assert decode_chunk(encode_chunk(lines)) == lines
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(lines, max_size=30))
 def test_lines_sum_to_the_counters(lines: list[LedgerLine]) -> None:
     counters = count_lines(lines)
