@@ -40,7 +40,7 @@ check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: under a
 bench: .venv/.dev  ## the published figures, at SIZE=small (minutes) or SIZE=full
 	.venv/bin/python -m benchmarks --size $(SIZE)
 
-docs: .venv/.dev  ## write the pages that come from code and tests
+docs: tools .venv/.dev node_modules/.stamp  ## write the pages that come from code and tests
 	.venv/bin/python -m tests.reference_pages
 	$(PYTEST) -q -n $(JOBS) -m 'long or not long' --write-conformance --ignore=tests/test_tidy.py
 

@@ -363,6 +363,15 @@ class Disk:
         assert len(by_uids) == len(stored), "an instance has two rows"
         return by_uids
 
+    def area(self, dicom_store: str) -> Path:
+        """Give the directory of a store's blobs."""
+        with self._rows() as rows:
+            row = rows.execute(
+                "SELECT blob_prefix FROM dicom_stores WHERE dicom_store_id = ?",
+                (dicom_store.rpartition("/")[2],),
+            ).fetchone()
+        return self.blobs / str(row["blob_prefix"])
+
     def ledger(self, name: OperationName) -> list[LedgerLine]:
         """Give the lines of an operation's ledger, in the order of their objects."""
         with self._rows() as rows:
@@ -379,10 +388,21 @@ class Disk:
             lines += some
         return sorted(lines, key=lambda line: line.ordinal)
 
-    def count(self, table: str) -> int:
-        """Give how many rows a table has."""
+    def deferred(self, name: OperationName) -> int:
+        """Give how many objects of an operation are put off."""
+        return self._count(
+            "operation_deferred JOIN operations ON operations.id = operation_deferred.operation_id"
+            " WHERE operations.operation_id = ?",
+            name.operation_id,
+        )
+
+    def drops(self) -> int:
+        """Give how many blobs are queued for collection."""
+        return self._count("blob_drops")
+
+    def _count(self, rows_of: str, *values: str) -> int:
         with self._rows() as rows:
-            return int(rows.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+            return int(rows.execute(f"SELECT count(*) FROM {rows_of}", values).fetchone()[0])
 
     def named_blobs(self) -> set[Path]:
         """Give the files that the rows of all stores name."""
@@ -400,6 +420,23 @@ class Disk:
         return {
             path for path in self.blobs.rglob("*") if path.is_file() and path.name != ".store-id"
         }
+
+
+def wait_begun(disk: Disk, name: OperationName) -> None:
+    """Wait until some objects of an operation are committed."""
+    wait_until(lambda: disk.standing(name).next_ordinal > 0, "no progress", pause=0.005)
+
+
+def wait_paused(client: Client, name: OperationName, word: str) -> Operation:
+    """Wait until an operation says that it waits, and for what."""
+
+    def paused() -> bool:
+        operation = client.get_operation(name)
+        assert not operation.done, operation
+        return word in operation.paused_why
+
+    wait_until(paused, f"the operation does not say that it waits for {word}")
+    return client.get_operation(name)
 
 
 # ---------------------------------------------------------------------------------- what must hold
@@ -451,7 +488,7 @@ def check_imported(
     check_ledger(disk, operation)
     check_stored(disk, dicom_store, sources)
     assert len(list(client.failures(operation.name))) == sources.expected.failed
-    assert disk.count("operation_deferred") == 0
+    assert disk.deferred(operation.name) == 0
     metrics = client.get_dicom_store_metrics(dicom_store)
     stored = disk.stored(dicom_store).values()
     assert metrics.instance_count == len(stored)
@@ -488,4 +525,4 @@ def check_collected(disk: Disk) -> None:
             left = sorted(str(path.relative_to(disk.blobs)) for path in files - named)
             raise AssertionError(f"{len(left)} blobs are left that no row names: {left[:5]}")
         time.sleep(0.2)
-    wait_until(lambda: disk.count("blob_drops") == 0, "drops are left", seconds=20)
+    wait_until(lambda: disk.drops() == 0, "drops are left", seconds=20)

@@ -12,12 +12,10 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = ROOT / "src" / "fileroom"
-_MADE: Final = frozenset(
-    {".git", ".venv", ".tools", "node_modules", "__pycache__", "dist", "build", "demo-data"}
-    | {".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache"}
-    | {".benchmarks"}
-)
-"""Directories that the project's tools make: what .gitignore lists."""
+_MADE: Final = frozenset({"node_modules", "__pycache__", "dist", "build", "demo-data"})
+"""Directories that the project's tools make, beside hidden ones."""
+_HIDDEN: Final = frozenset({".ci"})
+"""Hidden directories that belong to the project."""
 
 
 @cache
@@ -28,12 +26,10 @@ def files() -> tuple[Path, ...]:
 
 def _walk(directory: Path) -> Iterator[Path]:
     for entry in sorted(directory.iterdir()):
-        if entry.name in _MADE or entry.name.endswith(".egg-info"):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry)
-        else:
+        if not entry.is_dir():
             yield entry
+        elif entry.name in _HIDDEN or not entry.name.startswith(".") and entry.name not in _MADE:
+            yield from _walk(entry)
 
 
 def texts() -> Iterator[tuple[Path, str]]:

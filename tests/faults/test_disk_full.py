@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fileroom.client import Client, Operation
-    from fileroom.names import OperationName
-    from tests.fault_tools import Sources
+    from fileroom.client import Client
 
 SIZE_BYTES: Final = 32 << 20
 TARGET: Final = "target"
@@ -83,19 +81,6 @@ def taking_all_space(disk: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-def wait_paused(client: Client, name: OperationName, sources: Sources) -> Operation:
-    """Wait until the operation says that it waits for space; only what is bad may have failed."""
-
-    def paused() -> bool:
-        operation = client.get_operation(name)
-        assert not operation.done, operation
-        assert operation.account["failed"] <= sources.expected.failed
-        return "space" in operation.paused_why
-
-    tools.wait_until(paused, "the operation does not say that it waits for space")
-    return client.get_operation(name)
-
-
 @pytest.mark.clause(
     "Fileroom faults",
     "an import that meets a full disk pauses with the reason, blames no object, and goes on by "
@@ -111,8 +96,9 @@ def test_import_waits_for_space_for_blobs(tmp_path: Path) -> None:
         store = tools.make_store(client, "s")
         ballast = fill(blobs, but_bytes=3 << 20)
         name = client.import_(store, f"gs://{BUCKET}/**").name
-        paused = wait_paused(client, name, sources)
+        paused = tools.wait_paused(client, name, "space")
         assert 0 < paused.account["pending"] < sources.expected.listed
+        assert paused.account["failed"] <= sources.expected.failed
         ballast.unlink()
         operation = client.wait(name, poll_seconds=0.1)
         tools.check_imported(disk, client, store, operation, sources)
@@ -135,9 +121,9 @@ def test_import_waits_for_space_for_everything(tmp_path: Path) -> None:
             disk = Disk(data)
             store = tools.make_store(client, "s")
             name = client.import_(store, f"gs://{BUCKET}/**").name
-            tools.wait_until(lambda: disk.standing(name).next_ordinal > 0, "no progress")
+            tools.wait_begun(disk, name)
             with taking_all_space(small):
-                wait_paused(client, name, sources)
+                tools.wait_paused(client, name, "space")
                 tools.wait_until(lambda: is_refused(client), "a store is made on a full disk")
                 assert "space" in client.get_operation(name).paused_why
             operation = client.wait(name, poll_seconds=0.1)
@@ -170,7 +156,7 @@ def test_blobs_of_an_import_cancelled_while_it_waits_are_collected(tmp_path: Pat
         disk = Disk(data, blobs)
         store = tools.make_store(client, "s")
         name = client.import_(store, f"gs://{BUCKET}/**").name
-        wait_paused(client, name, sources)
+        tools.wait_paused(client, name, "space")
         assert disk.stored(store) == {}
         client.cancel_operation(name)
         operation = client.wait(name, poll_seconds=0.1)
@@ -207,7 +193,7 @@ def test_export_waits_for_space(tmp_path: Path) -> None:
         client.wait(client.import_(store, f"gs://{BUCKET}/**"), poll_seconds=0.1)
         ballast = fill(target, but_bytes=3 << 20)
         name = client.export(store, f"gs://{TARGET}/e/").name
-        wait_paused(client, name, sources)
+        tools.wait_paused(client, name, "space")
         ballast.unlink()
         operation = client.wait(name, poll_seconds=0.1)
         tools.check_account(operation, Counters(listed=300, exported=300))

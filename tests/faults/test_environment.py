@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,37 +13,17 @@ from fileroom.client import Client
 from fileroom.database.operations import Counters
 from fileroom.errors import Code
 from tests import fault_tools as tools
-from tests.fault_tools import BUCKET, DATASET, TWO_WORKERS, Disk
+from tests.fault_tools import BUCKET, TWO_WORKERS, Disk
 from tests.server import run_fileroom
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fileroom.client import Operation
-    from fileroom.names import OperationName
+    from tests.faults.conftest import Place
 
-STORE: Final = f"{DATASET}/dicomStores/s"
-TARGET: Final = "target"
 ALL: Final = f"gs://{BUCKET}/**"
-
-
-def wait_begun(disk: Disk, name: OperationName, objects: int = 1) -> None:
-    """Wait until some objects of an operation are committed."""
-    tools.wait_until(
-        lambda: disk.standing(name).next_ordinal >= objects, "no progress", pause=0.005
-    )
-
-
-def wait_paused(client: Client, name: OperationName, word: str) -> Operation:
-    """Wait until an operation says that it waits, and for what."""
-
-    def paused() -> bool:
-        operation = client.get_operation(name)
-        assert not operation.done, operation
-        return word in operation.paused_why
-
-    tools.wait_until(paused, f"the operation does not say that it waits for {word}")
-    return client.get_operation(name)
 
 
 # What is not there
@@ -53,22 +34,16 @@ def wait_paused(client: Client, name: OperationName, word: str) -> Operation:
     "blobs that are gone (F7) make an import wait and say so; it goes on when they are back",
     holds="own rule",
 )
-def test_import_waits_while_the_blobs_are_gone(tmp_path: Path) -> None:
+def test_import_waits_while_the_blobs_are_gone(place: Place, tmp_path: Path) -> None:
     sources = tools.make_sources(1000, random.Random(tools.draw_seed()))
-    data = tmp_path / "data"
-    sources.write(data / "buckets" / BUCKET)
-    disk = Disk(data)
-    with tools.served(data) as (_, client):
-        store = tools.make_store(client, "s")
-        name = client.import_(store, ALL).name
-        wait_begun(disk, name)
-        disk.blobs.rename(tmp_path / "away")
-        paused = wait_paused(client, name, "mounted")
+    sources.write(place.bucket)
+    name = place.start_import().name
+    tools.wait_begun(place.disk, name)
+    with moved_away(place.disk.blobs, tmp_path):
+        paused = tools.wait_paused(place.client, name, "mounted")
         assert paused.account["failed"] <= sources.expected.failed
-        (tmp_path / "away").rename(disk.blobs)
-        operation = client.wait(name, poll_seconds=0.1)
-        tools.check_imported(disk, client, store, operation, sources)
-        tools.check_collected(disk)
+    place.check_imported(place.client.wait(name, poll_seconds=0.1), sources)
+    tools.check_collected(place.disk)
 
 
 @pytest.mark.clause(
@@ -76,46 +51,61 @@ def test_import_waits_while_the_blobs_are_gone(tmp_path: Path) -> None:
     "an operation does not start on blobs that lack their mark (F7): they may be another disk's",
     holds="own rule",
 )
-def test_import_waits_for_the_right_blobs(tmp_path: Path) -> None:
+def test_import_waits_for_the_right_blobs(place: Place, tmp_path: Path) -> None:
     sources = tools.make_sources(10, random.Random(tools.draw_seed()))
-    data = tmp_path / "data"
-    sources.write(data / "buckets" / BUCKET)
-    disk = Disk(data)
-    with tools.served(data) as (_, client):
-        store = tools.make_store(client, "s")
-        mark = next(disk.blobs.glob("*/.store-id"))
-        mark.rename(tmp_path / "mark")
-        name = client.import_(store, ALL).name
-        wait_paused(client, name, ".store-id is missing")
-        assert disk.blob_files() == set()
-        (tmp_path / "mark").rename(mark)
-        operation = client.wait(name, poll_seconds=0.1)
-        tools.check_imported(disk, client, store, operation, sources)
+    sources.write(place.bucket)
+    area = place.disk.area(place.dicom_store)
+    with moved_away(area / ".store-id", tmp_path):
+        name = place.start_import().name
+        tools.wait_paused(place.client, name, ".store-id is missing")
+        assert not [path for path in area.rglob("*") if path.is_file()]
+    place.check_imported(place.client.wait(name, poll_seconds=0.1), sources)
 
 
-@pytest.mark.parametrize("place", ["settings", "data"])
-@pytest.mark.clause(
+BUCKET_GONE: Final = pytest.mark.clause(
     "Fileroom faults",
     "a source bucket that is gone makes an import wait; no object is blamed, and it goes on when "
     "the bucket is back",
     holds="own rule",
 )
-def test_import_waits_while_its_bucket_is_gone(tmp_path: Path, place: str) -> None:
+
+
+@BUCKET_GONE
+def test_import_waits_while_its_bucket_is_gone(place: Place, tmp_path: Path) -> None:
     sources = tools.make_sources(1000, random.Random(tools.draw_seed()))
-    data = tmp_path / "data"
-    bucket = tmp_path / "source" if place == "settings" else data / "buckets" / BUCKET
-    flags = [f"--bucket={BUCKET}={bucket}"] if place == "settings" else []
+    sources.write(place.bucket)
+    name = place.start_import().name
+    tools.wait_begun(place.disk, name)
+    with moved_away(place.bucket, tmp_path):
+        tools.wait_paused(place.client, name, "bucket")
+    place.check_imported(place.client.wait(name, poll_seconds=0.1), sources)
+
+
+@BUCKET_GONE
+def test_import_waits_while_the_directory_of_its_bucket_is_gone(tmp_path: Path) -> None:
+    sources = tools.make_sources(1000, random.Random(tools.draw_seed()))
+    data, bucket = tmp_path / "data", tmp_path / "source"
     sources.write(bucket)
     disk = Disk(data)
-    with tools.served(data, *flags) as (_, client):
+    with tools.served(data, f"--bucket={BUCKET}={bucket}") as (_, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
-        wait_begun(disk, name)
-        bucket.rename(tmp_path / "away")
-        wait_paused(client, name, "bucket")
-        (tmp_path / "away").rename(bucket)
+        tools.wait_begun(disk, name)
+        with moved_away(bucket, tmp_path):
+            tools.wait_paused(client, name, "bucket")
         operation = client.wait(name, poll_seconds=0.1)
         tools.check_imported(disk, client, store, operation, sources)
+
+
+@contextmanager
+def moved_away(path: Path, elsewhere: Path) -> Iterator[None]:
+    """Take away what has a path, as an unmounted volume does, and bring it back."""
+    away = elsewhere / "away"
+    path.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(path)
 
 
 @pytest.mark.clause(
@@ -123,13 +113,12 @@ def test_import_waits_while_its_bucket_is_gone(tmp_path: Path, place: str) -> No
     "a second server on one data directory is refused, and the first one works on (F42)",
     holds="own rule",
 )
-def test_second_server_is_refused(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with tools.served(data) as (server, client):
-        second = run_fileroom("serve", f"--data={data}", "--port=0", "--auth=none")
-        assert second.returncode != 0
-        assert f"process {server.process.pid}" in second.stderr
-        tools.make_store(client, "s")
+def test_second_server_is_refused(place: Place) -> None:
+    server = place.server
+    second = run_fileroom("serve", f"--data={server.data}", "--port=0", "--auth=none")
+    assert second.returncode != 0
+    assert f"process {server.process.pid}" in second.stderr
+    assert place.client.get_dicom_store(place.dicom_store)
 
 
 # SIGTERM
@@ -149,7 +138,7 @@ def test_import_goes_on_after_an_ordered_stop(tmp_path: Path) -> None:
     with tools.served(data) as (server, client):
         store = tools.make_store(client, "s")
         name = client.import_(store, ALL).name
-        wait_begun(disk, name)
+        tools.wait_begun(disk, name)
         time.sleep(draw.uniform(0.0, 0.1))
         began = time.monotonic()
         assert server.stop() == 0
@@ -184,34 +173,32 @@ def check_cancelled(operation: Operation, listed: int) -> None:
     "and what it had not counted leaves nothing behind",
     holds="own rule",
 )
-def test_cancelled_import_stops_exactly_where_it_says(tmp_path: Path) -> None:
+def test_cancelled_import_stops_exactly_where_it_says(place: Place) -> None:
     draw = random.Random(tools.draw_seed())
+    client, disk = place.client, place.disk
     sources = tools.make_sources(1000, draw)
-    data = tmp_path / "data"
-    sources.write(data / "buckets" / BUCKET)
-    disk = Disk(data)
-    with tools.served(data) as (_, client):
-        stores = [tools.make_store(client, f"s{number}") for number in range(5)]
-        cancelled: dict[str, Operation] = {}
-        for store in stores:
-            name = client.import_(store, ALL).name
-            time.sleep(draw.uniform(0.0, 0.6))
-            client.cancel_operation(name)
-            client.cancel_operation(name)
-            cancelled[store] = client.wait(name, poll_seconds=0.02)
-        assert any(one.error and one.error.code is Code.CANCELLED for one in cancelled.values())
-        for store, operation in cancelled.items():
-            if operation.error and operation.error.code is Code.CANCELLED:
-                check_cancelled(operation, len(sources.files))
-            else:
-                tools.check_account(operation, sources.expected)
-            tools.check_ledger(disk, operation)
-            assert len(disk.stored(store)) == operation.account["imported"]
-        tools.check_collected(disk)
-        for store, operation in cancelled.items():
-            client.cancel_operation(operation.name)
-            assert client.get_operation(operation.name) == operation
-            assert len(disk.stored(store)) == operation.account["imported"]
+    sources.write(place.bucket)
+    stores = [tools.make_store(client, f"cancelled{number}") for number in range(5)]
+    cancelled: dict[str, Operation] = {}
+    for store in stores:
+        name = client.import_(store, f"gs://{place.bucket_id}/**").name
+        time.sleep(draw.uniform(0.0, 0.6))
+        client.cancel_operation(name)
+        client.cancel_operation(name)
+        cancelled[store] = client.wait(name, poll_seconds=0.02)
+    assert any(one.error and one.error.code is Code.CANCELLED for one in cancelled.values())
+    for store, operation in cancelled.items():
+        if operation.error and operation.error.code is Code.CANCELLED:
+            check_cancelled(operation, len(sources.files))
+        else:
+            tools.check_account(operation, sources.expected)
+        tools.check_ledger(disk, operation)
+        assert len(disk.stored(store)) == operation.account["imported"]
+    tools.check_collected(disk)
+    for store, operation in cancelled.items():
+        client.cancel_operation(operation.name)
+        assert client.get_operation(operation.name) == operation
+        assert len(disk.stored(store)) == operation.account["imported"]
 
 
 @pytest.mark.clause(
@@ -219,35 +206,31 @@ def test_cancelled_import_stops_exactly_where_it_says(tmp_path: Path) -> None:
     "a cancelled export ends with error code 1 and exact counters; what it wrote is whole",
     holds="own rule",
 )
-def test_cancelled_export_leaves_whole_files_only(tmp_path: Path) -> None:
+def test_cancelled_export_leaves_whole_files_only(place: Place) -> None:
     draw = random.Random(tools.draw_seed())
+    client = place.client
     sources = tools.make_sources(600, draw, mixed=False)
-    data = tmp_path / "data"
-    target = data / "buckets" / TARGET
-    target.mkdir(parents=True)
-    sources.write(data / "buckets" / BUCKET)
+    sources.write(place.bucket)
     contents = set(sources.files.values())
-    disk = Disk(data)
-    with tools.served(data) as (_, client):
-        store = tools.make_store(client, "s")
-        client.wait(client.import_(store, ALL), poll_seconds=0.1)
-        codes = set()
-        for number in range(4):
-            name = client.export(store, f"gs://{TARGET}/e{number}").name
-            time.sleep(draw.uniform(0.0, 0.3))
-            client.cancel_operation(name)
-            operation = client.wait(name, poll_seconds=0.02)
-            written = [path for path in (target / f"e{number}").rglob("*") if path.is_file()]
-            if operation.error is None:
-                tools.check_account(operation, Counters(listed=600, exported=600))
-            else:
-                check_cancelled(operation, 600)
-            tools.check_ledger(disk, operation)
-            codes.add(operation.error and operation.error.code)
-            assert len(written) >= operation.account["exported"]
-            assert all(path.suffix == ".dcm" for path in written)
-            assert all(path.read_bytes() in contents for path in written)
-        assert Code.CANCELLED in codes
+    place.ended(place.start_import())
+    codes = set()
+    for number in range(4):
+        target = place.server.make_bucket(f"{place.bucket_id}-{number}")
+        name = client.export(place.dicom_store, f"gs://{target.name}").name
+        time.sleep(draw.uniform(0.0, 0.3))
+        client.cancel_operation(name)
+        operation = client.wait(name, poll_seconds=0.02)
+        written = [path for path in target.rglob("*") if path.is_file()]
+        if operation.error is None:
+            tools.check_account(operation, Counters(listed=600, exported=600))
+        else:
+            check_cancelled(operation, 600)
+        tools.check_ledger(place.disk, operation)
+        codes.add(operation.error and operation.error.code)
+        assert len(written) >= operation.account["exported"]
+        assert all(path.suffix == ".dcm" for path in written)
+        assert all(path.read_bytes() in contents for path in written)
+    assert Code.CANCELLED in codes
 
 
 @pytest.mark.clause(
@@ -281,7 +264,7 @@ def test_blobs_of_a_killed_then_cancelled_import_are_collected(tmp_path: Path) -
     mark = next(disk.blobs.glob("*/.store-id"))
     mark.rename(tmp_path / "mark")
     with tools.served(data) as (_, client):
-        wait_paused(client, name, ".store-id is missing")
+        tools.wait_paused(client, name, ".store-id is missing")
         client.cancel_operation(name)
         check_cancelled(client.wait(name, poll_seconds=0.05), len(sources.files))
         (tmp_path / "mark").rename(mark)
@@ -306,7 +289,7 @@ def test_two_imports_at_once_store_each_instance_once(tmp_path: Path) -> None:
         with Client(server.url) as client:
             store = tools.make_store(client, "s")
             names = [client.import_(store, ALL).name for _ in range(2)]
-            wait_begun(disk, draw.choice(names))
+            tools.wait_begun(disk, draw.choice(names))
         time.sleep(draw.uniform(0.0, 0.2))
         tools.kill(server)
     finally:

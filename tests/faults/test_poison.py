@@ -18,8 +18,8 @@ from tests.fault_tools import BUCKET, LARGE_UIDS, Disk
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fileroom.client import Client, Operation
     from tests.fault_tools import Sources
+    from tests.faults.conftest import Place
     from tests.server import RunningServer
 
 ALL: Final = f"gs://{BUCKET}/**"
@@ -53,10 +53,6 @@ def neighbours(draw: random.Random) -> Sources:
     return renamed
 
 
-def ended(client: Client, operation: Operation) -> Operation:
-    return client.wait(operation.name, poll_seconds=0.05)
-
-
 @pytest.mark.parametrize("deaths", [1, 2])
 @pytest.mark.clause(
     "Fileroom faults",
@@ -80,7 +76,7 @@ def test_object_its_worker_dies_over_fails_alone(tmp_path: Path, deaths: int) ->
             worker.kill()
             worker.wait(10)
             killed.append(worker.pid)
-        operation = ended(client, started)
+        operation = client.wait(started.name, poll_seconds=0.05)
         failures = list(client.failures(operation.name))
         lost = deaths == 2
         expected = Counters(listed=41, imported=40 if lost else 41, failed=1 if lost else 0)
@@ -125,40 +121,35 @@ def test_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
     "read as it stands then; both cost nobody else",
     holds="own rule",
 )
-def test_objects_that_change_after_the_listing(tmp_path: Path) -> None:
+def test_objects_that_change_after_the_listing(place: Place, tmp_path: Path) -> None:
     draw = random.Random(tools.draw_seed())
+    client, bucket = place.client, place.bucket
     sources = neighbours(draw)
-    data = tmp_path / "data"
-    bucket = data / "buckets" / BUCKET
     gone, changed = sorted(sources.files)[-2:]
     sources.write(bucket)
     tools.write_large(bucket / LARGE)
     uids = sources.instances[changed]
     rewritten = tools.instance(uids, draw.randbytes(5000))
-    disk = Disk(data)
-    with tools.served(data) as (
-        server,
-        client,
-    ):
-        store = tools.make_store(client, "s")
-        started = client.import_(store, ALL)
-        worker = worker_at(server, bucket / LARGE)
-        os.kill(worker.pid, signal.SIGSTOP)
+    (tmp_path / "rewritten").write_bytes(rewritten)
+    started = place.start_import()
+    worker = worker_at(place.server, bucket / LARGE)
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
         tools.wait_until(lambda: client.get_operation(started.name).total == 41, "not counted")
         (bucket / gone).unlink()
-        (bucket / "rewritten").write_bytes(rewritten)
-        (bucket / "rewritten").rename(bucket / changed)
+        (tmp_path / "rewritten").rename(bucket / changed)
+    finally:
         os.kill(worker.pid, signal.SIGCONT)
-        operation = ended(client, started)
-        failures = list(client.failures(operation.name))
-        tools.check_account(operation, Counters(listed=41, imported=40, failed=1))
-        tools.check_ledger(disk, operation)
-        assert [(one.source, one.reason) for one in failures] == [
-            (f"gs://{BUCKET}/{gone}", Reason.SOURCE_NOT_FOUND)
-        ]
-        stored = disk.stored(store)
-        assert stored[uids].place.read_bytes() == rewritten
-        assert set(stored) == {*sources.instances.values(), LARGE_UIDS} - {sources.instances[gone]}
+    operation = place.ended(started)
+    failures = list(client.failures(operation.name))
+    tools.check_account(operation, Counters(listed=41, imported=40, failed=1))
+    tools.check_ledger(place.disk, operation)
+    assert [(one.source, one.reason) for one in failures] == [
+        (f"gs://{place.bucket_id}/{gone}", Reason.SOURCE_NOT_FOUND)
+    ]
+    stored = place.disk.stored(place.dicom_store)
+    assert stored[uids].place.read_bytes() == rewritten
+    assert set(stored) == {*sources.instances.values(), LARGE_UIDS} - {sources.instances[gone]}
 
 
 @pytest.mark.clause(
@@ -166,16 +157,15 @@ def test_objects_that_change_after_the_listing(tmp_path: Path) -> None:
     "what is no regular file is passed over: a FIFO hangs nobody, a link leads nowhere",
     holds="own rule",
 )
-def test_what_is_no_regular_file_is_passed_over(tmp_path: Path) -> None:
+def test_what_is_no_regular_file_is_passed_over(place: Place) -> None:
     sources = neighbours(random.Random(tools.draw_seed()))
-    data = tmp_path / "data"
-    bucket = data / "buckets" / BUCKET
-    sources.write(bucket)
-    os.mkfifo(bucket / "b-fifo.dcm")
-    (bucket / "b-link.dcm").symlink_to(bucket / min(sources.files))
-    (bucket / "b-nowhere.dcm").symlink_to(tmp_path / "nowhere")
-    with tools.served(data) as (_, client):
-        operation = ended(client, client.import_(tools.make_store(client, "s"), ALL))
+    sources.write(place.bucket)
+    os.mkfifo(place.bucket / "b-fifo.dcm")
+    (place.bucket / "b-link.dcm").symlink_to(place.bucket / min(sources.files))
+    (place.bucket / "b-nowhere.dcm").symlink_to(place.bucket / "nowhere")
+
+    operation = place.ended(place.start_import())
+
     tools.check_account(operation, Counters(listed=40, imported=40))
 
 
@@ -184,19 +174,17 @@ def test_what_is_no_regular_file_is_passed_over(tmp_path: Path) -> None:
     "an object that the server may not read fails with SOURCE_DENIED, alone",
     holds="own rule",
 )
-def test_unreadable_object_fails_alone(tmp_path: Path) -> None:
+def test_unreadable_object_fails_alone(place: Place) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read every file: the rights of one cannot be taken away")
     sources = neighbours(random.Random(tools.draw_seed()))
-    data = tmp_path / "data"
-    bucket = data / "buckets" / BUCKET
-    sources.write(bucket)
+    sources.write(place.bucket)
     denied = min(sources.files)
-    (bucket / denied).chmod(0)
-    with tools.served(data) as (_, client):
-        operation = ended(client, client.import_(tools.make_store(client, "s"), ALL))
-        failures = list(client.failures(operation.name))
+    (place.bucket / denied).chmod(0)
+
+    operation = place.ended(place.start_import())
+
     tools.check_account(operation, Counters(listed=40, imported=39, failed=1))
-    assert [(one.source, one.reason) for one in failures] == [
-        (f"gs://{BUCKET}/{denied}", Reason.SOURCE_DENIED)
+    assert [(one.source, one.reason) for one in place.client.failures(operation.name)] == [
+        (f"gs://{place.bucket_id}/{denied}", Reason.SOURCE_DENIED)
     ]

@@ -216,6 +216,29 @@ def test_paused_operation_is_given_up_when_the_server_stops(
     assert (taken.name, taken.state) == (name, State.RUNNING)
 
 
+def test_paused_operation_leaves_its_place_to_the_next(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.operations.runner.BACKOFF_SECONDS_MAX", 60.0)
+    names = [database.write(add_operation) for _ in range(3)]
+    job = Turn(fails(Unavailable("away")), fails(Unavailable("away")), succeeds)
+    with running(database, job, at_once=1):
+        ended(database, names[2])
+
+        states = [read_operation(database, name).state for name in names[:2]]
+    assert states == [State.PAUSED, State.PAUSED]
+
+
+def test_operation_may_be_paused_any_number_of_times(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.operations.runner.BACKOFF_SECONDS_MAX", 0.0)
+    name = database.write(add_operation)
+    job = Turn(*[fails(Unavailable("away"))] * 1100, succeeds)
+    with running(database, job):
+        assert ended(database, name).fence == 1
+
+
 def test_paused_operation_keeps_its_lease(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +340,23 @@ def test_operation_of_a_dead_server_goes_on(database: Database) -> None:
         done = ended(database, run.operation.name)
 
     assert (done.counters.imported, done.next_ordinal) == (4, 4)
+
+
+def test_jump_of_the_clock_does_not_have_an_operation_claimed_from_itself(
+    database: Database,
+) -> None:
+    name = database.write(add_operation)
+
+    def past_the_lease(transaction: Connection) -> None:
+        transaction.execute(update(schema.operations).values(lease_until=0))
+
+    with running(database, until_told):
+        wait_until(lambda: read_operation(database, name).state is State.RUNNING)
+        for _ in range(10):
+            database.write(past_the_lease)
+            time.sleep(0.02)
+
+        assert read_operation(database, name).fence == 1
 
 
 # How many at once

@@ -65,8 +65,8 @@ class LocalBucket:
         """Yield the objects whose key begins with ``prefix`` and comes after ``start_after``.
 
         In strictly rising key order, as cloud buckets list: ``a-b/x`` comes before ``a/x``. Only
-        the names in the directories from the root to the current one are held in memory, and a
-        directory wholly before ``start_after`` is not read.
+        the names in the directories from the root to the current one are held, a million of each
+        in memory, and a directory wholly before ``start_after`` is not read.
 
         Raises
         ------

@@ -18,6 +18,7 @@ from fileroom.objectstore.local.beneath import (
 )
 from fileroom.objectstore.local.durable import translated
 from fileroom.objectstore.local.reading import ABSENT, ObjectEntry, entry_of
+from fileroom.objectstore.local.sorting import sorted_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,37 +112,37 @@ def _find_entry(level: _Level, name: str) -> ObjectEntry | None:
 def _level(directory: int, path: str, prefix: str, start_after: str) -> _Level:
     """Read the names of one directory that can lead to a wanted key.
 
-    ``str`` sorts by code point, which is the order of the UTF-8 bytes too. The slash after the
-    name of a directory puts ``a-b/x`` before ``a/x``, as the keys stand.
+    The slash after the name of a directory puts ``a-b/x`` before ``a/x``, as the keys stand.
     """
-    names = []
-    passed_over = 0
     try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.startswith(TEMPORARY_PREFIX):
-                    continue
-                if not entry.name.isprintable() and not is_valid(entry.name):
-                    passed_over += 1
-                elif entry.is_dir(follow_symlinks=False):
-                    name = f"{entry.name}/"
-                    key = path + name
-                    wanted = key.startswith(prefix) or prefix.startswith(key)
-                    if wanted and (key > start_after or start_after.startswith(key)):
-                        names.append(name)
-                elif entry.is_file(follow_symlinks=False):
-                    key = path + entry.name
-                    if key > start_after and key.startswith(prefix):
-                        names.append(entry.name)
-                else:
-                    passed_over += 1
+        names = sorted_names(_wanted_names(directory, path, prefix, start_after))
     except OSError as error:
         os.close(directory)
         raise translated(error, f"directory {path!r}") from error
+    return _Level(directory, path, names)
+
+
+def _wanted_names(directory: int, path: str, prefix: str, start_after: str) -> Iterator[str]:
+    passed_over = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(TEMPORARY_PREFIX):
+                continue
+            if not entry.name.isprintable() and not is_valid(entry.name):
+                passed_over += 1
+            elif entry.is_dir(follow_symlinks=False):
+                key = f"{path}{entry.name}/"
+                wanted = key.startswith(prefix) or prefix.startswith(key)
+                if wanted and (key > start_after or start_after.startswith(key)):
+                    yield f"{entry.name}/"
+            elif entry.is_file(follow_symlinks=False):
+                key = path + entry.name
+                if key > start_after and key.startswith(prefix):
+                    yield entry.name
+            else:
+                passed_over += 1
     if passed_over:
         logger.warning(
             "directory entries that are no regular files, or not named in UTF-8, are passed over",
             extra={"passed_over": passed_over},
         )
-    names.sort()
-    return _Level(directory, path, iter(names))
