@@ -28,7 +28,7 @@ def _walk(directory: Path) -> Iterator[Path]:
     for entry in sorted(directory.iterdir()):
         if not entry.is_dir():
             yield entry
-        elif entry.name in _HIDDEN or not entry.name.startswith(".") and entry.name not in _MADE:
+        elif entry.name in _HIDDEN or (not entry.name.startswith(".") and entry.name not in _MADE):
             yield from _walk(entry)
 
 

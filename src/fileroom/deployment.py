@@ -29,9 +29,9 @@ from fileroom.objectstore.buckets import Buckets
 from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
 from fileroom.transfer.executors import WorkerPool
-from fileroom.transfer.exporting import ExportJob
+from fileroom.transfer.exporting.job import ExportJob
 from fileroom.transfer.facilities import Facilities
-from fileroom.transfer.importing import ImportJob
+from fileroom.transfer.importing.job import ImportJob
 from fileroom.transfer.pipeline import Turns
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import anyio.to_thread
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
 
-from fileroom.api.calls import Answer, Call
+from fileroom.api.calls import Answer, Call, Framed, close_pieces
 from fileroom.api.errors import error_answer, internal_error_answer, status_answer
 from fileroom.api.requests import (
     BODY_BYTES_MAX,
@@ -330,7 +330,7 @@ class _Application:
             logger.exception("an answer broke off", extra={"method": exchange.method_id})
         finally:
             with anyio.CancelScope(shield=True):
-                await self._in_thread(partial(_close, pieces))
+                await self._in_thread(partial(close_pieces, pieces))
         return whole
 
 
@@ -340,18 +340,7 @@ def _begin(handler: Handler, call: Call) -> Answer:
     if isinstance(answer.body, bytes):
         return answer
     first = next(answer.body, b"")
-    return replace(answer, body=_resumed(first, answer.body))
-
-
-def _resumed(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _close(pieces: Iterator[bytes]) -> None:
-    close = getattr(pieces, "close", None)
-    if close is not None:
-        close()
+    return replace(answer, body=Framed((first,), answer.body))
 
 
 async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:

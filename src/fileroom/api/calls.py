@@ -6,8 +6,9 @@ and raises ``FileroomError`` for everything that is not a success.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -144,6 +145,33 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     pretty: bool = False
     """JSON that is indented unless the client asked for ``prettyPrint=false``."""
+
+
+class Framed:
+    """Pieces with others before and after them; closed, it closes them, begun or not."""
+
+    def __init__(
+        self, before: Iterable[bytes], pieces: Iterator[bytes], after: Iterable[bytes] = ()
+    ) -> None:
+        self._framed = pieces
+        self._pieces = chain(before, pieces, after)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Close what is framed."""
+        close_pieces(self._framed)
+
+
+def close_pieces(pieces: Iterator[bytes]) -> None:
+    """Free what pieces that nobody will draw hold, such as an open file."""
+    close = getattr(pieces, "close", None)
+    if close is not None:
+        close()
 
 
 Handler = Callable[[Call], Answer]

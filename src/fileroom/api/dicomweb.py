@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fileroom.api.calls import Answer
+from fileroom.api.calls import Answer, Framed
 from fileroom.api.errors import status_answer
 from fileroom.archive import retrieve
 from fileroom.archive.retrieve import StoreContent
@@ -210,24 +210,6 @@ def _multipart(file: InstanceFile) -> Answer:
     )
     return Answer(
         media_type=str(media_type),
-        body=_Enclosed(head, file, tail),
+        body=Framed((head,), file.pieces, (tail,)),
         headers={"Content-Length": str(len(head) + file.size + len(tail))},
     )
-
-
-class _Enclosed:
-    """A file between two pieces of text."""
-
-    def __init__(self, head: bytes, file: InstanceFile, tail: bytes) -> None:
-        self._file = file
-        self._pieces = chain([head], file.pieces, [tail])
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.pieces.close()

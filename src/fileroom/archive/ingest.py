@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.layout import blob_directory, blob_key
-from fileroom.database.instances import FramesKnown, InstanceRecord, Place
+from fileroom.database.values.instances import FramesKnown, InstanceRecord, Place
 from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
 from fileroom.dicom.part10 import scan
+from fileroom.objectstore.local.durable import translating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -146,7 +147,7 @@ def spool_headers(records: Sequence[InstanceRecord], spool: Path) -> SpooledHead
 
     The file needs no durability: what is not committed is made again.
     """
-    with spool.open("wb") as file:
+    with translating(spool.name), spool.open("wb") as file:
         lengths = tuple(file.write(record.header or b"") for record in records)
     return SpooledHeaders(path=spool, lengths=lengths)
 
@@ -155,7 +156,7 @@ def unspool_headers(
     records: Sequence[InstanceRecord], spooled: SpooledHeaders
 ) -> list[InstanceRecord]:
     """Give the records with their headers again; the file is then spent."""
-    with spooled.path.open("rb") as file:
+    with translating(spooled.path.name), spooled.path.open("rb") as file:
         return [
             replace(record, header=file.read(length) or None)
             for record, length in zip(records, spooled.lengths, strict=True)

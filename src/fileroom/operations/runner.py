@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 1.0
 BACKOFF_SECONDS_MAX: Final = 30.0
+CLAIMED_MAX: Final = 64
+"""Operations a server holds, those that wait for their environment included."""
 
 
 class Job(Protocol):
@@ -64,7 +66,10 @@ class RunnerOptions:
     """How a runner behaves."""
 
     running_max: int = 4
-    """Operations run at the same time; more wait in the order in which they were asked for."""
+    """Operations begun at the same time; more wait in the order in which they were asked for.
+
+    One that is paused leaves its place to the next, and goes on beside it.
+    """
     retention_seconds: float = 30 * 86400.0
     """How long an operation is kept after its end."""
 
@@ -110,6 +115,11 @@ class Run:
         while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
             self._stop.wait(min(left, POLL_SECONDS))
             self.check()
+
+
+def pause_seconds(pauses: int) -> float:
+    """Give how long an operation waits after so many pauses without progress between them."""
+    return min(2.0 ** min(pauses, 10), BACKOFF_SECONDS_MAX)
 
 
 class Runner:
@@ -178,14 +188,23 @@ class Runner:
                     pass
             except FileroomError as error:
                 logger.warning("no operation could be claimed", extra={"cause": str(error)})
+            except Exception:  # the one thread that claims must outlive whatever it meets
+                logger.exception("no operation could be claimed, by a fault of Fileroom's own")
             self._wake.wait(POLL_SECONDS)
 
     def _claim_one(self) -> bool:
         with self._lock:
-            if self._stopping.is_set() or len(self._running) >= self._options.running_max:
-                return False
+            own = [run.operation.id for run in self._running]
+        at_work = len(own) - len(self._waits)
+        if (
+            self._stopping.is_set()
+            or at_work >= self._options.running_max
+            or len(own) >= CLAIMED_MAX
+        ):
+            return False
+        # What runs here is not claimed again, though the clock jump past the end of its lease.
         claimed = self._database.write(
-            lambda transaction: operations.claim_operation(transaction, self._owner)
+            lambda transaction: operations.claim_operation(transaction, self._owner, without=own)
         )
         if claimed is None:
             return False
@@ -250,7 +269,7 @@ class Runner:
                 reached = self._progress(run)
                 pauses = 0 if reached > ordinal else pauses + 1
                 ordinal = reached
-                error = self._pause(run, fault, min(2.0**pauses, BACKOFF_SECONDS_MAX))
+                error = self._pause(run, fault, pause_seconds(pauses))
             except FileroomError as fault:
                 error = fault
             except Exception:
@@ -273,6 +292,7 @@ class Runner:
         """Wait for the environment to mend; gives the error that ended the wait, if one did."""
         logger.warning("operation paused", extra={"cause": str(fault), "seconds": seconds})
         self._waits[run.operation.id] = fault.message
+        self._wake.set()  # its place is free
         try:
             return self._wait(run, fault, seconds)
         finally:

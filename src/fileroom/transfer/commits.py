@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fileroom.database.engine import Connection
-    from fileroom.database.operations import DeferredObject
+    from fileroom.database.values.operations import DeferredObject
     from fileroom.operations.runner import Run
     from fileroom.transfer.ledger import LedgerLine
     from fileroom.transfer.pipeline import Batch, ItemT

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import zstandard
 
-from fileroom.database.operations import Counters
+from fileroom.database.values.operations import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fileroom.database.operations import DeferredObject
+    from fileroom.database.values.operations import DeferredObject
     from fileroom.errors import ObjectFailure
 
 DEFERRED: Final = "deferred"

@@ -6,9 +6,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx2
 import pytest
 
+from fileroom.api.app import create_app
 from fileroom.api.calls import Answer, Call
 from fileroom.api.routing import Route
 from fileroom.errors import DataLoss
@@ -17,6 +19,8 @@ from tests.unit.api.conftest import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from starlette.types import Message
 
     from tests.unit.api.conftest import ServedDeployment
 
@@ -42,6 +46,26 @@ def endless(_: Call) -> Answer:
             CLOSED.set()
 
     return Answer(media_type="text/plain", body=pieces())
+
+
+class Watched:
+    """Pieces that are no generator, and so are not closed by being forgotten."""
+
+    def __init__(self) -> None:
+        self._pieces = iter([b"first", b"rest"])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        CLOSED.set()
+
+
+def watched(_: Call) -> Answer:
+    return Answer(media_type="text/plain", body=Watched())
 
 
 def lost_at_once(_: Call) -> Answer:
@@ -70,6 +94,7 @@ ROUTES = tuple(
         "whole": whole,
         "nothing": nothing,
         "endless": endless,
+        "watched": watched,
         "lost_at_once": lost_at_once,
         "lost_later": lost_later,
         "empty": empty,
@@ -120,6 +145,34 @@ def test_client_that_leaves_ends_the_work(server: ServedDeployment) -> None:
         next(answer.iter_raw())
 
     assert CLOSED.wait(10)
+
+
+@pytest.mark.parametrize("sees", ["http.response.start", "http.response.body"])
+def test_client_that_leaves_at_once_ends_the_work(server: ServedDeployment, sees: str) -> None:
+    app = create_app(server.deployment, ROUTES)
+    path = f"/v1/{PATH.format('watched')}"
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {server.token}".encode())]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
+
+    async def leave() -> None:
+        gone = anyio.Event()
+
+        async def receive() -> Message:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == sees:
+                gone.set()
+            if message["type"] == "http.response.body":
+                await anyio.sleep_forever()
+
+        await app(scope, receive, send)
+
+    CLOSED.clear()
+    anyio.run(leave)
+
+    assert CLOSED.is_set()
 
 
 def test_slow_reader_holds_no_thread_and_little_memory(server: ServedDeployment) -> None:

@@ -170,7 +170,6 @@ def test_flag_goes_before_environment_and_the_commands_flag_before_the_programs(
 
 def test_token_file_of_the_data_directory_is_used_for_this_machine_only(tmp_path: Path) -> None:
     (tmp_path / TOKEN_FILE).write_text("of-the-owner\n")
-    assert token_file.TOKEN_FILE == TOKEN_FILE
     assert token_file.find_token("http://127.0.0.1:8080") == "of-the-owner"
     assert token_file.find_token("http://localhost") == "of-the-owner"
     assert token_file.find_token("https://pacs.example.org") is None

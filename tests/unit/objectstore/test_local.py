@@ -334,6 +334,14 @@ def test_what_may_not_be_read_is_denied_and_not_missed(
                 use()
 
 
+def test_a_disk_that_became_read_only_is_a_fault_of_the_environment(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "open", _failing(os.open, errno.EROFS, 2))
+    with pytest.raises(Unavailable, match="Read-only file system"):
+        bucket.write("a", [b"x"])
+
+
 def test_a_disk_error_while_reading_may_pass(
     bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from fileroom.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from fileroom.operations.runner import pause_seconds
 from tests.unit.database.rows import HOUR, OWNER, add_operation, all_rows, claimed
 from tests.unit.operations.running import claimed_run, read_operation, running, wait_until
 
@@ -229,14 +230,12 @@ def test_paused_operation_leaves_its_place_to_the_next(
     assert states == [State.PAUSED, State.PAUSED]
 
 
-def test_operation_may_be_paused_any_number_of_times(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+def test_pauses_grow_to_a_bound_however_long_the_environment_takes(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fileroom.operations.runner.BACKOFF_SECONDS_MAX", 0.0)
-    name = database.write(add_operation)
-    job = Turn(*[fails(Unavailable("away"))] * 1100, succeeds)
-    with running(database, job):
-        assert ended(database, name).fence == 1
+    monkeypatch.setattr("fileroom.operations.runner.BACKOFF_SECONDS_MAX", 30.0)
+
+    assert [pause_seconds(pauses) for pauses in (1, 2, 3, 4, 5, 100_000)] == [2, 4, 8, 16, 30, 30]
 
 
 def test_paused_operation_keeps_its_lease(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fileroom.objectstore.local import durable
 from fileroom.transfer.pipeline import Turns
 from tests.unit.database.rows import opened_database
 from tests.unit.operations.running import claimed_run
@@ -36,6 +37,13 @@ def run(database: Database) -> Run:
 def turns() -> Iterator[Turns]:
     with ThreadPoolExecutor(WORKERS) as executor:
         yield Turns(executor, WORKERS)
+
+
+@pytest.fixture
+def right_to_write() -> Iterator[None]:
+    """Give the right to write back after a test that ends it."""
+    yield
+    durable._right_to_write.lost = None
 
 
 @pytest.fixture

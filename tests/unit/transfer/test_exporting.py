@@ -20,9 +20,9 @@ from fileroom.errors import (
 )
 from fileroom.names import DicomStoreName
 from fileroom.operations.operation import account
-from fileroom.transfer.exporting import ExportJob, request_export
+from fileroom.transfer.exporting.job import ExportJob, request_export
 from fileroom.transfer.exporting.line import Export
-from fileroom.transfer.importing import ImportJob, request_import
+from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.pipeline import Batch, Blame, run_pipeline
 from tests.unit.database.rows import DATASET, STORE, all_rows
 from tests.unit.transfer.site import UIDS, WORKERS, Site, instance, uids

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -18,12 +19,14 @@ from fileroom.errors import (
     NotFound,
     PermissionDenied,
     Reason,
+    ResourceExhausted,
     Unavailable,
 )
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.buckets import BucketSettings
+from fileroom.objectstore.local import LocalObject, durability_lost
 from fileroom.operations.operation import account
-from fileroom.transfer.importing import ImportJob, request_import
+from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.importing.line import Import
 from fileroom.transfer.importing.worker import ImportTask, ListedObject, import_batch
 from fileroom.transfer.ledger import count_lines
@@ -34,6 +37,7 @@ from tests.unit.transfer.site import WORKERS, Site, instance, uids
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from sqlalchemy import Row
 
@@ -397,9 +401,76 @@ def test_object_that_changed_since_it_was_listed_is_read_again_later(
     outcome = work_on(task, stale)
     alone = work_on(task, stale, alone=True)
 
-    assert (outcome.records, outcome.failures) == ((), ())
-    assert [each.why for each in outcome.deferred] == [Reason.SOURCE_CHANGED]
-    assert [failure.reason for _, failure in alone.failures] == [Reason.SOURCE_CHANGED]
+    for each in (outcome, alone):
+        assert (each.records, each.failures) == ((), ())
+        assert [deferred.why for deferred in each.deferred] == [Reason.SOURCE_CHANGED]
+
+
+def test_object_that_changes_whenever_it_is_read_fails(
+    site: Site, task: ImportTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put("a.dcm", instance(uids(1)))
+
+    def changes(source: LocalObject, _offset: int, _length: int) -> bytes:
+        raise Aborted(f"object {source.key!r} was changed while it was read")
+
+    monkeypatch.setattr(LocalObject, "read_at", changes)
+    as_it_stands = ListedObject(ordinal=0, key="a.dcm", size=1, version=None)
+
+    outcome = work_on(task, as_it_stands, alone=True)
+
+    assert [failure.reason for _, failure in outcome.failures] == [Reason.SOURCE_CHANGED]
+
+
+def test_large_object_that_changed_before_its_turn_is_imported_as_it_stands(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.transfer.importing.worker.LARGE_BYTES", 1)
+    monkeypatch.setattr("fileroom.transfer.commits.RETRY_SECONDS", 0.0)
+    site.put("a.dcm", instance(uids(1)))
+    run = requested(site)
+    work = Import(site.facilities, run)
+    (batch,) = work.batches()
+    work.commit(batch, work.submit(batch, Blame(), 2.0).result())
+    site.put("a.dcm", instance(uids(1), patient_id="other"))
+    while due := work.due_deferred(9, ()):
+        for deferred in due:
+            work.commit_deferred(deferred, work.submit_deferred(deferred).result())
+
+    counters = run.read().counters
+    assert (counters.imported, counters.deferred, counters.failed) == (1, 0, 0)
+
+
+def test_no_space_for_the_headers_of_a_batch_is_a_fault_of_the_environment(
+    site: Site, task: ImportTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.transfer.importing.worker.MESSAGE_BYTES_MAX", 0)
+
+    def full(path: Path, mode: str) -> IO[bytes]:
+        raise OSError(errno.ENOSPC, f"no space for {path} ({mode})")
+
+    site.put("a.dcm", instance(uids(1)))
+    monkeypatch.setattr("pathlib.Path.open", full)
+
+    with pytest.raises(ResourceExhausted):
+        work_on(task, listed(site, "a.dcm"))
+
+
+@pytest.mark.usefixtures("right_to_write")
+def test_disk_that_failed_a_worker_is_not_trusted_by_the_server_either(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    site.put("a.dcm", instance(uids(1)))
+    run = requested(site)
+    monkeypatch.setattr("os.fdatasync", fails)
+
+    with pytest.raises(Unavailable, match="restart the server"):
+        run_import(site, run)
+    assert durability_lost() is not None
+    assert run.read().counters == Counters()
 
 
 def test_object_that_is_deferred_because_it_changed_is_imported_as_it_stands(

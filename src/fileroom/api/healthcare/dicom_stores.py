@@ -25,8 +25,8 @@ from fileroom.database import stores
 from fileroom.errors import FileroomError, InvalidArgument, Unimplemented
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.local import LocalBucket
-from fileroom.transfer.exporting import request_export
-from fileroom.transfer.importing import request_import
+from fileroom.transfer.exporting.job import request_export
+from fileroom.transfer.importing.job import request_import
 
 if TYPE_CHECKING:
     from fileroom.api.calls import Answer, Call

@@ -7,7 +7,8 @@ from fileroom.database.instances.changes import (
     queue_drops,
 )
 from fileroom.database.instances.duplicates import CONFLICT_MESSAGE
-from fileroom.database.instances.records import (
+from fileroom.database.instances.storing import store_records
+from fileroom.database.values.instances import (
     DuplicatePolicy,
     FramesKnown,
     InstanceKey,
@@ -19,7 +20,6 @@ from fileroom.database.instances.records import (
     StoreWrite,
     record_key,
 )
-from fileroom.database.instances.storing import store_records
 
 __all__ = [
     "CONFLICT_MESSAGE",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from fileroom.database.engine import Connection
-    from fileroom.database.instances.records import (
+    from fileroom.database.values.instances import (
         InstanceKey,
         Place,
     )

@@ -12,7 +12,8 @@ from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances.changes import queue_drops
 from fileroom.database.instances.owners import Owner, describe_again
-from fileroom.database.instances.records import (
+from fileroom.database.instances.rows import insert_headers, instance_values
+from fileroom.database.values.instances import (
     DuplicatePolicy,
     InstanceKey,
     InstanceRecord,
@@ -23,7 +24,6 @@ from fileroom.database.instances.records import (
     StoreWrite,
     record_key,
 )
-from fileroom.database.instances.rows import insert_headers, instance_values
 from fileroom.errors import Code, Reason
 
 if TYPE_CHECKING:

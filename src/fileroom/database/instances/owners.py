@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, tuple_, update
 
 from fileroom.database import schema
 from fileroom.database.instances.changes import insert_ignoring
-from fileroom.database.instances.records import (
+from fileroom.database.values.instances import (
     InstanceKey,
     InstanceRecord,
     record_key,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances.owners import Owner
-    from fileroom.database.instances.records import (
+    from fileroom.database.values.instances import (
         InstanceKey,
         InstanceRecord,
         Place,

@@ -15,7 +15,8 @@ from fileroom.database.engine import now_microseconds
 from fileroom.database.instances.changes import next_change_seq, queue_drops
 from fileroom.database.instances.duplicates import settle_duplicates
 from fileroom.database.instances.owners import Owner, count_instances, describe_owners, owners_of
-from fileroom.database.instances.records import (
+from fileroom.database.instances.rows import insert_instances
+from fileroom.database.values.instances import (
     InstanceKey,
     InstanceRecord,
     RecordResult,
@@ -23,7 +24,6 @@ from fileroom.database.instances.records import (
     StoreWrite,
     record_key,
 )
-from fileroom.database.instances.rows import insert_instances
 from fileroom.errors import Code, Reason
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from fileroom.database.operations.running import (
     set_total,
     void_leases,
 )
-from fileroom.database.operations.values import (
+from fileroom.database.values.operations import (
     Counters,
     DeferredObject,
     Json,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
 
-from fileroom.database.operations.values import (
+from fileroom.database.values.operations import (
     COUNTER_NAMES,
     Counters,
     Json,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fileroom.names import OperationName
 
 from fileroom.database.operations.asking import get_operation
-from fileroom.database.operations.values import DeferredObject, Operation
+from fileroom.database.values.operations import DeferredObject, Operation
 
 
 def list_failures(

@@ -17,12 +17,12 @@ from fileroom.database.engine import now_microseconds
 from fileroom.errors import Aborted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fileroom.database.engine import Connection
 
 from fileroom.database.operations.asking import operation_of_row, select_operations
-from fileroom.database.operations.values import Counters, Json, Operation, State
+from fileroom.database.values.operations import Counters, Json, Operation, State
 
 LEASE_MICROSECONDS: Final = 30_000_000
 """How long a claim holds without a heartbeat; expiry permits a claim, the fence alone is right."""
@@ -37,8 +37,13 @@ def void_leases(transaction: Connection, owner: str) -> None:
     )
 
 
-def claim_operation(transaction: Connection, owner: str) -> Operation | None:
-    """Take the oldest operation that nobody runs, under a new fence; None if there is none."""
+def claim_operation(
+    transaction: Connection, owner: str, *, without: Sequence[int] = ()
+) -> Operation | None:
+    """Take the oldest operation that nobody runs, under a new fence; None if there is none.
+
+    ``without`` are operations that ``owner`` knows to be run.
+    """
     now = now_microseconds()
     table = schema.operations.c
     row_id = transaction.execute(
@@ -46,6 +51,7 @@ def claim_operation(transaction: Connection, owner: str) -> Operation | None:
         .where(
             table.state.in_((State.QUEUED, State.RUNNING, State.PAUSED)),
             or_(table.lease_until.is_(None), table.lease_until < now),
+            table.id.not_in(without),
         )
         .order_by(table.priority.desc(), table.id)
         .limit(1)

@@ -129,7 +129,7 @@ def translated(error: OSError, what: str) -> FileroomError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return ResourceExhausted(f"no space to write {what} ({why}); free some or add to it")
-        case errno.EACCES | errno.EPERM | errno.EROFS:
+        case errno.EACCES | errno.EPERM:
             return PermissionDenied(
                 f"the account of the server may not access {what} ({why}); "
                 "change the rights of its files"

@@ -10,7 +10,7 @@ import msgspec
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
 from fileroom.database import exports, operations, stores
 from fileroom.database.instances import current_change_seq
-from fileroom.database.operations import DeferredObject
+from fileroom.database.values.operations import DeferredObject
 from fileroom.errors import (
     Code,
     InvalidArgument,

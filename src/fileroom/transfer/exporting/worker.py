@@ -30,7 +30,7 @@ from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, NO_BLAME, B
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fileroom.database.instances import Place
+    from fileroom.database.values.instances import Place
     from fileroom.objectstore.buckets import BucketSettings
     from fileroom.objectstore.local import LocalBucket, LocalObject
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
-    from fileroom.database.operations import DeferredObject
+    from fileroom.database.values.operations import DeferredObject
     from fileroom.objectstore.local import ObjectEntry
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities

@@ -20,7 +20,7 @@ from fileroom.archive.ingest import (
     store_contents,
     store_object,
 )
-from fileroom.database.operations import DeferredObject
+from fileroom.database.values.operations import DeferredObject
 from fileroom.dicom.part10 import Refused
 from fileroom.errors import (
     Aborted,
@@ -39,7 +39,7 @@ from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, NO_BLAME, B
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fileroom.database.instances import InstanceRecord
+    from fileroom.database.values.instances import InstanceRecord
     from fileroom.objectstore.buckets import BucketSettings
     from fileroom.objectstore.local import LocalBucket, LocalObject
 
@@ -57,6 +57,7 @@ class ListedObject:
     key: str
     size: int
     version: str | None
+    """None where it changed since it was listed, and is read as it stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +224,7 @@ class _Worker:
                 self._fail(listed, Code.NOT_FOUND, Reason.SOURCE_NOT_FOUND, message)
             case PermissionDenied():
                 self._fail(listed, error.code, Reason.SOURCE_DENIED, error.message)
-            case Aborted() if self._task.alone:
+            case Aborted() if listed.version is None:
                 message = "the object changes while it is read; import it again once it is still"
                 self._fail(listed, Code.ABORTED, Reason.SOURCE_CHANGED, message)
             case Aborted():

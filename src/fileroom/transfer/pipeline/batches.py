@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
-    from fileroom.database.operations import DeferredObject
+    from fileroom.database.values.operations import DeferredObject
     from fileroom.errors import Reason
     from fileroom.transfer.executors import WorkerLost
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic
 
 from fileroom.errors import Cancelled, Unavailable
+from fileroom.objectstore.local import DurabilityLost, end_right_to_write
 from fileroom.transfer.executors import WorkerLost
 from fileroom.transfer.pipeline.batches import NO_BLAME, Batch, Blame, ItemT, OutcomeT, Work
 from fileroom.transfer.pipeline.lister import Lister
 
 if TYPE_CHECKING:
-    from fileroom.database.operations import DeferredObject
+    from fileroom.database.values.operations import DeferredObject
     from fileroom.operations.runner import Run
 
 
@@ -109,11 +110,9 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         )
 
     def _fill(self) -> None:
-        while (
-            not self._listed_all
-            and len(self._line) < WINDOW_PER_WORKER * self._workers
-            and self._finished_bytes() < FINISHED_BYTES_MAX
-        ):
+        if self._finished_bytes() >= FINISHED_BYTES_MAX:
+            return
+        while not self._listed_all and len(self._line) < WINDOW_PER_WORKER * self._workers:
             batch = self._lister.take()
             if batch is None:
                 self._listed_all = self._lister.exhausted
@@ -197,5 +196,9 @@ def run_pipeline(run: Run, work: Work[ItemT, OutcomeT], workers: int) -> bool:
     except Cancelled:
         discard = True
         raise
+    except DurabilityLost as error:
+        # A worker's disk failed it; this process must not trust that disk either.
+        end_right_to_write(error.message)
+        raise Unavailable(error.message, "DURABILITY_LOST") from error
     finally:
         coordinator.close(discard=discard)

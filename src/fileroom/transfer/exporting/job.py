@@ -1,0 +1,97 @@
+"""An export is asked for, and its job runs the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fileroom.database import operations, stores
+from fileroom.database.operations import Kind
+from fileroom.dicom.media_types import parse_mime_type
+from fileroom.errors import FailedPrecondition, Unimplemented
+from fileroom.names import OperationName
+from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.uri import parse_object_uri, parse_uri_prefix
+from fileroom.transfer.exporting.line import Export
+from fileroom.transfer.pipeline import run_pipeline
+
+if TYPE_CHECKING:
+    from fileroom.database.engine import Connection
+    from fileroom.database.operations import Json
+    from fileroom.names import DicomStoreName
+    from fileroom.operations.runner import Run
+    from fileroom.transfer.facilities import Facilities
+
+
+def request_export(
+    facilities: Facilities,
+    name: DicomStoreName,
+    uri_prefix: str,
+    *,
+    mime_type: str = "",
+    filter_uri: str = "",
+    api_version: str,
+) -> OperationName:
+    """Ask for an export; it begins as soon as the runner has room for it.
+
+    ``filter_uri`` names a text object with one ``/studies/…`` path a line; empty means all.
+
+    Raises
+    ------
+    InvalidArgument
+        If a URI or the format has a form that the contract does not know.
+    PermissionDenied
+        If a bucket is not one that this store may use.
+    FailedPrecondition
+        If the prefix names an object where a directory would have to be.
+    Unimplemented
+        If the format is not that of the files as they were stored.
+    """
+    destination = parse_uri_prefix(uri_prefix)
+    if not parse_mime_type(mime_type).is_as_stored:
+        raise Unimplemented(
+            f"mimeType {mime_type!r}: this version exports the files as they were stored; leave "
+            "mimeType out, or use 'application/dicom; transfer-syntax=*'",
+            "mime_type",
+        )
+    bucket = facilities.buckets.resolve(
+        destination.bucket_name, right="write", dicom_store=str(name)
+    )
+    directory = destination.key.rstrip("/")
+    if directory and open_bucket(bucket).find(directory) is not None:
+        raise FailedPrecondition(
+            f"{uri_prefix} names an object; name a directory for the export", "uri_prefix"
+        )
+    request: Json = {"name": str(name), "gcsDestination": {"uriPrefix": uri_prefix}}
+    if filter_uri:
+        source = parse_object_uri(filter_uri)
+        facilities.buckets.resolve(source.bucket_name, right="read", dicom_store=str(name))
+        request["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
+
+    def insert(transaction: Connection) -> str:
+        store = stores.get_dicom_store(
+            transaction, name, permission="healthcare.dicomStores.export"
+        )
+        return operations.insert_operation(
+            transaction,
+            stores.get_dataset(transaction, name.parent).id,
+            kind=Kind.EXPORT,
+            api_version=api_version,
+            store_id=store.id,
+            request=request,
+        )
+
+    operation_id = facilities.database.write(insert)
+    facilities.wake()
+    return OperationName(name.parent, operation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportJob:
+    """The job of export operations."""
+
+    facilities: Facilities
+
+    def __call__(self, run: Run) -> bool:
+        """Export what was stored when the operation began, from its cursor on."""
+        return run_pipeline(run, Export(self.facilities, run), self.facilities.turns.workers)

@@ -1,0 +1,82 @@
+"""An import is asked for, and its job runs the pipeline."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fileroom.database import operations, stores
+from fileroom.database.operations import Kind
+from fileroom.names import OperationName
+from fileroom.objectstore.uri import parse_pattern
+from fileroom.transfer.importing.line import Import
+from fileroom.transfer.pipeline import run_pipeline
+
+if TYPE_CHECKING:
+    from fileroom.database.engine import Connection
+    from fileroom.names import DicomStoreName
+    from fileroom.operations.runner import Run
+    from fileroom.transfer.facilities import Facilities
+
+
+def request_import(
+    facilities: Facilities, name: DicomStoreName, uri: str, *, api_version: str
+) -> OperationName:
+    """Ask for an import; it begins as soon as the runner has room for it.
+
+    Raises
+    ------
+    InvalidArgument
+        If ``uri`` has a form that the grammar does not know.
+    PermissionDenied
+        If its bucket is not one that this store may read.
+    """
+    pattern = parse_pattern(uri)
+    facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
+
+    def insert(transaction: Connection) -> str:
+        store = stores.get_dicom_store(
+            transaction, name, permission="healthcare.dicomStores.import"
+        )
+        return operations.insert_operation(
+            transaction,
+            stores.get_dataset(transaction, name.parent).id,
+            kind=Kind.IMPORT,
+            api_version=api_version,
+            store_id=store.id,
+            request={"name": str(name), "gcsSource": {"uri": uri}},
+        )
+
+    operation_id = facilities.database.write(insert)
+    facilities.wake()
+    return OperationName(name.parent, operation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob:
+    """The job of import operations."""
+
+    facilities: Facilities
+
+    def __call__(self, run: Run) -> bool:
+        """Import all that the operation's URI matches, from its cursor on."""
+        done = False
+        try:
+            done = self._import(run)
+        finally:
+            if run.operation.fence > 1 or not done:
+                # What was stored and not committed then may never be.
+                assert run.operation.store_id is not None
+                self.facilities.suspect(run.operation.store_id, run.operation.id)
+        return done
+
+    def _import(self, run: Run) -> bool:
+        work = Import(self.facilities, run)
+        counting = threading.Thread(target=work.count, name="counting-lister", daemon=True)
+        counting.start()
+        try:
+            return run_pipeline(run, work, self.facilities.turns.workers)
+        finally:
+            work.stop_counting()
+            counting.join()
