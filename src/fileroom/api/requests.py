@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -39,6 +40,9 @@ GLOBAL_PARAMETERS: Final = frozenset(
     }
 )
 """Accepted on every method, DICOMweb included; also written ``$key`` and ``$.xgafv``."""
+
+REPEATED_PARAMETERS: Final = frozenset({"extraLocationTypes"})
+"""Those that may be given more than once."""
 
 _LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SNAKE: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -129,7 +133,7 @@ def bind_query(query: Query, known: Sequence[str] | None) -> tuple[tuple[str, st
     Raises
     ------
     InvalidArgument
-        In Google's words, if the method has no such parameter.
+        In Google's words if the method has no such parameter; if one value of two would be lost.
     """
     if known is None:
         return query.own
@@ -142,7 +146,11 @@ def bind_query(query: Query, known: Sequence[str] | None) -> tuple[tuple[str, st
                 f" parameter. Field '{shown}' could not be found in request message.",
                 "",
             )
-    return tuple((spellings[name], value) for name, value in query.own)
+    bound = tuple((spellings[name], value) for name, value in query.own)
+    for name, count in Counter(name for name, _ in bound).items():
+        if count > 1 and name not in REPEATED_PARAMETERS:
+            raise InvalidArgument(f"'{name}' is given more than once", name)
+    return bound
 
 
 def snake(name: str) -> str:

@@ -219,9 +219,8 @@ def decode_message(body: bytes, kind: type[_Body]) -> _Body:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         path = _snake(where.rstrip("`").lstrip("."))
-        raise InvalidArgument(
-            f"Invalid value at '{path}': {what.replace('`', '')}", path
-        ) from error
+        what = what.replace("`", "").replace(" | null", "")
+        raise InvalidArgument(f"Invalid value at '{path}': {what}", path) from error
 
 
 def _decode_json(body: bytes) -> object:

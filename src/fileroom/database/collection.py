@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, cast, delete, exists, func, null, select, union_all, update
 
 from fileroom.database import schema
+from fileroom.database.dialects import insert_if_new
 from fileroom.database.engine import now_microseconds
-from fileroom.database.instances import PlaceKind, insert_ignoring
+from fileroom.database.instances import PlaceKind
 from fileroom.database.operations import State
 
 if TYPE_CHECKING:
@@ -223,9 +224,8 @@ def still_named(connection: Connection, store_id: int, keys: Sequence[str]) -> s
 
 def queue_orphans(transaction: Connection, store_id: int, keys: Sequence[str]) -> None:
     """Queue blobs that no row names and no operation will name."""
-    insert_ignoring(
-        transaction,
-        schema.blob_drops,
+    transaction.execute(
+        insert_if_new(transaction, schema.blob_drops),
         [
             {
                 "store_id": store_id,

@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 PAGE_SIZE_DEFAULT: Final = 100
 PAGE_SIZE_MAX: Final = 1000
+INT64_MAX: Final = 2**63 - 1
+"""Largest number that a database takes; messages may hold larger ones."""
 
 Key = tuple[int | str, ...]
 KeyT = TypeVar("KeyT", bound=Key)
@@ -56,6 +58,8 @@ def decode_page_token(listing: str, token: str, key_type: type[KeyT]) -> KeyT:
         key = msgspec.msgpack.decode(packed, type=key_type)
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
         raise InvalidArgument("pageToken is not one this server gave", "pageToken") from error
+    if any(isinstance(part, int) and part > INT64_MAX for part in key):
+        raise InvalidArgument("pageToken is not one this server gave", "pageToken")
     if digest != _digest(listing):
         raise InvalidArgument("pageToken belongs to another listing", "pageToken")
     return key

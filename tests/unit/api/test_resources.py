@@ -383,6 +383,11 @@ def test_import_that_cannot_be_is_refused_at_the_request(
             501,
             "BigQuery",
         ),
+        (
+            {"gcsDestination": {"uriPrefix": "gs://demo"}, "bigqueryDestination": {}},
+            400,
+            "exactly one of gcs_destination and bigquery_destination",
+        ),
         ({"output_config": {}}, 400, 'Unknown name "output_config"'),
     ],
 )

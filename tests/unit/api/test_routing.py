@@ -216,6 +216,14 @@ def test_unknown_parameter_is_refused_in_googles_words() -> None:
     )
 
 
+def test_parameter_given_twice_is_refused_where_one_of_the_two_would_be_lost() -> None:
+    with pytest.raises(InvalidArgument, match="'updateMask' is given more than once"):
+        bind_query(parse_query(b"updateMask=labels&update_mask=streamConfigs"), ("updateMask",))
+
+    listed = parse_query(b"extraLocationTypes=a&extraLocationTypes=b")
+    assert len(bind_query(listed, ("extraLocationTypes",))) == 2
+
+
 @pytest.mark.parametrize(
     ("header", "host"),
     [

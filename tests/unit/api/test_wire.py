@@ -85,7 +85,7 @@ def test_unknown_field_is_refused_in_googles_words() -> None:
     [
         (b'{"gcsSource": {"urx": "a"}}', "Unknown name \"urx\" at 'gcs_source'"),
         (b'{"gcsSource": {"uri": 1}}', "Invalid value at 'gcs_source.uri'"),
-        (b'{"gcsSource": "a"}', "Invalid value at 'gcs_source'"),
+        (b'{"gcsSource": "a"}', "Invalid value at 'gcs_source': Expected object, got str"),
         (b'{"gcsSource": {}, "gcs_source": {}}', "given twice"),
         (
             b'{"blobStorageSettings": {"blobStorageClass": "COLD"}}',

@@ -38,6 +38,13 @@ def test_token_with_a_key_of_another_kind_is_refused(listing: str, key: Key) -> 
         decode_page_token(listing, encode_page_token(listing, key), tuple[str])
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1])
+def test_number_that_no_row_has_is_refused(number: int) -> None:
+    token = encode_page_token("listing", (number, ""))
+    with pytest.raises(InvalidArgument, match="not one this server gave"):
+        decode_page_token("listing", token, tuple[int, str])
+
+
 @given(st.text())
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:

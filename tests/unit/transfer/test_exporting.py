@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +17,13 @@ from fileroom.errors import (
     NotFound,
     PermissionDenied,
     Reason,
+    Unavailable,
     Unimplemented,
 )
 from fileroom.names import DicomStoreName
+from fileroom.objectstore.local import LocalObject, durability_lost
 from fileroom.operations.operation import account
+from fileroom.transfer.commits import ATTEMPTS_MAX
 from fileroom.transfer.exporting.job import ExportJob, request_export
 from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.importing.job import ImportJob, request_import
@@ -239,6 +243,14 @@ def test_series_of_a_named_study_is_exported_once_beside_a_study_of_a_longer_nam
     )
 
 
+def test_filter_may_begin_with_a_byte_order_mark(site: Site) -> None:
+    fill(site, uids(1))
+    run = requested(site, PREFIX, f"\ufeff{path_of(*uids(1))}")
+
+    assert run_export(site, run)
+    assert written(site) == expected(uids(1))
+
+
 def test_line_of_a_filter_that_is_no_path_is_named(site: Site) -> None:
     with pytest.raises(InvalidArgument, match=r"line 3 of the filter gs://bucket/filter\.txt"):
         run_export(site, requested(site, PREFIX, path_of("1.2"), "", "/series/1.2"))
@@ -298,6 +310,68 @@ def test_missing_blob_is_looked_up_again_and_then_fails(site: Site) -> None:
         "deferred",
         "failed",
     ]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_blob_that_the_disk_does_not_give_fails_alone_after_some_attempts(
+    site: Site, monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    fill(site, uids(1), uids(2))
+    lost = blob_of(site, uids(1)).name
+    read_at = LocalObject.read_at
+    reads = 0
+
+    def read_or_fail(source: LocalObject, offset: int, length: int) -> bytes:
+        nonlocal reads
+        if source.key.endswith(lost):
+            reads += 1
+            raise Unavailable("cannot access the object (Input/output error)")
+        return read_at(source, offset, length)
+
+    monkeypatch.setattr(LocalObject, "read_at", read_or_fail)
+    monkeypatch.setattr("fileroom.transfer.commits.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(
+        "fileroom.transfer.exporting.worker.BATCH_BYTES_MAX", 1 if large else 1 << 20
+    )
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert written(site) == expected(uids(2))
+    assert failures(site, run) == [
+        (path_of(*uids(1)).removeprefix("/"), Code.DATA_LOSS, Reason.DATA_LOSS)
+    ]
+    assert reads == 1 + ATTEMPTS_MAX
+
+
+def test_disk_of_the_destination_that_fails_is_a_fault_of_the_environment(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(site, uids(1))
+    run = requested(site)
+
+    def fails(_file: int, _bytes: bytes) -> int:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr("os.write", fails)
+    with pytest.raises(Unavailable):
+        run_export(site, run)
+    assert run.read().counters == Counters()
+
+
+@pytest.mark.usefixtures("right_to_write")
+def test_disk_that_keeps_nothing_is_not_trusted_by_the_server_either(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(site, uids(1))
+    run = requested(site)
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr("os.fdatasync", fails)
+    with pytest.raises(Unavailable, match="restart the server"):
+        run_export(site, run)
+    assert durability_lost() is not None
 
 
 def test_instance_deleted_while_it_is_exported_is_told_of(site: Site) -> None:
@@ -362,6 +436,60 @@ def test_export_goes_on_after_a_stop_where_it_left_off(site: Site, filtered: boo
     assert second.read().counters.exported == len(keys)
     assert [line.ordinal for line in site.ledger(second)] == list(range(len(keys)))
     assert written(site) == expected(*keys)
+
+
+def interrupted(site: Site, *paths: str) -> Run:
+    """Give an export that goes on after a first commit, claimed anew."""
+    first = requested(site, PREFIX, *paths)
+    assert not run_pipeline(first, StoppedExport(site.facilities, first), WORKERS)
+    return site.claim(first.operation.name)
+
+
+def test_filter_changed_since_the_first_commit_ends_the_export_rather_than_skip(
+    site: Site,
+) -> None:
+    fill(site, *(uids(n, study=study) for n in range(20) for study in range(2)))
+    paths = [path_of(uids(0, study=study)[0]) for study in range(2)]
+    run = interrupted(site, *paths)
+    site.put("filter.txt", paths[1].encode())
+
+    with pytest.raises(FailedPrecondition, match=r"filter gs://bucket/filter\.txt was changed"):
+        run_export(site, run)
+
+
+def test_filter_written_again_with_the_same_bytes_is_the_same_filter(site: Site) -> None:
+    fill(site, *(uids(n) for n in range(40)))
+    run = interrupted(site, path_of(uids(0)[0]))
+    site.put("filter.txt", path_of(uids(0)[0]).encode())
+
+    assert run_export(site, run)
+    assert run.read().counters.exported == 40
+
+
+def test_filter_whose_volume_is_gone_is_waited_for(site: Site) -> None:
+    fill(site, *(uids(n) for n in range(40)))
+    run = interrupted(site, path_of(uids(0)[0]))
+    buckets = site.bucket.parent
+    (buckets / "other").mkdir()
+    site.bucket.rename(buckets.parent / "unmounted")
+
+    with pytest.raises(Unavailable, match="is its volume mounted"):
+        run_export(site, run)
+
+
+def test_instances_are_counted_though_the_server_died_before_it_noted_how_many(
+    site: Site,
+) -> None:
+    fill(site, uids(1), uids(2))
+    run = requested(site)
+    site.database.write(
+        lambda transaction: operations.begin_operation(
+            transaction, run.operation, start_seq=10, total=None
+        )
+    )
+
+    assert run_export(site, run)
+    assert run.read().total == 2
 
 
 def test_cancelled_export_leaves_whole_objects(site: Site) -> None:

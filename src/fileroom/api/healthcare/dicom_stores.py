@@ -148,6 +148,10 @@ def import_(call: Call) -> Answer:
 def export(call: Call) -> Answer:
     """Start an export and name its operation."""
     body = call.request_as(ExportDicomDataRequest)
+    if body.bigquery_destination is not None and body.gcs_destination is not None:
+        raise InvalidArgument(
+            "an export has exactly one of gcs_destination and bigquery_destination", "destination"
+        )
     if body.bigquery_destination is not None:
         raise Unimplemented(
             "bigquery_destination: this server does not export to BigQuery yet; export to"

@@ -2,7 +2,6 @@
 
 from fileroom.database.instances.changes import (
     current_change_seq,
-    insert_ignoring,
     next_change_seq,
     queue_drops,
 )
@@ -33,7 +32,6 @@ __all__ = [
     "Result",
     "StoreWrite",
     "current_change_seq",
-    "insert_ignoring",
     "next_change_seq",
     "queue_drops",
     "record_key",

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fileroom.database import schema
+from fileroom.database.dialects import insert_if_new
 from fileroom.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from sqlalchemy import Table
+    from collections.abc import Iterable
 
     from fileroom.database.engine import Connection
     from fileroom.database.values.instances import (
@@ -72,12 +70,4 @@ def queue_drops(
         for place, key in drops
     ]
     if rows:
-        insert_ignoring(transaction, schema.blob_drops, rows)
-
-
-def insert_ignoring(
-    transaction: Connection, table: Table, rows: Sequence[Mapping[str, object]]
-) -> None:
-    """Insert the rows whose keys are not there yet."""
-    dialect = postgresql if transaction.dialect.name == "postgresql" else sqlite
-    transaction.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+        transaction.execute(insert_if_new(transaction, schema.blob_drops), rows)

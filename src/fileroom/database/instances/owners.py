@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, select, tuple_, update
 
 from fileroom.database import schema
-from fileroom.database.instances.changes import insert_ignoring
+from fileroom.database.dialects import insert_if_new
 from fileroom.database.values.instances import (
     InstanceKey,
     InstanceRecord,
@@ -64,9 +64,8 @@ def owners_of(
     if not pairs:
         return {}
     study_uids = sorted({study for study, _ in pairs})
-    insert_ignoring(
-        transaction,
-        schema.studies,
+    transaction.execute(
+        insert_if_new(transaction, schema.studies),
         [{"store_id": store_id, "study_instance_uid": uid} for uid in study_uids],
     )
     table = schema.studies.c
@@ -79,9 +78,8 @@ def owners_of(
             .with_for_update(read=True, key_share=True)
         )
     }
-    insert_ignoring(
-        transaction,
-        schema.series,
+    transaction.execute(
+        insert_if_new(transaction, schema.series),
         [
             {"store_id": store_id, "study_id": studies[study].id, "series_instance_uid": uid}
             for study, uid in pairs

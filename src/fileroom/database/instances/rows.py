@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fileroom.database import schema
+from fileroom.database.dialects import insert_if_new
 from fileroom.database.engine import now_microseconds
 
 if TYPE_CHECKING:
@@ -81,11 +81,8 @@ def insert_instances(
         for row_key in sorted(by_row)
     ]
     table = schema.instances
-    dialect = postgresql if transaction.dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(table)
-        .on_conflict_do_nothing()
-        .returning(table.c.id, table.c.series_id, table.c.sop_instance_uid)
+    statement = insert_if_new(transaction, table).returning(
+        table.c.id, table.c.series_id, table.c.sop_instance_uid
     )
     inserted = {
         by_row[row.series_id, row.sop_instance_uid][0]: int(row.id)
