@@ -23,8 +23,8 @@ demo: .venv/.runtime  ## the main job from end to end, on real files, in under t
 serve: .venv/.runtime  ## the embedded server on 127.0.0.1:PORT, data in DATA
 	@.venv/bin/fileroom serve --data $(DATA) --port $(PORT)
 
-test: tools .venv/.dev node_modules/.stamp  ## every test but the long ones
-	$(PYTEST) -n $(JOBS) --maxprocesses=4 --dist=worksteal
+test: tools check node_modules/.stamp  ## check, then every other test but the long ones
+	$(PYTEST) -n $(JOBS) --maxprocesses=4 --dist=worksteal --ignore=tests/unit --ignore=tests/test_tidy.py
 
 test-long: tools .venv/.dev node_modules/.stamp  ## every test
 	$(PYTEST) -m 'long or not long' --timeout=3600

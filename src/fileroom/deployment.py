@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS: Final = 20.0
-"""With the 10 s that requests under way may take before, 30 s from SIGTERM to the end."""
+DRAIN_SECONDS: Final = 15.0
+"""With the 10 s that requests under way may take before and the 5 s that the collector may take
+after, 30 s from SIGTERM to the end; what workers are at then is cut off and done again."""
 WORKER_MODULES: Final = ("fileroom.transfer.importing.worker", "fileroom.transfer.exporting.worker")
 """What a worker imports before its first task, so that the first instance is not kept waiting."""
 LOCK_FILE: Final = "lock"
@@ -87,23 +88,24 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
     Raises
     ------
     FailedPrecondition
-        If another server runs on the data directory, or a newer version wrote it.
+        If another server runs on the data directory, a newer version wrote it, or it cannot be made
+        or written to.
     """
     with ExitStack() as stack:
         after_crash = bool(_lock(settings.data, stack, left=""))
         database = open_database(settings.database_path)
         stack.callback(database.close)
         blobs = settings.blobs_directory
-        blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         buckets_directory = settings.data / "buckets"
-        buckets_directory.mkdir(mode=0o700, exist_ok=True)
+        for directory in (blobs, buckets_directory):
+            _make_directory(directory)
         token = open_access_token(database, settings.data) if "token" in settings.auth else None
         database.write(keep_header_dictionary)
         owner = uuid.uuid4().hex
         _take_over(database, blobs, owner)
         buckets = Buckets(settings.buckets, buckets_directory)
         pool = WorkerPool(settings.workers, name="ingest", preload=WORKER_MODULES)
-        stack.callback(pool.shutdown, cancel_futures=True)
+        stack.callback(pool.kill_workers)
         collector = Collector(
             database,
             blobs,
@@ -158,8 +160,9 @@ def _lock(data: Path, stack: ExitStack, *, left: str | None = None) -> str:
     In the end ``left`` stands in the lock file, or what stood there before: a holder's number
     that nobody took back tells the next server of a crash.
     """
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(data / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    _make_directory(data)
+    with _usable(data):
+        lock = os.open(data / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     stack.callback(os.close, lock)
     holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
     try:
@@ -173,6 +176,24 @@ def _lock(data: Path, stack: ExitStack, *, left: str | None = None) -> str:
     stack.callback(_write_holder, lock, holder if left is None else left)
     _write_holder(lock, str(os.getpid()))
     return holder
+
+
+def _make_directory(directory: Path) -> None:
+    with _usable(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextmanager
+def _usable(directory: Path) -> Iterator[None]:
+    """Say which directory it is that the operator must see to."""
+    try:
+        yield
+    except OSError as error:
+        raise FailedPrecondition(
+            f"{directory} cannot be used: {error.strerror}; choose another directory, or make it"
+            " one that this user may write to",
+            "data",
+        ) from error
 
 
 def _write_holder(lock: int, holder: str) -> None:

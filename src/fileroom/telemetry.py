@@ -22,7 +22,13 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 operation_name: ContextVar[str | None] = ContextVar("operation_name", default=None)
 """The full name of the operation in whose service this code runs, inside worker processes too."""
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# uvicorn's color_message is its message once more, with a terminal's colours.
+_LEFT_OUT = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,7 +48,7 @@ class JsonFormatter(logging.Formatter):
             entry["requestId"] = request
         if (operation := operation_name.get()) is not None:
             entry["operation"] = operation
-        entry |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        entry |= {key: value for key, value in vars(record).items() if key not in _LEFT_OUT}
         if record.exc_info:
             entry["exception"] = _describe(record.exc_info[1])
         return json.dumps(entry, ensure_ascii=False, default=str)

@@ -70,6 +70,24 @@ def test_a_worker_lost_while_idle_is_replaced_unnoticed() -> None:
         assert pool.submit(tasks.process_id).result(10) != pid
 
 
+def test_workers_can_be_ended_whatever_they_are_at() -> None:
+    pool = WorkerPool(2, name="test")
+    pids = [pool.submit(tasks.sleep, 0.1).result(10) for _ in range(2)]
+    futures = [pool.submit(tasks.sleep, 600) for _ in range(4)]
+    while not futures[1].running():
+        time.sleep(0.01)
+    began = time.monotonic()
+    pool.kill_workers()
+
+    assert time.monotonic() - began < 5
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    for future in futures[:2]:
+        with pytest.raises(WorkerLost):
+            future.result(0)
+    assert all(future.cancelled() for future in futures[2:])
+    pool.kill_workers()
+
+
 def test_modules_are_imported_ahead_and_others_are_not() -> None:
     with WorkerPool(1, name="test", preload=["fractions"]) as pool:
         assert pool.submit(tasks.loaded, "fractions").result(10)

@@ -92,6 +92,20 @@ def test_port_in_use_is_said(tmp_path: Path) -> None:
         assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("setting", ["FILEROOM_DATA", "FILEROOM_BLOBS"])
+def test_directory_that_cannot_be_made_is_said(tmp_path: Path, setting: str) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    places = {"FILEROOM_DATA": str(tmp_path / "data"), setting: str(in_the_way / "below")}
+
+    refused = run_fileroom("serve", "--port=0", environment=places)
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("ERROR: (fileroom.serve) FAILED_PRECONDITION: ")
+    assert f"{in_the_way / 'below'} cannot be used: Not a directory" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "environment", "words"),
     [

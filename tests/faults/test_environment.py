@@ -152,6 +152,35 @@ def test_import_goes_on_after_an_ordered_stop(tmp_path: Path) -> None:
         tools.check_collected(disk)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(200)
+@pytest.mark.clause(
+    "Fileroom faults",
+    "a worker that hangs does not hold up an ordered stop: it is over within 35 s",
+    holds="own rule",
+)
+def test_hung_worker_does_not_hold_up_an_ordered_stop(tmp_path: Path) -> None:
+    sources = tools.make_sources(1000, random.Random(tools.draw_seed()))
+    data = tmp_path / "data"
+    sources.write(data / "buckets" / BUCKET)
+    disk = Disk(data)
+    with tools.served(data) as (server, client):
+        store = tools.make_store(client, "s")
+        name = client.import_(store, ALL).name
+        tools.wait_begun(disk, name)
+        for worker in tools.workers_of(server.process.pid):
+            worker.suspend()
+        assert disk.standing(name).state != "DONE", "it ended before its worker hung"
+        began = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(100) == 0
+        assert time.monotonic() - began < 35
+    assert not tools.workers_of(server.process.pid)
+    with tools.served(data) as (_, client):
+        operation = client.wait(name, poll_seconds=0.1)
+        tools.check_imported(disk, client, store, operation, sources)
+
+
 # Cancelling
 
 

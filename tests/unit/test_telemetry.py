@@ -58,6 +58,14 @@ def test_line_breaks_and_controls_cannot_forge_a_line(stream: io.StringIO) -> No
     assert line["name_of_it"] == "a\nb\r{}\x1b"
 
 
+def test_line_says_nothing_twice(stream: io.StringIO) -> None:
+    painted = "Started server process [\x1b[36m%d\x1b[0m]"
+    logging.getLogger("uvicorn.error").info("Started", extra={"color_message": painted})
+
+    (line,) = lines(stream)
+    assert "color_message" not in line
+
+
 def test_foreign_message_of_an_error_is_left_out(stream: io.StringIO) -> None:
     error = Unavailable("the disk does not answer")
     try:

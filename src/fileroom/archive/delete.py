@@ -14,18 +14,22 @@ from fileroom.archive.check import queue_orphans
 from fileroom.archive.layout import blob_bucket
 from fileroom.database import collection, operations
 from fileroom.database.instances import PlaceKind
-from fileroom.errors import FileroomError
+from fileroom.errors import FileroomError, PermissionDenied
 from fileroom.objectstore.local import LocalBucket
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fileroom.database.collection import StoreArea
+    from fileroom.database.collection import Drop, StoreArea
     from fileroom.database.engine import Connection, Database
 
 logger = logging.getLogger(__name__)
 
 EXPIRED_MAX: Final = 100
+STOP_SECONDS: Final = 5.0
+"""How long the end of the server waits for a slice; one that is cut off is done again."""
+PUT_OFF_SECONDS: Final = 3600.0
+"""After what time a blob is tried again that could not be deleted."""
 SWEEP_SECONDS: Final = 3600.0
 """How often, and after what rest, temporary files count as those of a lost worker."""
 
@@ -54,7 +58,7 @@ class Collector:
         """Stop at the next slice."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def suspect(self, store_id: int, writer: int) -> None:
         """Compare a store's blobs with its rows once an operation has ended.
@@ -74,6 +78,8 @@ class Collector:
                 self.collect()
             except FileroomError as error:
                 logger.warning("collection put off", extra={"cause": str(error)})
+            except Exception:  # the one thread that collects must outlive whatever it meets
+                logger.exception("collection put off, by a fault of Fileroom's own")
 
     def collect(self) -> None:
         """Collect all that is due; what a crash left half done is done again."""
@@ -82,7 +88,10 @@ class Collector:
         with self._database.read() as connection:
             deleted = collection.deleted_stores(connection)
         for store in deleted:
-            self._purge(store)
+            try:
+                self._purge(store)
+            except PermissionDenied as error:
+                logger.warning("a deleted store cannot be purged", extra={"cause": str(error)})
         self._database.write(collection.forget_spent_tombstones)
         while not self._stopping.is_set() and self._database.write(_forget_operations):
             pass
@@ -91,13 +100,27 @@ class Collector:
 
     def _drop_some(self) -> bool:
         drops = self._database.write(collection.take_due_drops)
-        for drop in drops:
-            if drop.place is PlaceKind.OWN_BLOB:
-                blob_bucket(self._blobs, drop.blob_prefix).delete(drop.place_key)
-        self._database.write(
-            lambda transaction: collection.forget_drops(transaction, [drop.id for drop in drops])
-        )
+        outcomes = [(drop.id, self._drop(drop)) for drop in drops]
+        dropped = [id_ for id_, is_dropped in outcomes if is_dropped]
+        later = [id_ for id_, is_dropped in outcomes if not is_dropped]
+
+        def settle(transaction: Connection) -> None:
+            collection.forget_drops(transaction, dropped)
+            collection.put_off_drops(transaction, later, seconds=PUT_OFF_SECONDS)
+
+        self._database.write(settle)
         return bool(drops)
+
+    def _drop(self, drop: Drop) -> bool:
+        """Delete a blob; one that cannot be deleted now keeps nobody else's waiting."""
+        if drop.place is not PlaceKind.OWN_BLOB:
+            return True
+        try:
+            blob_bucket(self._blobs, drop.blob_prefix).delete(drop.place_key)
+        except PermissionDenied as error:
+            logger.warning("a blob cannot be deleted", extra={"cause": str(error)})
+            return False
+        return True
 
     def _scan_for_orphans(self) -> None:
         """Queue what died uncommitted, once those who might yet have committed it have ended.

@@ -113,6 +113,16 @@ def forget_drops(transaction: Connection, ids: Sequence[int]) -> None:
         transaction.execute(delete(schema.blob_drops).where(schema.blob_drops.c.id.in_(ids)))
 
 
+def put_off_drops(transaction: Connection, ids: Sequence[int], *, seconds: float) -> None:
+    """Queue drops again that could not be carried out."""
+    if ids:
+        transaction.execute(
+            update(schema.blob_drops)
+            .where(schema.blob_drops.c.id.in_(ids))
+            .values(state="QUEUED", not_before=now_microseconds() + int(seconds * 1_000_000))
+        )
+
+
 def deleted_stores(connection: Connection) -> list[StoreArea]:
     """Give deleted stores on which no operation runs any more."""
     stores, operations = schema.dicom_stores.c, schema.operations.c

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from fileroom.database.migrations import upgrade
@@ -138,6 +139,10 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise translated(error) from error
+        except PoolTimeoutError as error:
+            raise Unavailable(
+                "the database serves as many readers as it can", "DATABASE"
+            ) from error
 
     def write(self, change: Callable[[Connection], T], *, lane: Lane = "small") -> T:
         """Run ``change`` in the writer and give its result once it is durable.
@@ -170,6 +175,17 @@ class Database:
         self._writer.dispose()
 
     def _run(self) -> None:
+        try:
+            self._write_until_closed()
+        except Exception:
+            logger.exception("the database's writer ended by a fault of Fileroom's own")
+        with self._wake:
+            self._closing = True
+            left = [write for waiting in self._waiting.values() for write in waiting]
+        for write in left:  # nobody may wait for ever
+            write.future.set_exception(Unavailable("the database's writer has ended", "DATABASE"))
+
+    def _write_until_closed(self) -> None:
         written = False
         with self._writer.connect() as connection:
             while True:

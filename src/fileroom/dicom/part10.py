@@ -39,6 +39,9 @@ _INTEGER = re.compile(rb"[\0 ]*([+-]?[0-9]{1,19})(?:\.0*)?[\0 ]*(?:\\|\Z)")
 """The first of the numbers of an IS; writers put a point with zeros after it."""
 _RANGES = {"IS": (-(1 << 63), (1 << 63) - 1), "US": (0, 0xFFFF)}
 """IS may have 32 bits (PS3.5 6.2); writers that put dates and times there are let through."""
+_INDEXED_CHARACTERS_MAX = 1024
+"""Longer text is cut off in the index: over ten times what its VRs may hold (PS3.5 6.2), and a
+bound on what 250 small deflated objects can make of memory and rows. The header keeps it whole."""
 _SPECIAL = re.compile(rb"[\x1b\\=\x80-\xff]")
 """What makes text more than ASCII: escape sequences, several values, groups of a person name."""
 _UID = re.compile(rb"[0-9]+(?:\.[0-9]+)*")
@@ -233,7 +236,7 @@ def _attributes(
     _, character_set, _ = found.get(_SPECIFIC_CHARACTER_SET, _ABSENT)
     specific = decode_text(character_set or b"", "CS", None)
     if specific:
-        values["specific_character_set"] = specific
+        values["specific_character_set"] = specific[:_INDEXED_CHARACTERS_MAX]
     texts = [
         (name, vr, value)
         for tag, (name, vr) in _TEXTS.items()
@@ -243,7 +246,7 @@ def _attributes(
     for name, vr, value in texts:
         text = value.decode("ascii").strip("\0 ") if plain else decode_text(value, vr, specific)
         if text:
-            values[name] = text
+            values[name] = text[:_INDEXED_CHARACTERS_MAX]
     for tag, (name, vr) in _NUMBERS.items():
         vr_number, value, _ = found.get(tag, _ABSENT)
         if value:

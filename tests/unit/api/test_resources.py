@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -327,6 +328,20 @@ def test_store_keeps_its_identity_beside_its_blobs(server: ServedDeployment) -> 
 
     (mine,) = (text for text in kept if f'"{name}"' in text)
     assert json.loads(mine) == {"name": name, "config": {"labels": {"a": "2"}}}
+
+
+def test_identity_is_that_of_the_last_of_many_patches(server: ServedDeployment) -> None:
+    name = server.make_store(server.make_dataset("contested"), "s1")
+
+    def patch(key: str) -> None:
+        server.call("PATCH", name, {"labels": {key: "1"}}, updateMask=f"labels.{key}")
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(patch, "abcdefghijklmnop"))
+
+    kept = [path.read_text() for path in server.deployment.blobs.glob("*/.store-id")]
+    (mine,) = (text for text in kept if f'"{name}"' in text)
+    assert json.loads(mine)["config"]["labels"] == server.get(name)["labels"]
 
 
 def test_deletion_of_a_dataset_takes_its_stores_with_it(server: ServedDeployment) -> None:

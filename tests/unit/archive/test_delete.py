@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fileroom.archive.delete import Collector
+from fileroom.archive.layout import make_blob_bucket
 from fileroom.database import collection, operations, schema, stores
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import Place, PlaceKind, queue_drops, record_key
-from fileroom.errors import Unavailable
+from fileroom.errors import PermissionDenied, Unavailable
 from fileroom.names import DicomStoreName
+from fileroom.objectstore.local import LocalBucket
 from tests.unit.archive.holding import drop, drops, rows, store, write_blobs
 from tests.unit.database.rows import (
     DATASET,
@@ -166,6 +169,30 @@ def test_deleted_store_stays_while_an_operation_runs_on_it(site: Site) -> None:
     assert rows(site) == []
 
 
+def test_store_that_cannot_be_purged_keeps_nothing_else_waiting(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: LocalBucket, prefix: str) -> None:
+        raise PermissionDenied(f"the account of the server may not access {prefix}")
+
+    name = DicomStoreName(DATASET, "other")
+    other = site.database.write(lambda transaction: new_store(transaction, name))
+    with site.database.read() as connection:
+        blob_prefix = stores.get_dicom_store(connection, name).blob_prefix
+    make_blob_bucket(site.facilities.blobs, blob_prefix, {})
+    site.database.write(lambda transaction: add_tombstone(transaction, other, "1.2"))
+    site.database.write(lambda transaction: stores.delete_dicom_store(transaction, STORE))
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalBucket, "delete_prefix", denied)
+        collector(site).collect()
+
+    with site.database.read() as connection:
+        assert all_rows(connection, schema.tombstones) == []
+    assert site.blobs.is_dir()
+    collector(site).collect()
+    assert not site.blobs.exists()
+
+
 def test_purge_that_a_crash_cut_off_is_finished(site: Site) -> None:
     store(site, write_blobs(site, 5, writer=1), writer=1)
     deleted = site.database.write(lambda tx: stores.delete_dicom_store(tx, STORE))
@@ -301,6 +328,40 @@ def test_collector_outlives_a_fault_of_the_environment(site: Site) -> None:
     collecting.stop()
 
     assert site.blob_files() == set()
+
+
+def test_collector_outlives_a_fault_of_its_own(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    (record,) = write_blobs(site, 1, writer=1)
+    drop(site, record.place)
+    with monkeypatch.context() as patch:
+        patch.setattr(collection, "take_due_drops", lambda _: 1 / 0)
+        collecting = collector(site)
+        collecting.start()
+        time.sleep(0.05)
+    wait_until(lambda: drops(site) == set())
+    collecting.stop()
+
+
+def test_end_of_the_server_does_not_wait_for_a_long_slice(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.archive.delete.STOP_SECONDS", 0.05)
+    begun, go = threading.Event(), threading.Event()
+
+    def long(_: Connection) -> list[object]:
+        begun.set()
+        go.wait(10)
+        return []
+
+    monkeypatch.setattr(collection, "living_stores", long)
+    collecting = collector(site)
+    collecting.start()
+    begun.wait(10)
+    began = time.monotonic()
+    collecting.stop()
+    go.set()
+
+    assert time.monotonic() - began < 5
 
 
 def test_store_made_later_under_the_same_name_is_left_alone(site: Site) -> None:

@@ -98,6 +98,20 @@ def test_drop_that_a_crash_left_half_done_is_taken_again(
     assert all_rows(transaction, schema.blob_drops) == []
 
 
+def test_drop_that_cannot_be_carried_out_waits_behind_the_others(
+    transaction: Connection, store_id: int
+) -> None:
+    drop(transaction, store_id, "stuck")
+    (stuck,) = collection.take_due_drops(transaction)
+
+    collection.put_off_drops(transaction, [stuck.id], seconds=60)
+
+    assert taken(transaction) == []
+    assert [row.place_key for row in all_rows(transaction, schema.blob_drops)] == ["stuck"]
+    collection.put_off_drops(transaction, [stuck.id], seconds=-1)
+    assert taken(transaction) == ["stuck"]
+
+
 def test_name_that_is_in_a_row_is_never_dropped(transaction: Connection, store_id: int) -> None:
     stored = record(0, KEY)
     store(transaction, store_id, stored)

@@ -320,6 +320,22 @@ def test_log_is_moved_to_the_file_when_the_writer_is_idle(
     database.close()
 
 
+def test_no_write_waits_for_a_writer_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+) -> None:
+    database = Database(empty_file(tmp_path))
+    waiting = Waiting(database, pool)
+    future = waiting.write(add("a"))
+    monkeypatch.setattr(engine, "SMALL_WRITES_MAX", None)  # ends the writer when it takes the next
+    waiting.go()
+
+    with pytest.raises(Unavailable, match="writer"):
+        future.result(10)
+    with pytest.raises(Unavailable):
+        database.write(add("b"))
+    database.close()
+
+
 def test_reader_holds_back_no_write_and_no_close(tmp_path: Path) -> None:
     database = Database(empty_file(tmp_path))
     with database.read() as connection:

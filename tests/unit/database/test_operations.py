@@ -408,6 +408,18 @@ def test_cancellation_is_noted_for_whoever_runs_it(transaction: Connection) -> N
     assert operations.get_operation(transaction, operation.name).state is State.RUNNING
 
 
+def test_cancellation_ends_an_operation_that_nobody_has_begun(transaction: Connection) -> None:
+    name = add_operation(transaction)
+
+    operations.request_cancel(transaction, name)
+
+    ended = operations.get_operation(transaction, name)
+    assert ended.state is State.DONE
+    assert ended.error == {"code": 1, "message": "the operation was cancelled"}
+    assert ended.response is None
+    assert operations.claim_operation(transaction, "anybody") is None
+
+
 def test_cancellation_after_the_end_changes_nothing(transaction: Connection) -> None:
     operation = add_claimed(transaction)
     operations.finish_operation(transaction, operation, listed=0, retention_microseconds=HOUR)

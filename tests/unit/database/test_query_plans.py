@@ -82,6 +82,8 @@ def store_batch(transaction: Connection, operation: Operation, policy: Duplicate
     assert store_id is not None
     write = StoreWrite(store_id=store_id, operation_id=operation.id, start_seq=0, policy=policy)
     others = [record(n, (KEY[0], KEY[1], f"9.{n}"), "b", operation=operation.id) for n in (1, 2)]
+    # SQLite plans for one key otherwise than for several.
+    others += [record(n, (f"1.{n}", f"1.{n}.1", "9"), "b", operation=operation.id) for n in (3, 4)]
     changed = record(0, KEY, f"{policy} of {operation.id}", operation=operation.id)
     store_records(transaction, write, [changed, *others])
 

@@ -326,6 +326,14 @@ def test_a_deflated_flood_of_small_elements_ends_at_the_header_bound() -> None:
     assert bounded(data, Limits(kept_bytes=8 << 20)) is Reason.HEADER_LIMIT
 
 
+def test_text_of_the_index_is_bounded_and_the_header_keeps_all_of_it() -> None:
+    scanned = scan(minimal_instance(patient_id="1" * 60_000, patient_name="é" * 30_000))
+
+    assert scanned.attributes.patient_id == "1" * 1024
+    assert len(scanned.attributes.patient_name or "") == 1024
+    assert b"1" * 60_000 in scanned.header.skeleton
+
+
 def test_a_header_of_every_small_file_survives_the_database() -> None:
     for data in small_instances().values():
         header = scan(data).header

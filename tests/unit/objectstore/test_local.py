@@ -192,7 +192,7 @@ def test_a_missing_root_is_a_volume_that_is_not_mounted(tmp_path: Path) -> None:
         lambda: bucket.delete_prefix("a/"),
         lambda: bucket.is_directory(""),
     ):
-        with pytest.raises(Unavailable, match="bucket 'gone' is missing; is its volume mounted"):
+        with pytest.raises(Unavailable, match="'gone' of a bucket is missing; is its volume"):
             use()
     assert not (tmp_path / "gone").exists()
 

@@ -63,6 +63,7 @@ class NumberWork:
         self.finished: list[int] = []
         self.lost: dict[int, WorkerLost] = {}
         self.discarded: list[int] = []
+        self.late = 0
         self.alone_now = 0
         self.alone_most = 0
         self.delay_seconds = 0.0
@@ -127,6 +128,9 @@ class NumberWork:
             self.lost[deferred.ordinal] = outcome
         else:
             self.finished.append(deferred.ordinal)
+
+    def ended_late(self) -> None:
+        self.late += 1
 
     def discard(self, outcome: Moved) -> None:
         self.discarded += outcome.numbers

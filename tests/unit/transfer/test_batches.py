@@ -101,3 +101,12 @@ def test_blame_names_each_object_that_ended_a_worker() -> None:
 
     assert blame.reasons == ((3, Reason.WORKER_CRASHED), (1, Reason.TIME_LIMIT))
     assert NO_BLAME.reasons == ()
+
+
+def test_full_batch_does_not_wait_for_the_next_object() -> None:
+    def listing() -> Iterator[tuple[Item, str]]:
+        for ordinal in range(8):
+            yield Item(ordinal, 1), "cursor"
+        raise AssertionError("the batch was full")
+
+    assert len(next(cut_batches(listing(), first_ordinal=0)).items) == 8

@@ -468,13 +468,18 @@ def test_filter_written_again_with_the_same_bytes_is_the_same_filter(site: Site)
 
 def test_filter_whose_volume_is_gone_is_waited_for(site: Site) -> None:
     fill(site, *(uids(n) for n in range(40)))
-    run = interrupted(site, path_of(uids(0)[0]))
-    buckets = site.bucket.parent
-    (buckets / "other").mkdir()
-    site.bucket.rename(buckets.parent / "unmounted")
+    filters = site.bucket.parent / "filters"
+    filters.mkdir()
+    (filters / "paths.txt").write_text(path_of(uids(0)[0]))
+    name = request_export(
+        site.facilities, STORE, PREFIX, filter_uri="gs://filters/paths.txt", api_version="v1"
+    )
+    first = site.claim(name)
+    run_pipeline(first, StoppedExport(site.facilities, first), WORKERS)
+    filters.rename(site.bucket.parent.parent / "unmounted")
 
     with pytest.raises(Unavailable, match="is its volume mounted"):
-        run_export(site, run)
+        run_export(site, site.claim(name))
 
 
 def test_instances_are_counted_though_the_server_died_before_it_noted_how_many(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import threading
 from typing import IO, TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ from fileroom.errors import (
 )
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.buckets import BucketSettings
-from fileroom.objectstore.local import LocalObject, durability_lost
+from fileroom.objectstore.local import LocalBucket, LocalObject, ObjectEntry, durability_lost
 from fileroom.operations.operation import account
 from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.importing.line import Import
@@ -35,7 +36,7 @@ from tests.unit.database.rows import DATASET, STORE, add_tombstone, all_rows
 from tests.unit.transfer.site import WORKERS, Site, instance, uids
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -191,6 +192,28 @@ def test_uri_that_matches_nothing_says_so(site: Site) -> None:
 
     with pytest.raises(NotFound, match=r"no object matches gs://bucket/y/\*\*"):
         run_import(site, requested(site, "gs://bucket/y/**"))
+
+
+def test_counting_stops_also_among_objects_that_do_not_match(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = requested(site, "gs://bucket/*.dcm")
+    work = Import(site.facilities, run)
+    begun = threading.Event()
+
+    def list_for_ever(*_: object) -> Iterator[ObjectEntry]:
+        while True:
+            begun.set()
+            yield ObjectEntry(key="a.txt", size=1, version="1")
+
+    monkeypatch.setattr(LocalBucket, "list", list_for_ever)
+    counting = threading.Thread(target=work.count)
+    counting.start()
+    begun.wait(10)
+    work.stop_counting()
+    counting.join(10)
+
+    assert not counting.is_alive()
 
 
 def test_uri_of_a_directory_says_how_to_import_it(site: Site) -> None:

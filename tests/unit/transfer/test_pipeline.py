@@ -246,6 +246,28 @@ def test_cancellation_discards_what_is_finished_and_not_committed(
     assert sorted(work.discarded) == moved
 
 
+def test_what_ends_long_after_a_cancellation_is_told_of(
+    run: Run, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.transfer.pipeline.coordinator.SETTLE_SECONDS", 0.05)
+    gate = Gate(0)
+    work = NumberWork(turns, 4, gate)
+    outcomes: Iterator[Exception | None] = iter([None, Cancelled("the operation was cancelled")])
+
+    def check(_: Run) -> None:
+        error = next(outcomes)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(type(run), "check", check)
+    with pytest.raises(Cancelled):
+        run_pipeline(run, work, WORKERS)
+    assert (work.late, work.discarded) == (0, [])
+    gate.open()
+
+    wait_until(lambda: work.late == 1)
+
+
 def test_stopping_server_leaves_off_after_a_commit_and_discards_nothing(
     run: Run, turns: Turns, thread: ThreadPoolExecutor
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from fileroom.api.calls import Answer, Call
 
 logger = logging.getLogger(__name__)
+
+_identity_lock = threading.Lock()
 
 MUTABLE = ("labels", "notificationConfig", "notificationConfigs", "streamConfigs")
 
@@ -95,9 +98,7 @@ def patch(call: Call) -> Answer:
     store = call.deployment.database.write(
         lambda transaction: stores.update_dicom_store(transaction, call.dicom_store, change)
     )
-    blob_bucket(call.deployment.blobs, store.blob_prefix).write(
-        STORE_ID_FILE, [msgspec.json.encode(_identity(str(store.name), store.config))]
-    )
+    _keep_identity(call)
     _log_undelivered(store)
     return json_answer(to_wire(store))
 
@@ -184,6 +185,15 @@ def to_wire(store: stores.DicomStore) -> DicomStore:
 def _get(call: Call) -> stores.DicomStore:
     with call.deployment.database.read() as connection:
         return stores.get_dicom_store(connection, call.dicom_store, permission=call.permission)
+
+
+def _keep_identity(call: Call) -> None:
+    """Bring what lies beside the blobs up to date; the last of several patches has the say."""
+    with _identity_lock:
+        store = _get(call)
+        blob_bucket(call.deployment.blobs, store.blob_prefix).write(
+            STORE_ID_FILE, [msgspec.json.encode(_identity(str(store.name), store.config))]
+        )
 
 
 def _identity(name: str, config: stores.Config) -> dict[str, object]:

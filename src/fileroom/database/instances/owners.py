@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import Text, and_, bindparam, column, select, update, values
 
 from fileroom.database import schema
 from fileroom.database.dialects import insert_if_new
@@ -86,19 +86,22 @@ def owners_of(
         ],
     )
     table = schema.series.c
+    # A join, since SQLite reads the whole table to find several pairs by IN.
+    wanted = (
+        values(column("study_id", table.study_id.type), column("uid", Text), name="wanted")
+        .data([(studies[study].id, uid) for study, uid in pairs])
+        .cte()
+    )
+    is_wanted = and_(table.study_id == wanted.c.study_id, table.series_instance_uid == wanted.c.uid)
     series = {
         (row.study_id, row.series_instance_uid): row
         for row in transaction.execute(
             select(
                 table.id, table.study_id, table.series_instance_uid, table.state, table.described_by
             )
-            .where(
-                tuple_(table.study_id, table.series_instance_uid).in_(
-                    [(studies[study].id, uid) for study, uid in pairs]
-                )
-            )
+            .join(wanted, is_wanted)
             .order_by(table.study_id, table.series_instance_uid)
-            .with_for_update(read=True, key_share=True)
+            .with_for_update(read=True, key_share=True, of=schema.series)
         )
     }
     owners = {}

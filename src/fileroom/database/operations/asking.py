@@ -15,7 +15,7 @@ from fileroom.database.pages import (
     encode_page_token,
     page_size_within_limits,
 )
-from fileroom.errors import NotFound
+from fileroom.errors import Code, NotFound
 from fileroom.names import DatasetName, LocationName, OperationName
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 from fileroom.database.values.operations import (
     COUNTER_NAMES,
+    KEPT_MICROSECONDS,
     Counters,
     Json,
     Kind,
@@ -59,6 +60,7 @@ def insert_operation(
             response=response,
             created_at=now,
             ended_at=now if done else None,
+            expires_at=now + KEPT_MICROSECONDS if done else None,
         )
     )
     return operation_id
@@ -113,7 +115,7 @@ def list_operations(
 
 
 def request_cancel(transaction: Connection, name: OperationName) -> None:
-    """Ask an operation to end; one that has ended stays as it is.
+    """Ask an operation to end; one that nobody has begun ends here, one that has ended stays.
 
     Raises
     ------
@@ -121,10 +123,19 @@ def request_cancel(transaction: Connection, name: OperationName) -> None:
         If there is no such operation.
     """
     operation = get_operation(transaction, name)
+    if operation.state is State.DONE:
+        return
+    values: dict[str, object] = {"cancel_requested": True}
+    if operation.state is State.QUEUED:
+        now = now_microseconds()
+        values |= {
+            "state": State.DONE,
+            "error": {"code": int(Code.CANCELLED), "message": "the operation was cancelled"},
+            "ended_at": now,
+            "expires_at": now + KEPT_MICROSECONDS,
+        }
     transaction.execute(
-        update(schema.operations)
-        .where(schema.operations.c.id == operation.id, schema.operations.c.state != State.DONE)
-        .values(cancel_requested=True)
+        update(schema.operations).where(schema.operations.c.id == operation.id).values(**values)
     )
 
 

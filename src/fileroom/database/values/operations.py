@@ -11,6 +11,10 @@ from fileroom.names import DicomStoreName, OperationName, parse_name
 Json = dict[str, "str | int | bool | list[Json] | Json | None"]
 
 
+KEPT_MICROSECONDS: Final = 30 * 86_400 * 1_000_000
+"""How long an operation that no runner ended is kept; as long as Google keeps them."""
+
+
 class Kind(StrEnum):
     """What an operation does: the last part of Google's method name."""
 

@@ -52,7 +52,7 @@ def open_root(root: Path, flags: int) -> int:
         return os.open(root, flags | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Unavailable(
-            f"the directory of bucket {root.name!r} is missing; is its volume mounted?"
+            f"the directory {root.name!r} of a bucket is missing; is its volume mounted?"
         ) from error
 
 

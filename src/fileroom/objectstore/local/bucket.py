@@ -87,7 +87,8 @@ class LocalBucket:
     def is_directory(self, key: str) -> bool:
         """Whether a directory has this key, written with or without a slash at its end."""
         if not key:
-            os.close(open_root(self.root, READABLE))
+            with translating("/"):
+                os.close(open_root(self.root, READABLE))
             return True
         status = find_status(self.root, key.removesuffix("/"))
         return status is not None and stat.S_ISDIR(status.st_mode)

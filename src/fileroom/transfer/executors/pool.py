@@ -53,7 +53,8 @@ class WorkerPool(Executor):
         self._preload = tuple(preload)
         self._tasks: queue.SimpleQueue[_Task[object] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
-        self._closed = False
+        self._closed = self._killed = False
+        self._processes: set[WorkerProcess] = set()
         self._threads = [
             threading.Thread(target=self._supervise, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
@@ -87,6 +88,14 @@ class WorkerPool(Executor):
             for thread in self._threads:
                 thread.join()
 
+    def kill_workers(self) -> None:
+        """Take no more tasks, and end each worker at once, whatever it is at."""
+        with self._closing:
+            self._killed = True
+            for worker in self._processes:
+                worker.kill()
+        self.shutdown(cancel_futures=True)
+
     def _supervise(self) -> None:
         worker = self._start_worker()
         while (task := self._tasks.get()) is not None:
@@ -108,20 +117,31 @@ class WorkerPool(Executor):
             except BaseException as error:  # no task may wait for ever on a fault of ours
                 task.future.set_exception(error)
                 raise
-        if worker is not None:
-            worker.stop()
+        self._stop_worker(worker)
 
     def _replace(self, worker: WorkerProcess | None) -> WorkerProcess | None:
-        if worker is not None:
-            worker.stop()
+        self._stop_worker(worker)
         return self._start_worker()
 
     def _start_worker(self) -> WorkerProcess | None:
+        if self._killed:
+            return None
         try:
-            return WorkerProcess(self._limits, self._preload)
+            worker = WorkerProcess(self._limits, self._preload)
         except (OSError, WorkerLost):
             logger.exception("a worker process could not be started")
             return None
+        with self._closing:
+            self._processes.add(worker)
+            if self._killed:
+                worker.kill()
+        return worker
+
+    def _stop_worker(self, worker: WorkerProcess | None) -> None:
+        if worker is not None:
+            worker.stop()
+            with self._closing:
+                self._processes.discard(worker)
 
 
 def _finish(task: _Task[object], answer: bytes) -> None:

@@ -82,6 +82,10 @@ class WorkerProcess:
             )
         return answer
 
+    def kill(self) -> None:
+        """End the process by force; whoever waits for its answer learns that it is lost."""
+        self._process.kill()
+
     def stop(self) -> None:
         """End the process, by force if it is at work."""
         self._connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ from fileroom.database.instances import current_change_seq
 from fileroom.database.values.operations import DeferredObject
 from fileroom.errors import (
     Code,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     ObjectFailure,
@@ -25,6 +27,7 @@ from fileroom.objectstore.uri import parse_object_uri, parse_uri_prefix
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
 from fileroom.transfer.exporting.worker import (
+    UNREADABLE,
     ExportOutcome,
     ExportTask,
     InstanceToExport,
@@ -51,6 +54,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     path_index: int = 0
     series_id: int = 0
     sop_instance_uid: str = ""
+    filter_sha256: str = ""
+    """Of the filter that ``path_index`` counts in."""
 
 
 class Export:
@@ -73,20 +78,23 @@ class Export:
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._store_id = store.id
         self._blobs = blob_bucket(facilities.blobs, store.blob_prefix)
-        self._paths = self._selected(str(name))
+        self._start = (
+            msgspec.json.decode(progress.cursor, type=Cursor) if progress.cursor else Cursor()
+        )
+        self._filter_sha256 = ""
+        self._paths = self._selected()
         self._horizon = self._begin()
+        if progress.total is None:
+            self._count()
         if progress.start_seq is not None:
             self._sweep()
 
-    def _selected(self, dicom_store: str) -> Sequence[InstancePath | None]:
+    def _selected(self) -> Sequence[InstancePath | None]:
         filter_config = self._progress.request.get("filterConfig")
         if not isinstance(filter_config, dict):
             return [None]
         uri = parse_object_uri(str(filter_config["resourcePathsGcsUri"]))
-        settings = self._facilities.buckets.resolve(
-            uri.bucket_name, right="read", dicom_store=dicom_store
-        )
-        bucket = open_bucket(settings)
+        bucket = open_bucket(self._facilities.bucket(self._progress, uri.bucket_name, "read"))
         entry = bucket.find(uri.key)
         if entry is None:
             raise NotFound(f"the filter {uri} does not exist")
@@ -96,7 +104,15 @@ class Export:
                 " split it into several exports",
                 "filter_config",
             )
-        return _parse_paths(str(uri), bucket.read(uri.key))
+        content = bucket.read(uri.key)
+        self._filter_sha256 = hashlib.sha256(content).hexdigest()
+        if self._start.filter_sha256 not in {"", self._filter_sha256}:
+            raise FailedPrecondition(
+                f"the filter {uri} was changed while the export was under way: some of what it "
+                "names is written already; export again",
+                "filter_config",
+            )
+        return _parse_paths(str(uri), content)
 
     def _begin(self) -> int:
         """Give the store's last change when the operation first began: its horizon."""
@@ -110,16 +126,20 @@ class Export:
             )
             return horizon
 
-        horizon = self._facilities.database.write(begin)
+        return self._facilities.database.write(begin)
+
+    def _count(self) -> None:
+        """Note how many instances there are to export, so that progress has an end."""
         with self._facilities.database.read() as connection:
             total = sum(
-                exports.count_instances(connection, self._store_id, horizon=horizon, path=path)
+                exports.count_instances(
+                    connection, self._store_id, horizon=self._horizon, path=path
+                )
                 for path in self._paths
             )
         self._facilities.database.write(
             lambda transaction: operations.set_total(transaction, self._run.operation, total)
         )
-        return horizon
 
     def _sweep(self) -> None:
         """Delete the temporary files of a server that died over this operation."""
@@ -140,13 +160,13 @@ class Export:
         return cut_batches(items, first_ordinal=first_ordinal)
 
     def _listed(self) -> Iterator[tuple[StoredInstance, str]]:
-        text = self._progress.cursor
-        start = msgspec.json.decode(text, type=Cursor) if text else Cursor()
+        start, filter_sha256 = self._start, self._filter_sha256
         key = (start.series_id, start.sop_instance_uid)
         for index in range(start.path_index, len(self._paths)):
             while page := self._page(self._paths[index], key):
                 for stored in page:
-                    yield stored, msgspec.json.encode(Cursor(index, *stored.key)).decode()
+                    cursor = Cursor(index, *stored.key, filter_sha256)
+                    yield stored, msgspec.json.encode(cursor).decode()
                 key = page[-1].key
             key = (0, "")
 
@@ -214,6 +234,9 @@ class Export:
     def discard(self, outcome: ExportOutcome) -> None:
         """Leave what was written: objects of a cancelled export are whole, and the user's."""
 
+    def ended_late(self) -> None:
+        """Leave it as ``discard`` does."""
+
     # ------------------------------------------------------------------ the deferred lane
 
     def has_deferred(self) -> bool:
@@ -235,12 +258,20 @@ class Export:
     def commit_deferred(
         self, deferred: DeferredObject, outcome: ExportOutcome | WorkerLost
     ) -> None:
-        """Finish a deferred instance."""
+        """Finish a deferred instance, or put it off again."""
         if isinstance(outcome, WorkerLost):
             message = "the worker process died over it, twice"
             outcome = _failed(deferred, Code.INTERNAL, outcome.reason, message)
         elif outcome.missing:
-            message = "the stored bytes are not where the index says; restore the blob"
+            ((_, why),) = outcome.missing
+            if why == UNREADABLE and commits.put_off(self._run, deferred, why):
+                return
+            message = (
+                f"the stored bytes could not be read in {commits.ATTEMPTS_MAX} attempts; check "
+                "the disk, restore the blob"
+                if why == UNREADABLE
+                else "the stored bytes are not where the index says; restore the blob"
+            )
             outcome = _failed(deferred, Code.DATA_LOSS, Reason.DATA_LOSS, message)
         elif not outcome.exported and not outcome.failures:
             message = "the instance was deleted while it was exported"
@@ -274,7 +305,7 @@ def _parse_paths(uri: str, content: bytes) -> list[InstancePath]:
     Cloud Healthcare v1 ``DicomFilterConfig``.
     """
     paths = set()
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
         if not line.strip():
             continue
         try:

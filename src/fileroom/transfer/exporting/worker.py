@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from fileroom.errors import (
@@ -16,12 +17,12 @@ from fileroom.errors import (
     Code,
     DataLoss,
     FailedPrecondition,
-    FileroomError,
     InvalidArgument,
     NotFound,
     ObjectFailure,
     PermissionDenied,
     Reason,
+    Unavailable,
 )
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.transfer.executors import begin_item
@@ -32,11 +33,17 @@ if TYPE_CHECKING:
 
     from fileroom.database.values.instances import Place
     from fileroom.objectstore.buckets import BucketSettings
-    from fileroom.objectstore.local import LocalBucket, LocalObject
+    from fileroom.objectstore.local import LocalBucket
 
 PIECE_BYTES: Final = 8 << 20
 MISSING: Final = "MISSING"
 """Why an instance is put off whose blob was not where its row said."""
+UNREADABLE: Final = "UNREADABLE"
+"""Why an instance is put off whose blob the disk does not give, though it gives others."""
+
+
+class _Unreadable(Exception):
+    """The disk does not give a blob's bytes; it may do so later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +162,8 @@ class _Worker:
 
     def _read(self, instance: InstanceToExport) -> bytes | None:
         try:
-            with self._task.blobs.open(instance.place.key) as blob:
-                content = b"".join(_pieces(blob, instance.place))
-        except (NotFound, Aborted, DataLoss) as error:
+            content = b"".join(self._pieces(instance.place))
+        except (NotFound, Aborted, DataLoss, _Unreadable) as error:
             self._unreadable(instance, error)
             return None
         sha256 = instance.place.sha256
@@ -169,12 +175,11 @@ class _Worker:
     def _write_large(self, instance: InstanceToExport) -> None:
         """Write one instance piece by piece; it is named once its hash has proved right."""
         digest = hashlib.sha256()
+        pieces = self._pieces(instance.place)
         try:
-            with (
-                self._task.blobs.open(instance.place.key) as blob,
-                self._bucket.writer(instance.key) as written,
-            ):
-                for piece in _pieces(blob, instance.place):
+            first = next(pieces, b"")  # before anything is made at the destination
+            with self._bucket.writer(instance.key) as written:
+                for piece in chain((first,), pieces):
                     begin_item(self._index)  # the limits of time hold for each piece
                     digest.update(piece)
                     written.write(piece)
@@ -182,28 +187,37 @@ class _Worker:
                     self._unreadable(instance, _damaged())
                     return
                 written.commit()
-        except (NotFound, Aborted, DataLoss) as error:
+        except (NotFound, Aborted, DataLoss, _Unreadable) as error:
             self._unreadable(instance, error)
             return
         self._exported.append(instance)
 
-    def _unreadable(self, instance: InstanceToExport, error: FileroomError) -> None:
-        if isinstance(error, NotFound):
-            self._missing.append((instance, MISSING))
-        else:
-            self._fail(instance, Code.DATA_LOSS, Reason.DATA_LOSS, error.message)
+    def _pieces(self, place: Place) -> Iterator[bytes]:
+        try:
+            with self._task.blobs.open(place.key) as blob:
+                end = place.offset + place.size
+                if end > blob.size:
+                    raise DataLoss("the stored bytes are fewer than were stored; restore the blob")
+                for offset in range(place.offset, end, PIECE_BYTES):
+                    yield blob.read_at(offset, min(PIECE_BYTES, end - offset))
+        except (PermissionDenied, Unavailable) as error:
+            self._task.blobs.is_directory("")  # raises if all of it is gone: no instance's fault
+            raise _Unreadable from error
+
+    def _unreadable(
+        self, instance: InstanceToExport, error: Aborted | DataLoss | NotFound | _Unreadable
+    ) -> None:
+        match error:
+            case NotFound():
+                self._missing.append((instance, MISSING))
+            case _Unreadable():
+                self._missing.append((instance, UNREADABLE))
+            case _:
+                self._fail(instance, Code.DATA_LOSS, Reason.DATA_LOSS, error.message)
 
     def _fail(self, instance: InstanceToExport, code: Code, reason: Reason, message: str) -> None:
         failure = ObjectFailure(source=instance.source, code=code, reason=reason, message=message)
         self._failures.append((instance.ordinal, failure))
-
-
-def _pieces(blob: LocalObject, place: Place) -> Iterator[bytes]:
-    if place.offset + place.size > blob.size:
-        raise DataLoss("the stored bytes are fewer than were stored; restore the blob")
-    end = place.offset + place.size
-    for offset in range(place.offset, end, PIECE_BYTES):
-        yield blob.read_at(offset, min(PIECE_BYTES, end - offset))
 
 
 def _damaged() -> DataLoss:

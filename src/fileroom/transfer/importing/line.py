@@ -95,10 +95,10 @@ class Import:
             return
         try:
             total = 0
-            for _ in self._matches(""):
-                total += 1
-                if total % 1000 == 0 and self._counting_stopped.is_set():
+            for entry in self._listed(""):
+                if self._counting_stopped.is_set():
                     return
+                total += self._pattern.matches(entry.key)
             self._facilities.database.write(
                 lambda transaction: operations.set_total(transaction, self._run.operation, total)
             )
@@ -109,15 +109,13 @@ class Import:
         """Have ``count`` come to its end."""
         self._counting_stopped.set()
 
-    def _matches(self, start_after: str) -> Iterator[ObjectEntry]:
+    def _listed(self, start_after: str) -> Iterator[ObjectEntry]:
+        """List what may match: what begins as the pattern does, or its one object."""
         bucket = open_bucket(self._source)
-        pattern = self._pattern
-        if pattern.has_wildcard:
-            for entry in bucket.list(pattern.prefix, start_after):
-                if pattern.matches(entry.key):
-                    yield entry
+        if self._pattern.has_wildcard:
+            yield from bucket.list(self._pattern.prefix, start_after)
             return
-        only = bucket.find(pattern.prefix)
+        only = bucket.find(self._pattern.prefix)
         if only is not None and not start_after:
             yield only
 
@@ -130,7 +128,9 @@ class Import:
             If nothing matches at all.
         """
         first_ordinal = self._progress.next_ordinal
-        entries = enumerate(self._matches(self._progress.cursor or ""), first_ordinal)
+        listed_entries = self._listed(self._progress.cursor or "")
+        matches = (entry for entry in listed_entries if self._pattern.matches(entry.key))
+        entries = enumerate(matches, first_ordinal)
         items = (
             (
                 ListedObject(
@@ -199,6 +199,10 @@ class Import:
 
         self._facilities.database.write(queue)
         _forget_spool(outcome)
+
+    def ended_late(self) -> None:
+        """Have the blobs that a worker made of it found, since nobody will commit them."""
+        self._facilities.suspect(self._write.store_id, self._progress.id)
 
     # ------------------------------------------------------------------ the deferred lane
 

@@ -112,6 +112,9 @@ class Work(Protocol[ItemT, OutcomeT]):
     def discard(self, outcome: OutcomeT) -> None:
         """Throw away what a worker made and nobody will commit."""
 
+    def ended_late(self) -> None:
+        """Hear that a worker has ended something that was given up while it was at it."""
+
 
 def cut_batches(
     items: Iterable[tuple[ItemT, str]], *, first_ordinal: int
@@ -127,12 +130,16 @@ def cut_batches(
     size_bytes = 0
     cursor = ""
     for item, after in items:
-        if batch and (len(batch) >= most or size_bytes + item.size > BATCH_BYTES_MAX):
+        if batch and size_bytes + item.size > BATCH_BYTES_MAX:
             yield Batch(items=tuple(batch), cursor=cursor)
             batch, size_bytes = [], 0
             most = next(sizes, BATCH_OBJECTS_MAX)
         batch.append(item)
         size_bytes += item.size
         cursor = after
+        if len(batch) == most:  # at once: the next object may be long in coming
+            yield Batch(items=tuple(batch), cursor=cursor)
+            batch, size_bytes = [], 0
+            most = next(sizes, BATCH_OBJECTS_MAX)
     if batch:
         yield Batch(items=tuple(batch), cursor=cursor)

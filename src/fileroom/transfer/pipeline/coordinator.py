@@ -85,7 +85,9 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         futures += [future for _, future in self._lane.values()]
         for future in futures:
             future.cancel()
-        wait_for_futures([future for future in futures if not future.cancelled()], SETTLE_SECONDS)
+        begun = [future for future in futures if not future.cancelled()]
+        for future in wait_for_futures(begun, SETTLE_SECONDS).not_done:
+            future.add_done_callback(lambda _: self._work.ended_late())
         if discard:
             for future in futures:
                 if future.done() and not future.cancelled() and future.exception() is None:
