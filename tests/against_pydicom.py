@@ -83,6 +83,8 @@ def decided(difference: Difference) -> str | None:
         return "PS3.5 6.2: IS is digits with a sign; what is no number has no place in the index"
     if vr == "UN" and ours is None and isinstance(theirs, str) and len(theirs) > 64:
         return "a UN value of over 64 bytes is cut out of the header, and no text to search by"
+    if isinstance(ours, str) and len(ours) == 1024 and str(theirs).startswith(ours):
+        return "PS3.5 6.2: text far longer than its VR allows is cut off in the index at 1024"
     if isinstance(theirs, str) and "\x1b$)A" in theirs:
         return "PS3.3 C.12.1.1.2: ISO 2022 IR 58 is read, pydicom leaves its escape sequences"
     return None

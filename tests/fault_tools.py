@@ -84,11 +84,13 @@ class Sources:
 
     files: dict[str, bytes] = field(default_factory=dict)
     instances: dict[str, Uids] = field(default_factory=dict)
+    _keys: dict[Uids, list[str]] = field(default_factory=dict)
 
     def add(self, key: str, content: bytes, uids: Uids | None) -> None:
         self.files[key] = content
         if uids is not None:
             self.instances[key] = uids
+            self._keys.setdefault(uids, []).append(key)
 
     def write(self, bucket: Path) -> None:
         """Write the files into the directory of a bucket."""
@@ -114,9 +116,8 @@ class Sources:
         return Counters(listed=len(self.files), **results)
 
     def of(self, uids: Uids) -> list[bytes]:
-        """Give the files that are this instance, in the order of their keys."""
-        keys = sorted(key for key, instance in self.instances.items() if instance == uids)
-        return [self.files[key] for key in keys]
+        """Give the files that are this instance."""
+        return [self.files[key] for key in self._keys[uids]]
 
 
 def make_sources(
@@ -272,7 +273,7 @@ def kill(server: RunningServer) -> float:
         left = [*children, *workers_of(server.process.pid)]
         return not any(_is_alive(process) for process in left)
 
-    return wait_until(gone, "a worker outlives its server", seconds=GONE_SECONDS)
+    return wait_until(gone, "a worker outlives its server", seconds=GONE_SECONDS, pause=0.05)
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -123,7 +123,7 @@ class Killings:
         def claimed() -> bool:
             return self._disk.standing(name).fence > fence
 
-        tools.wait_until(claimed, "nobody takes the operation up", pause=0.005)
+        tools.wait_until(claimed, "nobody takes the operation up")
 
     def _wait_for_moment(self, name: OperationName) -> None:
         """Wait some tens of milliseconds, half of the times from the next progress on."""
