@@ -92,7 +92,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         or written to.
     """
     with ExitStack() as stack:
-        after_crash = bool(_lock(settings.data, stack, left=""))
+        lock, holder = _lock(settings.data, stack)
         database = open_database(settings.database_path)
         stack.callback(database.close)
         blobs = settings.blobs_directory
@@ -110,8 +110,9 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             database,
             blobs,
             interval_seconds=settings.collection_interval_seconds,
-            after_crash=after_crash,
+            after_crash=bool(holder),
         )
+        stack.callback(_let_go, lock, collector)
         runner, facilities = _runner(settings, database, buckets, pool, owner, collector)
         stack.callback(collector.stop)
         stack.callback(runner.stop, DRAIN_SECONDS)
@@ -142,7 +143,8 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding]]
     if not settings.database_path.exists():
         raise NotFound(f"there is no database in {settings.data}; name its directory with --data")
     with ExitStack() as stack:
-        _lock(settings.data, stack)
+        lock, holder = _lock(settings.data, stack)
+        stack.callback(_write_holder, lock, holder)
         database = open_database(settings.database_path)
         stack.callback(database.close)
         with database.read() as connection:
@@ -154,11 +156,10 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding]]
         )
 
 
-def _lock(data: Path, stack: ExitStack, *, left: str | None = None) -> str:
-    """Own the data directory while this process lives; give who held it and did not let go.
+def _lock(data: Path, stack: ExitStack) -> tuple[int, str]:
+    """Own the data directory while this process lives; give the lock and who held it before.
 
-    In the end ``left`` stands in the lock file, or what stood there before: a holder's number
-    that nobody took back tells the next server of a crash.
+    A holder's number that nobody took back tells the next server of a crash.
     """
     _make_directory(data)
     with _usable(data):
@@ -173,14 +174,24 @@ def _lock(data: Path, stack: ExitStack, *, left: str | None = None) -> str:
             "choose another directory with --data",
             "data",
         ) from error
-    stack.callback(_write_holder, lock, holder if left is None else left)
     _write_holder(lock, str(os.getpid()))
-    return holder
+    return lock, holder
+
+
+def _let_go(lock: int, collector: Collector) -> None:
+    """Take the holder's number back, unless the next server has blobs to compare with rows."""
+    if collector.is_settled():
+        _write_holder(lock, "")
 
 
 def _make_directory(directory: Path) -> None:
     with _usable(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        above = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(above)  # a directory whose own name is lost loses all that is in it
+        finally:
+            os.close(above)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.server import RunningServer
 
 
+SETUP = "Commands"
 OWN = "Fileroom's own command line"
 
 
@@ -59,42 +61,50 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_commands_of_the_readme_run_in_their_order(server: RunningServer, home: Path) -> None:
     require_tool("curl")
     gcloud_is_absent = shutil.which("gcloud") is None
-    found = blocks()
+    setup, *found = blocks()
+    assert setup.heading == SETUP
     assert {block.heading for block in found} == {"curl", "gcloud", OWN, "Python"}
     for block in found:
         if block.heading == "gcloud" and gcloud_is_absent:
             continue
         ended = subprocess.run(
-            _command(block, server),
+            _command(setup, block, server),
             capture_output=True,
             text=True,
-            cwd=ROOT,
-            env=_environment(server, home),
+            cwd=home,
+            env=_environment(home),
             timeout=110,
             check=False,
         )
         assert ended.returncode == 0, f"{block.heading}: {ended.stdout}{ended.stderr}"
         assert '"error"' not in ended.stdout, f"{block.heading}: {ended.stdout}"
 
-    exported = server.data / "buckets" / "demo" / "exported"
+    assert (home / "one.dcm").read_bytes()[128:132] == b"DICM"
+    exported = server.data / "buckets" / "exported"
     assert gcloud_is_absent or list(exported.glob("*/*/*.dcm"))
 
 
-def _command(block: Block, server: RunningServer) -> list[str]:
-    code = block.code.replace("http://127.0.0.1:8080", server.url)
-    code = code.replace("demo-data", str(server.data))
+def _command(setup: Block, block: Block, server: RunningServer) -> list[str]:
+    """Give a shell that begins as the README says and then runs one block."""
+    code = block.code
     if block.language == "python":
-        return [sys.executable, "-c", code]
-    packages = f"{sys.prefix}/lib/python3*"
-    code = code.replace(".venv/lib/python3*", packages).replace(".venv/bin", f"{sys.prefix}/bin")
+        code = f"exec .venv/bin/python -c {shlex.quote(code)}"
+    code = f"{setup.code}{code}"
+    for written, here in (
+        ("http://127.0.0.1:8080", server.url),
+        ("$PWD/demo-data", str(server.data)),
+        ("demo-data", str(server.data)),
+        (".venv/lib/python3*", f"{sys.prefix}/lib/python3*"),
+        (".venv/bin", f"{sys.prefix}/bin"),
+    ):
+        code = code.replace(written, here)
     return ["bash", "-euo", "pipefail", "-c", code]
 
 
-def _environment(server: RunningServer, home: Path) -> dict[str, str]:
+def _environment(home: Path) -> dict[str, str]:
     return clean_environment() | {
         "HOME": str(home),
         "PATH": os.environ["PATH"],
-        "TOKEN": server.token,
         "CLOUDSDK_CONFIG": str(home / "gcloud"),
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",

@@ -42,8 +42,8 @@ class Fault(StrEnum):
 class Finding:
     """One blob that is not as its row says, or that no row names."""
 
-    store_id: int
-    key: str
+    path: str
+    """The blob's file, below the directory of blobs."""
     fault: Fault
 
 
@@ -64,24 +64,24 @@ def check_store(
             elif place is None:
                 writer = writer_of(entry.key)
                 if writer is not None and writer <= newest and writer not in unfinished:
-                    yield Finding(store_id=store.id, key=entry.key, fault=Fault.ORPHANED)
+                    yield Finding(path=f"{store.blob_prefix}/{entry.key}", fault=Fault.ORPHANED)
             else:
                 fault = _fault(bucket, place, entry, deep=deep)
                 if fault is not None:
-                    yield Finding(store_id=store.id, key=entry.key, fault=fault)
+                    yield Finding(path=f"{store.blob_prefix}/{entry.key}", fault=fault)
     # A row that was deleted while the files were listed leaves nothing missing.
     for start in range(0, len(missing), QUEUED_MAX):
         some = missing[start : start + QUEUED_MAX]
         with database.read() as connection:
             named = collection.still_named(connection, store.id, some)
         for key in sorted(named):
-            yield Finding(store_id=store.id, key=key, fault=Fault.MISSING)
+            yield Finding(path=f"{store.blob_prefix}/{key}", fault=Fault.MISSING)
 
 
 def queue_orphans(database: Database, blobs: Path, store: StoreArea) -> int:
     """Queue a store's orphans for collection; give how many there were."""
     keys = [
-        finding.key
+        finding.path.removeprefix(f"{store.blob_prefix}/")
         for finding in check_store(database, blobs, store)
         if finding.fault is Fault.ORPHANED
     ]

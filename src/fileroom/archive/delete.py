@@ -68,6 +68,11 @@ class Collector:
         """
         self._suspect(store_id, frozenset({writer}))
 
+    def is_settled(self) -> bool:
+        """Tell whether no store is left whose blobs are to be compared with its rows."""
+        with self._suspecting:
+            return not self._after_crash and not self._suspected
+
     def _suspect(self, store_id: int, writers: frozenset[int]) -> None:
         with self._suspecting:
             self._suspected[store_id] = self._suspected.get(store_id, frozenset()) | writers

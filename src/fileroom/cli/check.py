@@ -36,10 +36,11 @@ def check(ctx: click.Context, data: Path | None, config: Path | None, *, deep: b
     an instance is missing or differs.
     """
     found = Counter[Fault]()
-    with check_data(load_settings({"data": data}, os.environ, config), deep=deep) as findings:
+    settings = load_settings({"data": data}, os.environ, config)
+    with check_data(settings, deep=deep) as findings:
         for finding in findings:
             found[finding.fault] += 1
-            click.echo(f"{finding.fault} store {finding.store_id} {finding.key}")
+            click.echo(f"{finding.fault} {settings.blobs_directory / finding.path}")
     harmless = found.pop(Fault.ORPHANED, 0)
     counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
     click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")

@@ -158,7 +158,7 @@ def describe_error(error: FileroomError) -> str:
 
 def _remedy(error: FileroomError) -> str:
     if isinstance(error, Unauthenticated):
-        return "give it with --token or FILEROOM_TOKEN"
+        return "give it with --token or FILEROOM_TOKEN, or name the data directory in FILEROOM_DATA"
     if isinstance(error, Unavailable) and error.detail == "url":
         return "--server or FILEROOM_SERVER names another"
     return ""

@@ -130,6 +130,11 @@ def _welcome(deployment: Deployment) -> str:
             f"Fileroom {version('fileroom')} answers at {url}",
             f"  data     {data}",
             f"  buckets  {buckets}",
+            *(
+                f"           {bucket.name} is missing: {bucket.path} is no directory"
+                for bucket in settings.buckets
+                if not bucket.path.is_dir()
+            ),
             f"  token    {access[0]}",
             *(f"           {line}" for line in access[1:]),
             "",

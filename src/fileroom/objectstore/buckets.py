@@ -88,7 +88,14 @@ class Buckets:
         InvalidArgument
             If it is no name of a bucket.
         """
-        bucket = self._find(parse_bucket_name(bucket_name))
+        uri = parse_bucket_name(bucket_name)
+        bucket = self._find(uri)
+        if bucket is None and uri.scheme != "gs":
+            raise PermissionDenied(
+                f"{uri.scheme}:// buckets are not served by this version: use a local directory as"
+                " gs://NAME",
+                "buckets",
+            )
         if (
             bucket is None
             or right not in bucket.allow

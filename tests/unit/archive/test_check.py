@@ -30,10 +30,13 @@ def running(site: Site) -> Operation:
 
 
 def found(site: Site, *, deep: bool = False) -> dict[str, Fault]:
-    findings = list(check_store(site.database, site.facilities.blobs, area(site), deep=deep))
-    assert {finding.store_id for finding in findings} <= {site.store_id}
-    assert len({finding.key for finding in findings}) == len(findings)
-    return {finding.key: finding.fault for finding in findings}
+    store = area(site)
+    findings = list(check_store(site.database, site.facilities.blobs, store, deep=deep))
+    faults = {
+        finding.path.removeprefix(f"{store.blob_prefix}/"): finding.fault for finding in findings
+    }
+    assert len(faults) == len(findings)
+    return faults
 
 
 def test_store_whose_blobs_are_as_their_rows_say_has_no_faults(site: Site) -> None:
