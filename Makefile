@@ -5,6 +5,8 @@ PORT ?= 8080
 DATA ?= demo-data
 SIZE ?= small
 JOBS ?= auto
+# Tests against a running server wait more than they compute.
+SERVER_JOBS ?= 4
 APT_PACKAGES := curl dcmtk
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -24,7 +26,7 @@ serve: .venv/.runtime  ## the embedded server on 127.0.0.1:PORT, data in DATA
 	@.venv/bin/fileroom serve --data $(DATA) --port $(PORT)
 
 test: tools check node_modules/.stamp  ## check, then every other test but the long ones
-	$(PYTEST) -n $(JOBS) --maxprocesses=4 --dist=worksteal --ignore=tests/unit --ignore=tests/test_tidy.py
+	$(PYTEST) -n $(SERVER_JOBS) --dist=worksteal --ignore=tests/unit --ignore=tests/test_tidy.py
 
 test-long: tools .venv/.dev node_modules/.stamp  ## every test
 	$(PYTEST) -m 'long or not long' --timeout=3600
