@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help demo serve test test-long check bench docs tools lock clean
+.PHONY: help demo serve test test-long check lint unit bench docs tools lock clean
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
 
@@ -31,12 +31,17 @@ test: tools check node_modules/.stamp  ## check, then every other test but the l
 test-long: tools .venv/.dev node_modules/.stamp  ## every test
 	$(PYTEST) -m 'long or not long' --timeout=3600
 
-check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: under a minute
+check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: about a minute
+	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit
+
+lint: .venv/.dev
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/typos
+
+unit: .venv/.dev
 	$(PYTEST) -q -n $(JOBS) --maxprocesses=4 tests/unit tests/test_tidy.py
 
 bench: .venv/.dev  ## the published figures, at SIZE=small (minutes) or SIZE=full

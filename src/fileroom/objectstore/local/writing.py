@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 TEMPORARY_DIRECTORY = "tmp"
 _WRITE_BACK_BYTES = 8 << 20
 _SYNC_THREADS = 4
-_SYNC_LAG_FILES = 16
+_SYNC_GROUP_BYTES = 16 << 20
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _WRITER: Final = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
 _numbers: Final = itertools.count()
@@ -254,7 +253,7 @@ def write_batch(
                 stack.callback(draft.discard)
                 draft.write(content)
                 draft.start_write_back()
-                syncs.add(draft)
+                syncs.add(draft, len(content))
                 drafts.append(draft)
             entries = syncs.finish()
         for draft in drafts:
@@ -264,32 +263,39 @@ def write_batch(
 
 
 class _LaggingSyncs:
-    """Makes files durable in threads, each some files after its write-back began.
+    """Makes files durable in threads, in groups, each a group after its write-back began.
 
-    Nearly nothing is left to wait for by then, and the caller goes on with the next object
-    meanwhile (measured with two processes: 418 CT/s, against 279 with all syncs at the end and 359
-    of ``cp -r && sync``).
+    Little is left to wait for by then, and the caller goes on with the next objects meanwhile
+    (measured with CT and two processes: 540 a second, against 380 with all syncs at the end and 466
+    of ``cp -r && sync``). A batch of small files is one group: every commit of the file system's
+    journal holds up who makes the next file, and one commit serves the whole group.
     """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_SYNC_THREADS)
-        self._lagging: deque[Draft] = deque()
+        self._written_back: list[Draft] = []
+        self._current: list[Draft] = []
+        self._current_bytes = 0
         self._syncs: list[Future[ObjectEntry]] = []
 
-    def add(self, draft: Draft) -> None:
+    def add(self, draft: Draft, size_bytes: int) -> None:
         """Take a file that is written."""
-        self._lagging.append(draft)
-        if len(self._lagging) > _SYNC_LAG_FILES:
+        self._current.append(draft)
+        self._current_bytes += size_bytes
+        if self._current_bytes >= _SYNC_GROUP_BYTES:
             self._submit()
+            self._written_back, self._current, self._current_bytes = self._current, [], 0
 
     def finish(self) -> list[ObjectEntry]:
         """Wait until all are durable, in the order in which they came."""
-        while self._lagging:
-            self._submit()
+        self._submit()
+        self._written_back = self._current
+        self._submit()
         return [sync.result() for sync in self._syncs]
 
     def _submit(self) -> None:
-        self._syncs.append(self._threads.submit(self._lagging.popleft().sync))
+        self._syncs += [self._threads.submit(draft.sync) for draft in self._written_back]
+        self._written_back = []
 
     def __enter__(self) -> Self:
         return self
