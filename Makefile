@@ -31,7 +31,7 @@ test: tools check node_modules/.stamp  ## check, then every other test but the l
 test-long: tools .venv/.dev node_modules/.stamp  ## every test
 	$(PYTEST) -m 'long or not long' --timeout=3600
 
-check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: about a minute
+check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: a minute and a half from cold
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit
 
 lint: .venv/.dev

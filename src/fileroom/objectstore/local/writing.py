@@ -265,10 +265,10 @@ def write_batch(
 class _LaggingSyncs:
     """Makes files durable in threads, in groups, each a group after its write-back began.
 
-    Little is left to wait for by then, and the caller goes on with the next objects meanwhile
-    (measured with CT and two processes: 540 a second, against 380 with all syncs at the end and 466
-    of ``cp -r && sync``). A batch of small files is one group: every commit of the file system's
-    journal holds up who makes the next file, and one commit serves the whole group.
+    Little is left to wait for by then, and the caller goes on with the next objects meanwhile. A
+    bare loop of two processes that synced each CT 16 files later wrote 540 a second, with all
+    syncs at the end 380, ``cp -r && sync`` 466. A batch of small files is one group, for every
+    commit of the file system's journal holds up who makes the next file.
     """
 
     def __init__(self) -> None:
