@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from tests.dicom_json import decided_difference, differences
+from tests.real_corpus import require_corpus
 
-CORPUS = Path(
-    os.environ.get(
-        "FILEROOM_TEST_CORPUS", Path(__file__).resolve().parents[3] / "shared" / "corpus"
-    )
-)
 SLICES = 4
 READ_IN_PART = {"GH179A.dcm": "pydicom stops at a UN element whose length has two bytes only"}
 LARGE_BYTES = 4 << 20
@@ -22,9 +15,7 @@ LARGE_BYTES = 4 << 20
 @pytest.mark.clause("PS3.18 F", "metadata of real files equal pydicom's, or a clause says why not")
 @pytest.mark.parametrize("part", range(SLICES))
 def test_the_json_of_the_corpus_equals_pydicoms_or_the_clause_is_known(part: int) -> None:
-    if not CORPUS.is_dir():
-        pytest.skip("the corpus of real files is absent (FILEROOM_TEST_CORPUS)")
-    files = [file for file in sorted(CORPUS.rglob("*")) if file.is_file()][part::SLICES]
+    files = [file for file in sorted(require_corpus().rglob("*")) if file.is_file()][part::SLICES]
     compared = 0
     unknown = []
     for file in files:
