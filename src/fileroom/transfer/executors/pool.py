@@ -92,9 +92,12 @@ class WorkerPool(Executor):
         """Take no more tasks, and end each worker at once, whatever it is at."""
         with self._closing:
             self._killed = True
+        # What waits is cancelled first: the thread of a killed worker takes the next task.
+        self.shutdown(wait=False, cancel_futures=True)
+        with self._closing:
             for worker in self._processes:
                 worker.kill()
-        self.shutdown(cancel_futures=True)
+        self.shutdown()
 
     def _supervise(self) -> None:
         worker = self._start_worker()
