@@ -22,8 +22,10 @@ import psutil
 
 from fileroom.client import Client
 from fileroom.database.operations import Counters
+from fileroom.errors import Aborted, NotFound
 from fileroom.transfer.ledger import DEFERRED, LedgerLine, count_lines, decode_chunk
 from tests import corpus
+from tests.places import Lying, standing
 from tests.server import PROGRAM, RunningServer, clean_environment, free_port, is_ready
 
 if TYPE_CHECKING:
@@ -301,9 +303,7 @@ class Stored:
     """An instance's row, and where its bytes lie."""
 
     uids: Uids
-    place: Path
-    place_key: str
-    size: int
+    lying: Lying
     sha256: bytes
 
 
@@ -343,7 +343,7 @@ class Disk:
         with self._rows() as rows:
             found = rows.execute(
                 "SELECT studies.study_instance_uid, series.series_instance_uid,"
-                " instances.sop_instance_uid, place_key, size, sha256, blob_prefix"
+                " instances.sop_instance_uid, place_key, place_offset, size, sha256, blob_prefix"
                 " FROM instances JOIN series ON series.id = instances.series_id"
                 " JOIN studies ON studies.id = series.study_id"
                 " JOIN dicom_stores ON dicom_stores.id = instances.store_id"
@@ -353,9 +353,11 @@ class Disk:
         stored = [
             Stored(
                 uids=(row[0], row[1], row[2]),
-                place=self.blobs / row["blob_prefix"] / row["place_key"],
-                place_key=row["place_key"],
-                size=row["size"],
+                lying=Lying(
+                    self.blobs / row["blob_prefix"] / row["place_key"],
+                    row["place_offset"],
+                    row["size"],
+                ),
                 sha256=row["sha256"],
             )
             for row in found
@@ -405,16 +407,27 @@ class Disk:
         with self._rows() as rows:
             return int(rows.execute(f"SELECT count(*) FROM {rows_of}", values).fetchone()[0])
 
-    def named_blobs(self) -> set[Path]:
-        """Give the files that the rows of all stores name."""
+    def named_places(self) -> set[tuple[str, int]]:
+        """Give the places, below the blobs, that the rows of all stores name."""
         with self._rows() as rows:
             return {
-                self.blobs / row["blob_prefix"] / row["place_key"]
+                (f"{row['blob_prefix']}/{row['place_key']}", row["place_offset"])
                 for row in rows.execute(
-                    "SELECT blob_prefix, place_key FROM instances"
+                    "SELECT blob_prefix, place_key, place_offset FROM instances"
                     " JOIN dicom_stores ON dicom_stores.id = store_id"
                 )
             }
+
+    def standing_places(self) -> set[tuple[str, int]] | None:
+        """Give the places, below the blobs, whose bytes are there; None if some go meanwhile."""
+        try:
+            return {
+                (f"{area.name}/{key}", offset)
+                for area in self.blobs.iterdir()
+                for key, offset in standing(area)
+            }
+        except (Aborted, NotFound):
+            return None
 
     def blob_files(self) -> set[Path]:
         """Give all files below the blobs but those that say whose they are."""
@@ -475,9 +488,9 @@ def check_stored(disk: Disk, dicom_store: str, sources: Sources) -> None:
     stored = disk.stored(dicom_store)
     assert set(stored) == set(sources.instances.values())
     for uids, one in stored.items():
-        content = one.place.read_bytes()
+        content = one.lying.read()
         assert content in sources.of(uids), f"{uids} differs from its source"
-        assert len(content) == one.size
+        assert len(content) == one.lying.size
         assert hashlib.sha256(content).digest() == one.sha256
 
 
@@ -493,7 +506,7 @@ def check_imported(
     metrics = client.get_dicom_store_metrics(dicom_store)
     stored = disk.stored(dicom_store).values()
     assert metrics.instance_count == len(stored)
-    assert metrics.blob_storage_size_bytes == sum(one.size for one in stored)
+    assert metrics.blob_storage_size_bytes == sum(one.lying.size for one in stored)
 
 
 def check_exported(directory: Path, sources: Sources) -> None:
@@ -514,16 +527,19 @@ def check_retrieved(client: Client, dicom_store: str, disk: Disk, some: list[Uid
     for study, series, sop_instance in some:
         path = f"studies/{study}/series/{series}/instances/{sop_instance}"
         given = client.retrieve_instance(dicom_store, path)
-        assert given == stored[study, series, sop_instance].place.read_bytes()
+        assert given == stored[study, series, sop_instance].lying.read()
 
 
 def check_collected(disk: Disk) -> None:
-    """Once collection has run, the files left are exactly those that rows name (I9, I14)."""
+    """Once collection has run, the bytes left are exactly those that rows name (I9, I14)."""
     began = time.monotonic()
-    while (files := disk.blob_files()) != (named := disk.named_blobs()):
-        assert named <= files, f"rows without their blobs: {sorted(named - files)[:5]}"
+    while (standing := disk.standing_places()) != (named := disk.named_places()):
+        if standing is not None:
+            assert named <= standing, f"rows without bytes: {sorted(named - standing)[:5]}"
         if time.monotonic() - began > 20:
-            left = sorted(str(path.relative_to(disk.blobs)) for path in files - named)
-            raise AssertionError(f"{len(left)} blobs are left that no row names: {left[:5]}")
+            left = sorted((standing or set()) - named)
+            raise AssertionError(f"{len(left)} places are left that no row names: {left[:5]}")
         time.sleep(0.2)
     wait_until(lambda: disk.drops() == 0, "drops are left", seconds=20)
+    files = {str(path.relative_to(disk.blobs)) for path in disk.blob_files()}
+    assert files == {key for key, _ in named}, "packs are left in which nothing stands"

@@ -148,7 +148,7 @@ def test_objects_that_change_after_the_listing(place: Place, tmp_path: Path) -> 
         (f"gs://{place.bucket_id}/{gone}", Reason.SOURCE_NOT_FOUND)
     ]
     stored = place.disk.stored(place.dicom_store)
-    assert stored[uids].place.read_bytes() == rewritten
+    assert stored[uids].lying.read() == rewritten
     assert set(stored) == {*sources.instances.values(), LARGE_UIDS} - {sources.instances[gone]}
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from fileroom.archive.ingest import Writer
 from fileroom.archive.layout import FAN_OUT, STORE_ID_FILE, blob_bucket, make_blob_bucket
-from fileroom.database.instances import record_key
+from fileroom.database.instances import PlaceKind, record_key
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.objectstore.local import LocalBucket
 from fileroom.transfer.exporting.worker import ExportTask, InstanceToExport, export_batch
@@ -38,15 +38,21 @@ def record_store(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -
 
 
 def record_import(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
-    """Import a batch, some of it written before by an attempt that was cut off."""
+    """Import a batch, some of it written before by an attempt that was cut off.
+
+    One object is large enough for a file of its own.
+    """
     root.mkdir()
     make_blob_bucket(root, PREFIX, {})
     task = import_task(root)
     import_batch(replace(task, objects=task.objects[:5]))
     with recorded(root, patch, leave_out=leave_out) as recording:
         outcome = import_batch(task)
-        recording.promise(f"{PREFIX}/{record.place.key}" for record in outcome.records)
-    assert len({record.place.key[:2] for record in outcome.records}) == 2
+        recording.promise({f"{PREFIX}/{record.place.key}" for record in outcome.records})
+    assert {record.place.kind for record in outcome.records} == {
+        PlaceKind.OWN_BLOB,
+        PlaceKind.PACK,
+    }
     return recording
 
 
@@ -81,15 +87,16 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
 
 
 def import_task(root: Path) -> ImportTask:
-    """Give a batch for a worker, the ordinals of which lie in two directories."""
+    """Give a batch for a worker."""
     source = root.with_name(f"{root.name}-source")
     tools.make_sources(20, random.Random(1), bytes_max=2000).write(source)
+    tools.write_large(source / "large.dcm")
     return ImportTask(
         source=BucketSettings(name="gs://source", path=source),
         writer=Writer(bucket=blob_bucket(root, PREFIX), number=7),
         objects=tuple(
             ListedObject(ordinal=ordinal, key=one.key, size=one.size, version=one.version)
-            for ordinal, one in enumerate(LocalBucket(source).list(), 246)
+            for ordinal, one in enumerate(LocalBucket(source).list())
         ),
         slow_seconds=60.0,
     )

@@ -103,7 +103,7 @@ def traced_import(data: Path, trace: Path) -> frozenset[str]:
         server.process.wait(40)
     finally:
         tools.end(server)
-    return frozenset(one.place.name for one in Disk(data).stored(store).values())
+    return frozenset(one.lying.file.name for one in Disk(data).stored(store).values())
 
 
 @pytest.mark.timeout(200)

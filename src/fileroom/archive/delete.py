@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import queue_orphans
 from fileroom.archive.layout import blob_bucket
+from fileroom.archive.packs import delete_members
 from fileroom.database import collection, operations
 from fileroom.database.instances import PlaceKind
-from fileroom.errors import FileroomError, PermissionDenied
+from fileroom.errors import DataLoss, FileroomError, PermissionDenied
 from fileroom.objectstore.local import LocalBucket
 
 if TYPE_CHECKING:
@@ -105,9 +107,12 @@ class Collector:
 
     def _drop_some(self) -> bool:
         drops = self._database.write(collection.take_due_drops)
-        outcomes = [(drop.id, self._drop(drop)) for drop in drops]
-        dropped = [id_ for id_, is_dropped in outcomes if is_dropped]
-        later = [id_ for id_, is_dropped in outcomes if not is_dropped]
+        dropped: list[int] = []
+        later: list[int] = []
+        for _, of_blob in groupby(sorted(drops, key=_blob), key=_blob):
+            some = list(of_blob)
+            done = dropped if self._drop(some) else later
+            done += [drop.id for drop in some]
 
         def settle(transaction: Connection) -> None:
             collection.forget_drops(transaction, dropped)
@@ -116,13 +121,18 @@ class Collector:
         self._database.write(settle)
         return bool(drops)
 
-    def _drop(self, drop: Drop) -> bool:
-        """Delete a blob; one that cannot be deleted now keeps nobody else's waiting."""
-        if drop.place is not PlaceKind.OWN_BLOB:
+    def _drop(self, drops: list[Drop]) -> bool:
+        """Delete a blob, or members of a pack; one that cannot be keeps nobody else's waiting."""
+        blob = drops[0]
+        if blob.place is PlaceKind.REFERENCE:
             return True
+        bucket = blob_bucket(self._blobs, blob.blob_prefix)
         try:
-            blob_bucket(self._blobs, drop.blob_prefix).delete(drop.place_key)
-        except PermissionDenied as error:
+            if blob.place is PlaceKind.PACK:
+                delete_members(bucket, blob.place_key, [(one.offset, one.size) for one in drops])
+            else:
+                bucket.delete(blob.place_key)
+        except (DataLoss, PermissionDenied) as error:
             logger.warning("a blob cannot be deleted", extra={"cause": str(error)})
             return False
         return True
@@ -130,9 +140,8 @@ class Collector:
     def _scan_for_orphans(self) -> None:
         """Queue what died uncommitted, once those who might yet have committed it have ended.
 
-        An interrupted operation writes the same blobs again under the same names, so little is
-        found; what is, belongs to objects that had changed or gone meanwhile, or to an operation
-        that was cancelled.
+        That is what a worker or a server had written when it was lost, which is then written
+        again under another name, and what an operation had in hand when it was cancelled.
         """
         with self._database.read() as connection:
             stores = {store.id: store for store in collection.living_stores(connection)}
@@ -175,6 +184,10 @@ class Collector:
         LocalBucket(self._blobs).delete_prefix(f"{store.blob_prefix}/")
         self._database.write(lambda transaction: collection.forget_store(transaction, store))
         logger.info("purged a deleted DICOM store", extra={"storeId": store.id})
+
+
+def _blob(drop: Drop) -> tuple[str, str, PlaceKind]:
+    return drop.blob_prefix, drop.place_key, drop.place
 
 
 def _forget_operations(transaction: Connection) -> int:

@@ -7,10 +7,12 @@ back to whoever commits them. A record exists only for a blob that is durable (I
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.layout import blob_directory, blob_key
+from fileroom.archive.packs import PackWriter
 from fileroom.database.values.instances import FramesKnown, InstanceRecord, Place
 from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
 from fileroom.dicom.part10 import scan
@@ -65,7 +67,7 @@ def store_contents(
 ) -> list[InstanceRecord]:
     """Store objects as blobs, all durable on return; ``refuse`` hears of what is not DICOM.
 
-    Each blob's write-back begins as soon as its content is drawn, and all are synced together.
+    They come to lie in one pack.
 
     Raises
     ------
@@ -75,19 +77,24 @@ def store_contents(
         If the disk did not keep what was written.
     """
     records: list[InstanceRecord] = []
-
-    def blobs() -> Iterator[tuple[str, bytes]]:
+    with ExitStack() as stack:
+        pack: PackWriter | None = None
         for content in contents:
             try:
                 scanned = scan(content.data)
             except Exception as error:  # one object's affair, whatever it is
                 refuse(content, error)
                 continue
-            record = _record(writer, content, scanned)
-            records.append(record)
-            yield record.place.key, content.data
-
-    writer.bucket.write_many(blobs())
+            if pack is None:
+                pack = stack.enter_context(
+                    PackWriter(writer.bucket, writer.number, content.ordinal)
+                )
+            place = pack.add(content.data)
+            records.append(
+                _describe(content.ordinal, content.source, content.version, place, scanned)
+            )
+        if pack is not None:
+            pack.commit()
     return records
 
 
@@ -112,16 +119,6 @@ def store_object(
         blob.commit(key.rpartition("/")[2])
     place = Place(key=key, size=content.size, sha256=digest.digest())
     return _describe(ordinal, source, version, place, scanned)
-
-
-def _record(writer: Writer, content: Content, scanned: Scan) -> InstanceRecord:
-    sha256 = hashlib.sha256(content.data).digest()
-    place = Place(
-        key=blob_key(sha256, writer.number, content.ordinal),
-        size=len(content.data),
-        sha256=sha256,
-    )
-    return _describe(content.ordinal, content.source, content.version, place, scanned)
 
 
 def _describe(

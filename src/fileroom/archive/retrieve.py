@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from fileroom.archive.layout import blob_bucket
+from fileroom.archive.packs import open_place
 from fileroom.database.instances import PlaceKind
 from fileroom.database.stored import (
     find_stored_instance,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from fileroom.dicom.header import ByteSource, Header
     from fileroom.dicom.json_model import JsonObject
     from fileroom.names import InstancePath
-    from fileroom.objectstore.local import LocalObject
+    from fileroom.objectstore.local import LocalObject, LocalPart
 
 METADATA_FORMAT: Final = 1
 """Changes whenever the same instance gets other metadata, so that no client keeps the old."""
@@ -188,7 +189,7 @@ class InstanceReader:
         self._content = content
         self.stored = stored
         """The rows that are read by; others than given if the instance was replaced meanwhile."""
-        self._blob: LocalObject | None = None
+        self._blob: LocalObject | LocalPart | None = None
         self._source: ByteSource | None = None
         self._inflated: Inflated | None = None
         self._header: Header | None = None
@@ -219,7 +220,7 @@ class InstanceReader:
         """
         if self._source is None:
             self.stored, self._blob = _open_blob(self._content, self.stored)
-            self._source = _Part(self._blob, self.stored.place)
+            self._source = _Source(self._blob, self.stored.place)
         return self._source
 
     def read(self, offset: int, length: int) -> bytes:
@@ -286,47 +287,42 @@ class FilePieces:
         self._reader.close()
 
 
-class _Part:
-    """The bytes of one instance in its blob."""
+class _Source:
+    """The bytes of one instance, where a change is a loss: what is stored never changes."""
 
-    def __init__(self, blob: LocalObject, place: Place) -> None:
+    def __init__(self, blob: LocalObject | LocalPart, place: Place) -> None:
         self._blob = blob
-        self._offset = place.offset
+        self._place = place
         self.size = place.size
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Give bytes of the instance's file, fewer only at its end."""
-        wanted = max(0, min(length, self.size - offset))
         try:
-            return self._blob.read_at(self._offset + offset, wanted)
+            return self._blob.read_at(offset, length)
         except Aborted as error:
-            raise DataLoss(f"blob {self._blob.key} was changed while it was read") from error
+            raise DataLoss(f"blob {self._place.key} was changed while it was read") from error
 
 
-def _open_blob(content: StoreContent, stored: StoredInstance) -> tuple[StoredInstance, LocalObject]:
+def _open_blob(
+    content: StoreContent, stored: StoredInstance
+) -> tuple[StoredInstance, LocalObject | LocalPart]:
     bucket = blob_bucket(content.blobs, content.blob_prefix)
     _refuse_reference(stored)
     try:
-        blob = bucket.open(stored.place.key)
+        return stored, open_place(bucket, stored.place)
     except NotFound:
         stored = _moved(content, stored)
-        _refuse_reference(stored)
-        try:
-            blob = bucket.open(stored.place.key)
-        except NotFound as error:
-            raise _lost(stored, "is missing") from error
-    place = stored.place
-    whole = place.kind is PlaceKind.OWN_BLOB
-    if blob.size != place.size if whole else blob.size < place.offset + place.size:
-        blob.close()
-        raise _lost(stored, f"has {blob.size} bytes, not the {place.size} that were stored")
-    return stored, blob
+    _refuse_reference(stored)
+    try:
+        return stored, open_place(bucket, stored.place)
+    except NotFound as error:
+        raise _lost(stored, "is missing") from error
 
 
 def _moved(content: StoreContent, stored: StoredInstance) -> StoredInstance:
-    """Give the rows of an instance whose blob is not where they said, read again."""
+    """Give the rows of an instance whose bytes are not where they said, read again."""
     found = find_instance(content, stored.path)
-    if found.place.key == stored.place.key:
+    if (found.place.key, found.place.offset) == (stored.place.key, stored.place.offset):
         raise _lost(stored, "is missing")
     return found
 

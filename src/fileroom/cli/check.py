@@ -31,7 +31,8 @@ EXIT_FOUND = 3
 def check(ctx: click.Context, data: Path | None, config: Path | None, *, deep: bool) -> None:
     """Compare rows with blobs; the server must not run meanwhile.
 
-    Prints a line for each blob that is missing, differs or that no row names, then their number.
+    Prints a line for each instance whose bytes are missing or differ, and for each blob in which
+    no row names any, then their number.
     Nothing is changed: the server drops orphans by itself. Exit code 0 where all is well, 3 where
     an instance is missing or differs.
     """
@@ -40,7 +41,8 @@ def check(ctx: click.Context, data: Path | None, config: Path | None, *, deep: b
     with check_data(settings, deep=deep) as findings:
         for finding in findings:
             found[finding.fault] += 1
-            click.echo(f"{finding.fault} {settings.blobs_directory / finding.path}")
+            where = f" at byte {finding.offset}" if finding.offset else ""
+            click.echo(f"{finding.fault} {settings.blobs_directory / finding.path}{where}")
     harmless = found.pop(Fault.ORPHANED, 0)
     counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
     click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")

@@ -1,7 +1,7 @@
 """Rows that say which bytes may go: queued blobs, deleted stores, spent tombstones.
 
-A blob's name is used once, so a name that was queued can never be referenced again (I2, I9); the
-check against the instance rows only guards against a fault of ours.
+A place is used once, so one that was queued can never be referenced again (I2, I9); the check
+against the instance rows only guards against a fault of ours.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, cast, delete, exists, func, null, select, union_all, update
 
 from fileroom.database import schema
-from fileroom.database.dialects import insert_if_new
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import PlaceKind
 from fileroom.database.operations import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Row
 
@@ -31,12 +30,14 @@ ROWS_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """A blob that may be deleted."""
+    """A blob, or a part of a pack, that may go."""
 
     id: int
     blob_prefix: str
     place: PlaceKind
     place_key: str
+    offset: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +52,11 @@ class StoreArea:
 class KnownPlace:
     """A place in a store's blobs that the database knows of."""
 
+    kind: PlaceKind
     key: str
+    offset: int
     size: int | None
-    """None for a blob that is queued to be dropped: it may be gone already."""
+    """None for what is queued to be dropped: it may be gone already."""
     sha256: bytes | None
 
 
@@ -70,6 +73,8 @@ def take_due_drops(transaction: Connection) -> list[Drop]:
             blob_prefix=row.blob_prefix,
             place=PlaceKind(row.place),
             place_key=row.place_key,
+            offset=row.place_offset,
+            size=row.size,
         )
         for row in rows
         if not row.named
@@ -95,9 +100,18 @@ def _some_drops(
         instances.store_id == drops.store_id,
         instances.sop_instance_uid == drops.sop_instance_uid,
         instances.place_key == drops.place_key,
+        instances.place_offset == drops.place_offset,
     )
     statement = (
-        select(drops.id, drops.place, drops.place_key, stores.blob_prefix, named.label("named"))
+        select(
+            drops.id,
+            drops.place,
+            drops.place_key,
+            drops.place_offset,
+            drops.size,
+            stores.blob_prefix,
+            named.label("named"),
+        )
         .join(schema.dicom_stores, stores.id == drops.store_id)
         .where(condition)
         .order_by(drops.not_before, drops.id)
@@ -204,48 +218,42 @@ def newest_writer(connection: Connection) -> int:
 
 
 def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
-    """Give every place that a row of the store names, and every queued drop, in key order."""
+    """Give every place in its blobs that a row of the store names, and every queued drop.
+
+    In the order of their keys, and in a pack of their offsets.
+    """
     instances, drops = schema.instances.c, schema.blob_drops.c
     nothing = null()
-    named = select(instances.place_key, instances.size, instances.sha256).where(
-        instances.store_id == store_id, instances.place == PlaceKind.OWN_BLOB
+    columns = instances.place, instances.place_key, instances.place_offset
+    named = select(*columns, instances.size, instances.sha256).where(
+        instances.store_id == store_id, instances.place != PlaceKind.REFERENCE
     )
     queued = select(
+        drops.place,
         drops.place_key,
+        drops.place_offset,
         cast(nothing, schema.instances.c.size.type),
         cast(nothing, schema.instances.c.sha256.type),
     ).where(drops.store_id == store_id)
-    both = union_all(named, queued).order_by("place_key")
+    both = union_all(named, queued).order_by("place_key", "place_offset")
     for row in connection.execution_options(yield_per=1000).execute(both):
-        yield KnownPlace(key=row.place_key, size=row.size, sha256=row.sha256)
+        yield KnownPlace(
+            kind=PlaceKind(row.place),
+            key=row.place_key,
+            offset=row.place_offset,
+            size=row.size,
+            sha256=row.sha256,
+        )
 
 
-def still_named(connection: Connection, store_id: int, keys: Sequence[str]) -> set[str]:
-    """Give those of some place keys that a row names now."""
+def still_named(
+    connection: Connection, store_id: int, keys: Collection[str]
+) -> set[tuple[str, int]]:
+    """Give the places in some blobs that a row names now, each with its key and offset."""
     instances = schema.instances.c
-    return set(
-        connection.execute(
-            select(instances.place_key).where(
-                instances.store_id == store_id, instances.place_key.in_(keys)
-            )
-        ).scalars()
+    rows = connection.execute(
+        select(instances.place_key, instances.place_offset).where(
+            instances.store_id == store_id, instances.place_key.in_(keys)
+        )
     )
-
-
-def queue_orphans(transaction: Connection, store_id: int, keys: Sequence[str]) -> None:
-    """Queue blobs that no row names and no operation will name."""
-    transaction.execute(
-        insert_if_new(transaction, schema.blob_drops),
-        [
-            {
-                "store_id": store_id,
-                "place": PlaceKind.OWN_BLOB,
-                "place_key": key,
-                "study_instance_uid": "",
-                "series_instance_uid": "",
-                "sop_instance_uid": "",
-                "not_before": now_microseconds(),
-            }
-            for key in keys
-        ],
-    )
+    return {(row.place_key, row.place_offset) for row in rows}

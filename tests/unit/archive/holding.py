@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fileroom.archive.ingest import Content, Writer, store_contents
+from fileroom.archive.ingest import Content, Writer, store_contents, store_object
 from fileroom.archive.layout import blob_bucket
 from fileroom.database import schema
 from fileroom.database.collection import StoreArea
@@ -18,7 +18,7 @@ from tests.unit.database.rows import all_rows
 from tests.unit.transfer.site import instance, uids
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Row
 
@@ -31,18 +31,47 @@ def area(site: Site) -> StoreArea:
     return StoreArea(id=site.store_id, blob_prefix=site.blob_prefix)
 
 
-def write_blobs(site: Site, count: int, *, writer: int, content: str = "P") -> list[InstanceRecord]:
-    """Write the blobs of instances that have no rows yet."""
+def write_blobs(
+    site: Site, count: int, *, writer: int, content: str = "P", first: int = 0
+) -> list[InstanceRecord]:
+    """Write a pack of instances that have no rows yet."""
 
     def refuse(_: Content, error: Exception) -> None:
         raise error
 
     contents = (
-        Content(ordinal=n, source=f"gs://b/{n}", version=None, data=data)
-        for n, data in enumerate(instance(uids(n), patient_id=content) for n in range(count))
+        Content(
+            ordinal=n,
+            source=f"gs://b/{n}",
+            version=None,
+            data=instance(uids(n), patient_id=content),
+        )
+        for n in range(first, first + count)
     )
     bucket = blob_bucket(site.facilities.blobs, site.blob_prefix)
     return store_contents(Writer(bucket=bucket, number=writer), contents, refuse)
+
+
+def write_large(site: Site, number: int, *, writer: int) -> InstanceRecord:
+    """Write an instance that has no row yet as a blob of its own."""
+    bucket = blob_bucket(site.facilities.blobs, site.blob_prefix)
+    content = _Bytes(instance(uids(number)))
+    return store_object(
+        Writer(bucket=bucket, number=writer),
+        content,
+        ordinal=number,
+        source=f"gs://b/{number}",
+        version=None,
+    )
+
+
+class _Bytes:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._data[offset : offset + length]
 
 
 def store(site: Site, records: list[InstanceRecord], *, writer: int) -> None:
@@ -67,7 +96,14 @@ def rows(site: Site) -> Sequence[Row[*tuple[object, ...]]]:
         return all_rows(connection, schema.instances)
 
 
-def drops(site: Site) -> set[str]:
-    """Give the names that are queued to be dropped."""
+def drops(site: Site) -> set[tuple[str, int]]:
+    """Give the places that are queued to be dropped."""
     with site.database.read() as connection:
-        return {row.place_key for row in all_rows(connection, schema.blob_drops)}
+        return {
+            (row.place_key, row.place_offset) for row in all_rows(connection, schema.blob_drops)
+        }
+
+
+def places(records: Iterable[InstanceRecord]) -> set[tuple[str, int]]:
+    """Give where records lie."""
+    return {(record.place.key, record.place.offset) for record in records}

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from fileroom.archive.check import Fault, check_store, queue_orphans
 from fileroom.database import operations
-from tests.unit.archive.holding import area, drop, drops, rows, store, write_blobs
+from tests.places import of_place
+from tests.unit.archive.holding import (
+    area,
+    drop,
+    drops,
+    places,
+    rows,
+    store,
+    write_blobs,
+    write_large,
+)
 from tests.unit.database.rows import HOUR, add_claimed
 
 if TYPE_CHECKING:
@@ -29,11 +40,12 @@ def running(site: Site) -> Operation:
     return site.database.write(lambda tx: add_claimed(tx, store_id=site.store_id))
 
 
-def found(site: Site, *, deep: bool = False) -> dict[str, Fault]:
+def found(site: Site, *, deep: bool = False) -> dict[tuple[str, int], Fault]:
     store = area(site)
     findings = list(check_store(site.database, site.facilities.blobs, store, deep=deep))
     faults = {
-        finding.path.removeprefix(f"{store.blob_prefix}/"): finding.fault for finding in findings
+        (finding.path.removeprefix(f"{store.blob_prefix}/"), finding.offset): finding.fault
+        for finding in findings
     }
     assert len(faults) == len(findings)
     return faults
@@ -48,23 +60,46 @@ def test_store_whose_blobs_are_as_their_rows_say_has_no_faults(site: Site) -> No
 
 def test_each_damage_is_found(site: Site) -> None:
     writer = ended(site).id
-    records = write_blobs(site, 10, writer=writer)
-    store(site, records, writer=writer)
-    paths = [site.blobs / record.place.key for record in records]
-    paths[0].unlink()
-    paths[4].write_bytes(b"short")
-    flipped = bytearray(paths[9].read_bytes())
-    flipped[-1] ^= 1
-    paths[9].write_bytes(flipped)
+    packs = [write_blobs(site, 3, writer=writer, first=3 * n) for n in range(4)]
+    store(site, [record for pack in packs for record in pack], writer=writer)
+    _, gone, short, damaged = packs
+    (site.blobs / gone[0].place.key).unlink()
+    os.truncate(site.blobs / short[0].place.key, short[2].place.offset + 1)
+    of_place(site.blobs, damaged[0].place).flip_last()
+    of_place(site.blobs, damaged[1].place).lose()
     (orphan,) = write_blobs(site, 1, writer=writer, content="uncommitted")
 
     quick = found(site)
     assert quick == {
-        records[0].place.key: Fault.MISSING,
-        records[4].place.key: Fault.DIFFERING_SIZE,
-        orphan.place.key: Fault.ORPHANED,
+        **dict.fromkeys(places(gone), Fault.MISSING),
+        **dict.fromkeys(places(short[2:]), Fault.DIFFERING_SIZE),
+        (orphan.place.key, 0): Fault.ORPHANED,
     }
-    assert found(site, deep=True) == {**quick, records[9].place.key: Fault.DIFFERING_CHECKSUM}
+    assert found(site, deep=True) == {
+        **quick,
+        **dict.fromkeys(places(damaged[:1]), Fault.DIFFERING_CHECKSUM),
+        **dict.fromkeys(places(damaged[1:2]), Fault.MISSING),
+    }
+
+
+def test_each_damage_of_a_large_instance_is_found(site: Site) -> None:
+    writer = ended(site).id
+    records = [write_large(site, n, writer=writer) for n in range(4)]
+    store(site, records, writer=writer)
+    paths = [site.blobs / record.place.key for record in records]
+    paths[0].unlink()
+    paths[1].write_bytes(b"short")
+    of_place(site.blobs, records[2].place).flip_last()
+
+    quick = found(site)
+    assert quick == {
+        (records[0].place.key, 0): Fault.MISSING,
+        (records[1].place.key, 0): Fault.DIFFERING_SIZE,
+    }
+    assert found(site, deep=True) == {
+        **quick,
+        (records[2].place.key, 0): Fault.DIFFERING_CHECKSUM,
+    }
 
 
 def test_blob_of_an_operation_that_may_commit_it_is_no_orphan(site: Site) -> None:
@@ -89,10 +124,12 @@ def test_other_files_are_no_orphans(site: Site) -> None:
 
 def test_blob_that_is_queued_to_be_dropped_is_no_fault(site: Site) -> None:
     writer = ended(site).id
-    records = write_blobs(site, 2, writer=writer)
-    for record in records:
+    packed = write_blobs(site, 2, writer=writer)
+    large = [write_large(site, n, writer=writer) for n in range(2)]
+    for record in [*packed, *large]:
         drop(site, record.place)
-    (site.blobs / records[0].place.key).unlink()
+    of_place(site.blobs, packed[0].place).lose()
+    (site.blobs / large[0].place.key).unlink()
 
     assert found(site) == {}
 
@@ -103,8 +140,8 @@ def test_orphans_are_queued_to_be_dropped_and_nothing_else(site: Site) -> None:
     orphans = write_blobs(site, 3, writer=writer, content="uncommitted")
     write_blobs(site, 2, writer=running(site).id, content="at work")
 
-    assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 3
-    assert drops(site) == {record.place.key for record in orphans}
+    assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 1
+    assert drops(site) == {(orphans[0].place.key, 0)}
     assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 0
 
 
@@ -112,8 +149,7 @@ def test_row_without_a_blob_is_told_and_kept(site: Site) -> None:
     writer = ended(site).id
     records = write_blobs(site, 2, writer=writer)
     store(site, records, writer=writer)
-    for record in records:
-        (site.blobs / record.place.key).unlink()
+    (site.blobs / records[0].place.key).unlink()
     queue_orphans(site.database, site.facilities.blobs, area(site))
 
     assert set(found(site).values()) == {Fault.MISSING}

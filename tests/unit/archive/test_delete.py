@@ -17,8 +17,17 @@ from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import Place, PlaceKind, queue_drops, record_key
 from fileroom.errors import PermissionDenied, Unavailable
 from fileroom.names import DicomStoreName
-from fileroom.objectstore.local import LocalBucket
-from tests.unit.archive.holding import drop, drops, rows, store, write_blobs
+from fileroom.objectstore.local import BLOCK_BYTES, LocalBucket
+from tests.places import of_place
+from tests.unit.archive.holding import (
+    drop,
+    drops,
+    places,
+    rows,
+    store,
+    write_blobs,
+    write_large,
+)
 from tests.unit.database.rows import (
     DATASET,
     HOUR,
@@ -60,7 +69,7 @@ def claim(site: Site) -> operations.Operation:
 
 
 def test_blob_that_is_due_goes_and_its_drop_with_it(site: Site) -> None:
-    records = write_blobs(site, 3, writer=1)
+    records = [*write_blobs(site, 3, writer=1), write_large(site, 3, writer=1)]
     for record in records:
         drop(site, record.place)
     collector(site).collect()
@@ -69,13 +78,52 @@ def test_blob_that_is_due_goes_and_its_drop_with_it(site: Site) -> None:
     assert drops(site) == set()
 
 
+def test_member_of_a_pack_goes_and_its_neighbours_stand(site: Site) -> None:
+    records = write_blobs(site, 3, writer=1)
+    lying = [of_place(site.blobs, record.place) for record in records]
+    before = [each.read() for each in lying]
+    drop(site, records[1].place)
+    collector(site).collect()
+
+    assert [each.read() for each in lying] == [before[0], bytes(len(before[1])), before[2]]
+    assert site.standing() == places([records[0], records[2]])
+    for record in (records[0], records[2]):
+        drop(site, record.place)
+    collector(site).collect()
+    assert site.blob_files() == set()
+
+
+def test_space_of_a_member_that_went_is_free_again(site: Site) -> None:
+    records = write_blobs(site, 2, writer=1)
+    pack = site.blobs / records[0].place.key
+    before = pack.stat().st_blocks
+    drop(site, records[0].place)
+    collector(site).collect()
+
+    freed = (before - pack.stat().st_blocks) * 512
+    if not freed:
+        pytest.skip("this file system cannot give back a part of a file")
+    assert freed >= records[0].place.size // BLOCK_BYTES * BLOCK_BYTES
+
+
+def test_pack_whose_footer_is_damaged_stays(site: Site) -> None:
+    (record,) = write_blobs(site, 1, writer=1)
+    pack = site.blobs / record.place.key
+    os.truncate(pack, pack.stat().st_size - 1)
+    drop(site, record.place)
+    collector(site).collect()
+
+    assert pack.exists()
+    assert not of_place(site.blobs, record.place).read().strip(b"\0")
+    assert drops(site) == places([record])
+
+
 def test_blob_stays_for_its_grace(site: Site) -> None:
     (record,) = write_blobs(site, 1, writer=1)
     drop(site, record.place, not_before=now_microseconds() + HOUR)
     collector(site).collect()
 
-    assert site.blob_files() == {record.place.key}
-    assert drops(site) == {record.place.key}
+    assert site.standing() == drops(site) == places([record])
 
 
 def test_replaced_bytes_go_and_those_of_the_row_stay(site: Site) -> None:
@@ -84,8 +132,8 @@ def test_replaced_bytes_go_and_those_of_the_row_stay(site: Site) -> None:
     store(site, new, writer=2)
     collector(site).collect()
 
-    assert site.blob_files() == {record.place.key for record in new}
-    assert {row.place_key for row in rows(site)} == site.blob_files()
+    assert site.standing() == places(new)
+    assert {(row.place_key, row.place_offset) for row in rows(site)} == site.standing()
 
 
 def test_blob_that_a_row_names_is_never_deleted(site: Site) -> None:
@@ -95,7 +143,7 @@ def test_blob_that_a_row_names_is_never_deleted(site: Site) -> None:
     site.database.write(lambda tx: queue_drops(tx, site.store_id, drops_of_living, not_before=0))
     collector(site).collect()
 
-    assert site.blob_files() == {record.place.key for record in records}
+    assert site.standing() == places(records)
     assert drops(site) == set()
 
 
@@ -118,11 +166,12 @@ def test_drop_of_a_blob_that_is_gone_already_is_done(site: Site) -> None:
 
 
 def test_drop_that_a_crash_cut_off_is_done_again(site: Site) -> None:
-    records = write_blobs(site, 3, writer=1)
+    records = [*write_blobs(site, 3, writer=1), write_large(site, 3, writer=1)]
     for record in records:
         drop(site, record.place)
     site.database.write(collection.take_due_drops)
-    (site.blobs / records[0].place.key).unlink()
+    of_place(site.blobs, records[0].place).lose()
+    (site.blobs / records[3].place.key).unlink()
     collector(site).collect()
 
     assert site.blob_files() == set()
@@ -138,7 +187,7 @@ def test_drops_stay_while_the_volume_is_gone(site: Site) -> None:
         collector(site).collect()
     elsewhere.rename(site.blobs)
 
-    assert drops(site) == {record.place.key}
+    assert drops(site) == places([record])
     collector(site).collect()
     assert site.blob_files() == set()
 
@@ -218,7 +267,7 @@ def test_after_a_crash_blobs_without_a_row_go(site: Site) -> None:
     sweeping.collect()
     sweeping.collect()
 
-    assert site.blob_files() == {record.place.key for record in kept}
+    assert site.standing() == places(kept)
     assert drops(site) == set()
 
 
@@ -228,7 +277,7 @@ def test_blobs_of_an_operation_that_goes_on_are_no_orphans(site: Site) -> None:
     sweeping = collector(site, after_crash=True)
     sweeping.collect()
     sweeping.collect()
-    assert site.blob_files() == {record.place.key for record in records}
+    assert site.standing() == places(records)
     end(site, running)
     sweeping.collect()
     sweeping.collect()
@@ -243,7 +292,7 @@ def test_without_suspicion_nothing_is_compared(site: Site) -> None:
     sweeping = collector(site)
     sweeping.collect()
     sweeping.collect()
-    assert site.blob_files() == {record.place.key for record in records}
+    assert site.standing() == places(records)
     sweeping.suspect(site.store_id, ended.id)
     sweeping.collect()
     sweeping.collect()
@@ -312,7 +361,7 @@ def test_collector_collects_by_itself_until_it_is_stopped(site: Site) -> None:
     drop(site, replace(record.place, key="00/later"))
     time.sleep(0.05)
 
-    assert drops(site) == {"00/later"}
+    assert drops(site) == {("00/later", record.place.offset)}
 
 
 def test_collector_outlives_a_fault_of_the_environment(site: Site) -> None:

@@ -17,6 +17,7 @@ from fileroom.archive.ingest import (
     unspool_headers,
 )
 from fileroom.archive.layout import blob_bucket, blob_key, make_blob_bucket
+from fileroom.archive.packs import open_place
 from fileroom.database.instances import PlaceKind
 from fileroom.dicom.header import decode_header, header_dictionary
 from fileroom.dicom.part10 import Refused, scan
@@ -59,17 +60,21 @@ def stored(writer: Writer, *files: bytes) -> tuple[list[InstanceRecord], dict[in
     return store_contents(writer, contents, refuse), refused
 
 
+def read(writer: Writer, record: InstanceRecord) -> bytes:
+    with open_place(writer.bucket, record.place) as content:
+        return content.read_at(0, record.place.size)
+
+
 def test_record_says_what_and_where(writer: Writer) -> None:
     file = corpus.mr_instance()
     (record,), _ = stored(writer, file)
 
     sha256 = hashlib.sha256(file).digest()
     assert (record.ordinal, record.source, record.version) == (0, "gs://b/0", "v0")
-    assert record.place.key == blob_key(sha256, 7, 0)
     assert (record.place.size, record.place.sha256) == (len(file), sha256)
-    assert record.place.kind is PlaceKind.OWN_BLOB
+    assert record.place.kind is PlaceKind.PACK
     assert record.attributes == scan(file).attributes
-    assert writer.bucket.read(record.place.key) == file
+    assert read(writer, record) == file
 
 
 def test_header_that_is_kept_is_that_of_the_file(writer: Writer) -> None:
@@ -106,21 +111,29 @@ def test_frames_of_native_pixels_need_no_table(writer: Writer, file: bytes, expe
     assert record.frames_known == expected
 
 
-def test_same_bytes_again_are_the_same_blob(writer: Writer) -> None:
-    """As after a crash between the blob and its row."""
+def test_batch_that_is_stored_again_gets_other_places(writer: Writer) -> None:
+    """As after a crash between the blob and its rows: a place is never used twice (I2)."""
     file = corpus.minimal_instance()
-    first, _ = stored(writer, file)
-    again, _ = stored(writer, file)
+    (first,), _ = stored(writer, file)
+    (again,), _ = stored(writer, file)
 
-    assert again == first
-    assert writer.bucket.read(first[0].place.key) == file
+    assert again.place != first.place
+    assert replace(again, place=first.place) == first
+    assert read(writer, first) == read(writer, again) == file
 
 
-def test_same_bytes_of_another_object_are_another_blob(writer: Writer) -> None:
+def test_same_bytes_of_another_object_have_another_place(writer: Writer) -> None:
     file = corpus.minimal_instance()
     records, _ = stored(writer, file, file)
 
-    assert len({record.place.key for record in records}) == 2
+    assert len({(record.place.key, record.place.offset) for record in records}) == 2
+    assert [read(writer, record) for record in records] == [file, file]
+
+
+def test_batch_of_nothing_that_is_dicom_writes_no_file(writer: Writer) -> None:
+    stored(writer, b"text", b"")
+
+    assert not [*(writer.bucket.root / "00").iterdir()]
 
 
 def test_header_too_large_to_keep_is_left_to_the_blob(
@@ -146,10 +159,11 @@ def test_object_in_pieces_gives_the_record_of_the_whole(
     monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 1000)
     file = corpus.mr_instance()
     record = store_object(writer, Source(file), ordinal=0, source="gs://b/0", version="v0")
-    stored_by_piece = writer.bucket.read(record.place.key)
+    (packed,), _ = stored(writer, file)
 
-    assert stored_by_piece == file
-    assert [record] == stored(writer, file)[0]
+    assert record.place.key == blob_key(hashlib.sha256(file).digest(), 7, 0)
+    assert writer.bucket.read(record.place.key) == file
+    assert replace(record, place=packed.place) == packed
 
 
 def test_object_in_pieces_that_is_refused_leaves_no_file(writer: Writer) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from fileroom.archive import retrieve
+from fileroom.archive.layout import blob_bucket
 from fileroom.database import schema
 from fileroom.database.instances import DuplicatePolicy
 from fileroom.dicom.rewriting import PIECE_BYTES
@@ -193,10 +194,10 @@ def test_a_replaced_row_whose_new_blob_is_missing_too_is_data_loss(case: Case) -
         retrieve.open_as_stored(case.content, stored)
 
 
-@pytest.mark.parametrize("size", [0, 100, 5000])
-def test_a_blob_of_another_size_is_data_loss(case: Case, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 100, -1])
+def test_a_blob_that_ends_too_early_is_data_loss(case: Case, size: int) -> None:
     case.add(minimal_instance(**case.uids))
-    os.truncate(case.blob, size)
+    os.truncate(case.blob, size if size >= 0 else case.find().place.size + size)
     stored, before = case.find(), open_files()
     with pytest.raises(DataLoss, match="bytes, not the"):
         retrieve.open_as_stored(case.content, stored)
@@ -210,6 +211,17 @@ def test_a_blob_deleted_while_it_is_read_is_read_to_its_end(case: Case) -> None:
     first = next(file.pieces)
     case.blob.unlink()
     assert first + b"".join(file.pieces) == data
+
+
+def test_an_instance_erased_while_it_is_read_is_data_loss(case: Case) -> None:
+    case.add(mr_instance(rows=1200, **case.uids))
+    file = retrieve.open_as_stored(case.content, case.find())
+    next(file.pieces)
+    place = case.find().place
+    area = blob_bucket(case.content.blobs, case.content.blob_prefix)
+    area.erase_parts(place.key, [(place.offset, place.size)])
+    with pytest.raises(DataLoss):
+        list(file.pieces)
 
 
 def test_a_blob_changed_while_it_is_read_is_data_loss(case: Case) -> None:

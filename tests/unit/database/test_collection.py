@@ -9,7 +9,14 @@ from sqlalchemy import delete, update
 from fileroom.database import collection, operations, schema, stores
 from fileroom.database.collection import KnownPlace, StoreArea
 from fileroom.database.engine import now_microseconds
-from fileroom.database.instances import Place, PlaceKind, StoreWrite, queue_drops, store_records
+from fileroom.database.instances import (
+    Place,
+    PlaceKind,
+    StoreWrite,
+    queue_blob_drops,
+    queue_drops,
+    store_records,
+)
 from fileroom.names import DicomStoreName
 from tests.unit.database.rows import (
     DATASET,
@@ -270,12 +277,18 @@ def test_known_places_come_in_the_order_of_their_keys(
 
     expected = [
         *(
-            KnownPlace(key=one.place.key, size=one.place.size, sha256=one.place.sha256)
+            KnownPlace(
+                kind=one.place.kind,
+                key=one.place.key,
+                offset=one.place.offset,
+                size=one.place.size,
+                sha256=one.place.sha256,
+            )
             for one in records[:3]
         ),
-        KnownPlace(key="00/queued", size=None, sha256=None),
+        KnownPlace(kind=PlaceKind.OWN_BLOB, key="00/queued", offset=0, size=None, sha256=None),
     ]
-    assert found == sorted(expected, key=lambda place: place.key)
+    assert found == sorted(expected, key=lambda place: (place.key, place.offset))
 
 
 def test_writers_are_unfinished_until_their_operation_ended(
@@ -288,9 +301,11 @@ def test_writers_are_unfinished_until_their_operation_ended(
     assert collection.newest_writer(transaction) == running.id
 
 
-def test_orphans_are_queued_to_be_dropped_at_once(transaction: Connection, store_id: int) -> None:
-    collection.queue_orphans(transaction, store_id, ["a", "b"])
-    collection.queue_orphans(transaction, store_id, ["b"])
+def test_whole_blobs_are_queued_to_be_dropped_at_once(
+    transaction: Connection, store_id: int
+) -> None:
+    queue_blob_drops(transaction, store_id, ["a", "b"])
+    queue_blob_drops(transaction, store_id, ["b"])
 
     assert taken(transaction) == ["a", "b"]
 
@@ -302,6 +317,8 @@ def test_place_is_still_named_as_long_as_its_row_is_there(
     store(transaction, store_id, stored)
     keys = [stored.place.key, "gone"]
 
-    assert collection.still_named(transaction, store_id, keys) == {stored.place.key}
+    named = collection.still_named(transaction, store_id, keys)
+
+    assert named == {(stored.place.key, stored.place.offset)}
     transaction.execute(delete(schema.instances))
     assert collection.still_named(transaction, store_id, keys) == set()

@@ -129,7 +129,7 @@ class NumberWork:
         else:
             self.finished.append(deferred.ordinal)
 
-    def ended_late(self) -> None:
+    def abandoned(self) -> None:
         self.late += 1
 
     def discard(self, outcome: Moved) -> None:

@@ -18,6 +18,7 @@ from fileroom.transfer.facilities import Facilities
 from fileroom.transfer.ledger import LedgerLine, decode_chunk
 from fileroom.transfer.pipeline import Turns
 from tests import corpus
+from tests.places import standing
 from tests.unit.database.rows import OWNER, STORE, claimed, new_store, opened_database
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection, Database
     from fileroom.names import OperationName
+    from tests.places import PLACES
 
 WORKERS = 2
 UIDS = tuple[str, str, str]
@@ -95,6 +97,10 @@ class Site:
             for path in self.blobs.rglob("*")
             if path.is_file() and not path.name.startswith(".")
         }
+
+    def standing(self) -> PLACES:
+        """Give the places in the store's blobs whose bytes are there."""
+        return standing(self.blobs)
 
 
 @contextmanager

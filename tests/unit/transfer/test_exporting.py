@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,13 +22,14 @@ from fileroom.errors import (
     Unimplemented,
 )
 from fileroom.names import DicomStoreName
-from fileroom.objectstore.local import LocalObject, durability_lost
+from fileroom.objectstore.local import LocalBucket, LocalPart, durability_lost
 from fileroom.operations.operation import account
 from fileroom.transfer.commits import ATTEMPTS_MAX
 from fileroom.transfer.exporting.job import ExportJob, request_export
 from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.pipeline import Batch, Blame, run_pipeline
+from tests.places import Lying, of_row
 from tests.unit.database.rows import DATASET, STORE, all_rows
 from tests.unit.transfer.site import UIDS, WORKERS, Site, instance, uids
 
@@ -90,11 +92,10 @@ def path_of(*key: str) -> str:
     return "".join(f"/{level}/{uid}" for level, uid in zip(levels, key, strict=False))
 
 
-def blob_of(site: Site, key: UIDS) -> Path:
+def lying(site: Site, key: UIDS) -> Lying:
     with site.database.read() as connection:
         rows = all_rows(connection, schema.instances)
-    place_key = next(row.place_key for row in rows if row.sop_instance_uid == key[2])
-    return site.blobs / str(place_key)
+    return of_row(site.blobs, next(row for row in rows if row.sop_instance_uid == key[2]))
 
 
 # Asking
@@ -273,10 +274,9 @@ def failures(site: Site, run: Run) -> list[tuple[str, Code, Reason]]:
     return [(failure.source, failure.code, failure.reason) for failure in found]
 
 
-@pytest.mark.parametrize("damage", [b"", b"other bytes of another length"])
-def test_damaged_bytes_fail_and_are_never_exported(site: Site, damage: bytes) -> None:
+def test_other_bytes_fail_and_are_never_exported(site: Site) -> None:
     fill(site, uids(1), uids(2))
-    blob_of(site, uids(1)).write_bytes(damage)
+    lying(site, uids(1)).write(b"other bytes")
     run = requested(site)
 
     assert run_export(site, run)
@@ -285,12 +285,21 @@ def test_damaged_bytes_fail_and_are_never_exported(site: Site, damage: bytes) ->
     assert failures(site, run) == [(path, Code.DATA_LOSS, Reason.DATA_LOSS)]
 
 
+def test_bytes_that_are_cut_off_fail_and_are_never_exported(site: Site) -> None:
+    fill(site, uids(1), uids(2))
+    last = lying(site, uids(2))
+    os.truncate(last.file, last.offset + last.size - 1)
+    run = requested(site)
+
+    assert run_export(site, run)
+    assert written(site) == expected(uids(1))
+    path = path_of(*uids(2)).removeprefix("/")
+    assert failures(site, run) == [(path, Code.DATA_LOSS, Reason.DATA_LOSS)]
+
+
 def test_flipped_bit_fails_and_is_never_exported(site: Site) -> None:
     fill(site, uids(1))
-    blob = blob_of(site, uids(1))
-    data = bytearray(blob.read_bytes())
-    data[-1] ^= 1
-    blob.write_bytes(data)
+    lying(site, uids(1)).flip_last()
     run = requested(site)
 
     assert run_export(site, run)
@@ -300,7 +309,7 @@ def test_flipped_bit_fails_and_is_never_exported(site: Site) -> None:
 
 def test_missing_blob_is_looked_up_again_and_then_fails(site: Site) -> None:
     fill(site, uids(1), uids(2))
-    blob_of(site, uids(1)).unlink()
+    lying(site, uids(1)).lose()
     run = requested(site)
 
     assert run_export(site, run)
@@ -317,18 +326,18 @@ def test_blob_that_the_disk_does_not_give_fails_alone_after_some_attempts(
     site: Site, monkeypatch: pytest.MonkeyPatch, *, large: bool
 ) -> None:
     fill(site, uids(1), uids(2))
-    lost = blob_of(site, uids(1)).name
-    read_at = LocalObject.read_at
+    lost = lying(site, uids(1))
+    open_part = LocalBucket.open_part
     reads = 0
 
-    def read_or_fail(source: LocalObject, offset: int, length: int) -> bytes:
+    def open_or_fail(bucket: LocalBucket, key: str, offset: int, size: int) -> LocalPart:
         nonlocal reads
-        if source.key.endswith(lost):
+        if (key, offset) == (str(lost.file.relative_to(site.blobs)), lost.offset):
             reads += 1
             raise Unavailable("cannot access the object (Input/output error)")
-        return read_at(source, offset, length)
+        return open_part(bucket, key, offset, size)
 
-    monkeypatch.setattr(LocalObject, "read_at", read_or_fail)
+    monkeypatch.setattr(LocalBucket, "open_part", open_or_fail)
     monkeypatch.setattr("fileroom.transfer.commits.RETRY_SECONDS", 0.0)
     monkeypatch.setattr(
         "fileroom.transfer.exporting.worker.BATCH_BYTES_MAX", 1 if large else 1 << 20
@@ -379,7 +388,7 @@ def test_instance_deleted_while_it_is_exported_is_told_of(site: Site) -> None:
     run = requested(site)
     work = Export(site.facilities, run)
     (batch,) = work.batches()
-    blob_of(site, uids(1)).unlink()
+    lying(site, uids(1)).lose()
 
     def delete_row(transaction: Connection) -> None:
         transaction.execute(delete(schema.instances))

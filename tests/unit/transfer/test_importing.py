@@ -32,6 +32,8 @@ from fileroom.transfer.importing.line import Import
 from fileroom.transfer.importing.worker import ImportTask, ListedObject, import_batch
 from fileroom.transfer.ledger import count_lines
 from fileroom.transfer.pipeline import LARGE_BYTES, Batch, Blame, run_pipeline
+from tests.places import of_row
+from tests.unit.archive.holding import places
 from tests.unit.database.rows import DATASET, STORE, add_tombstone, all_rows
 from tests.unit.transfer.site import WORKERS, Site, instance, uids
 
@@ -62,9 +64,14 @@ def instances(site: Site) -> Sequence[Row[*tuple[object, ...]]]:
         return all_rows(connection, schema.instances)
 
 
-def queued(site: Site) -> set[str]:
+def named(site: Site) -> set[tuple[str, int]]:
+    return {(row.place_key, row.place_offset) for row in instances(site)}
+
+
+def queued(site: Site) -> set[tuple[str, int]]:
     with site.database.read() as connection:
-        return {row.place_key for row in all_rows(connection, schema.blob_drops)}
+        rows = all_rows(connection, schema.blob_drops)
+    return {(row.place_key, row.place_offset) for row in rows}
 
 
 def failures(site: Site, run: Run) -> list[tuple[str, Reason]]:
@@ -150,10 +157,10 @@ def test_each_row_names_a_blob_that_holds_the_object(site: Site) -> None:
     rows = instances(site)
     assert len(rows) == 3
     for row in rows:
-        data = (site.blobs / row.place_key).read_bytes()
+        data = of_row(site.blobs, row).read()
         assert data == content[row.sop_instance_uid]
         assert (row.size, row.sha256) == (len(data), hashlib.sha256(data).digest())
-    assert site.blob_files() == {row.place_key for row in rows}
+    assert site.standing() == named(site)
 
 
 def test_blob_without_a_row_is_queued_to_be_dropped(site: Site) -> None:
@@ -161,9 +168,8 @@ def test_blob_without_a_row_is_queued_to_be_dropped(site: Site) -> None:
     site.put("b.dcm", instance(uids(1)))
     run_import(site, requested(site))
 
-    (row,) = instances(site)
-    assert site.blob_files() == {row.place_key} | queued(site)
-    assert len(queued(site)) == 1
+    assert len(instances(site)) == len(queued(site)) == 1
+    assert site.standing() == named(site) | queued(site)
 
 
 def test_same_import_again_changes_nothing(site: Site) -> None:
@@ -307,7 +313,7 @@ def test_import_goes_on_after_a_stop_where_it_left_off(site: Site) -> None:
     lines = site.ledger(second)
     assert [line.ordinal for line in lines] == list(range(count))
     assert len(instances(site)) == count
-    assert site.blob_files() == {row.place_key for row in instances(site)}
+    assert site.standing() == named(site)
 
 
 def test_blobs_of_an_import_that_did_not_run_straight_through_are_suspected(site: Site) -> None:
@@ -336,7 +342,8 @@ def test_blobs_of_a_cancelled_import_are_queued_to_be_dropped(site: Site) -> Non
     *_, outcome = begun_parts = begun(site)
     begun_parts[1].discard(outcome)
 
-    assert queued(site) == {record.place.key for record in outcome.records} == site.blob_files()
+    assert {key for key, _ in queued(site)} == site.blob_files()
+    assert site.standing() == places(outcome.records)
 
 
 def test_coordinator_that_was_replaced_discards_nothing(site: Site) -> None:
@@ -361,7 +368,7 @@ def test_cancelled_import_ends_with_what_it_committed(site: Site) -> None:
 
     with pytest.raises(Cancelled):
         run_import(site, run)
-    assert site.blob_files() == {row.place_key for row in instances(site)} | queued(site)
+    assert site.blob_files() == {key for key, _ in named(site) | queued(site)}
 
 
 # A worker's batch

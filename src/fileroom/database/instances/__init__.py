@@ -3,6 +3,7 @@
 from fileroom.database.instances.changes import (
     current_change_seq,
     next_change_seq,
+    queue_blob_drops,
     queue_drops,
 )
 from fileroom.database.instances.duplicates import CONFLICT_MESSAGE
@@ -33,6 +34,7 @@ __all__ = [
     "StoreWrite",
     "current_change_seq",
     "next_change_seq",
+    "queue_blob_drops",
     "queue_drops",
     "record_key",
     "store_records",

@@ -8,6 +8,8 @@ from sqlalchemy import select, update
 
 from fileroom.database import schema
 from fileroom.database.dialects import insert_if_new
+from fileroom.database.engine import now_microseconds
+from fileroom.database.values.instances import PlaceKind
 from fileroom.errors import NotFound
 
 if TYPE_CHECKING:
@@ -62,12 +64,33 @@ def queue_drops(
             "store_id": store_id,
             "place": place.kind,
             "place_key": place.key,
+            "place_offset": place.offset,
+            "size": place.size,
             "study_instance_uid": key[0],
             "series_instance_uid": key[1],
             "sop_instance_uid": key[2],
             "not_before": not_before,
         }
         for place, key in drops
+    ]
+    if rows:
+        transaction.execute(insert_if_new(transaction, schema.blob_drops), rows)
+
+
+def queue_blob_drops(transaction: Connection, store_id: int, keys: Iterable[str]) -> None:
+    """Queue whole blobs for collection in which no row names, or will name, a place."""
+    now = now_microseconds()
+    rows = [
+        {
+            "store_id": store_id,
+            "place": PlaceKind.OWN_BLOB,
+            "place_key": key,
+            "study_instance_uid": "",
+            "series_instance_uid": "",
+            "sop_instance_uid": "",
+            "not_before": now,
+        }
+        for key in sorted(keys)
     ]
     if rows:
         transaction.execute(insert_if_new(transaction, schema.blob_drops), rows)

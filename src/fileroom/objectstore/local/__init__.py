@@ -11,15 +11,20 @@ from fileroom.objectstore.local.durable import (
     durability_lost,
     end_right_to_write,
 )
+from fileroom.objectstore.local.parts import BLOCK_BYTES, HEAD_BYTES, LocalPart, is_head
 from fileroom.objectstore.local.reading import LocalObject, ObjectEntry
 from fileroom.objectstore.local.writing import ObjectWriter
 
 __all__ = [
+    "BLOCK_BYTES",
+    "HEAD_BYTES",
     "DurabilityLost",
     "LocalBucket",
     "LocalObject",
+    "LocalPart",
     "ObjectEntry",
     "ObjectWriter",
     "durability_lost",
     "end_right_to_write",
+    "is_head",
 ]

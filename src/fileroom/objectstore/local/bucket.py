@@ -9,7 +9,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from fileroom.errors import Unavailable
+from fileroom.errors import NotFound, Unavailable
 from fileroom.objectstore.local.beneath import (
     READABLE,
     check_key,
@@ -19,12 +19,14 @@ from fileroom.objectstore.local.beneath import (
 )
 from fileroom.objectstore.local.durable import check_right_to_write, translated, translating
 from fileroom.objectstore.local.listing import sweep, walk
+from fileroom.objectstore.local.parts import LocalPart, erase_parts
 from fileroom.objectstore.local.reading import (
     ABSENT,
     LocalObject,
     ObjectEntry,
     entry_of,
     find_status,
+    open_file,
     open_object,
 )
 from fileroom.objectstore.local.writing import (
@@ -104,6 +106,35 @@ class LocalBucket:
             If its version is not the one asked for.
         """
         return open_object(self.root, key, version)
+
+    def open_part(self, key: str, offset: int, size: int) -> LocalPart:
+        """Open a part of an object whose other parts may be erased meanwhile.
+
+        Raises
+        ------
+        NotFound
+            If there is no such object, or the part was erased.
+        DataLoss
+            If the object ends before the part does.
+        """
+        return LocalPart(open_file(self.root, key, os.O_RDONLY), key, offset, size)
+
+    def erase_parts(self, key: str, parts: Iterable[tuple[int, int]]) -> bool:
+        """Erase parts of an object, each an offset and a length; False if there is none.
+
+        Parts begin at multiples of ``BLOCK_BYTES``, and the rest of their last block is theirs.
+        They are zeros on return, durably, and on most file systems take no space any more.
+        """
+        check_right_to_write()
+        try:
+            file = open_file(self.root, key, os.O_RDWR)
+        except NotFound:
+            return False
+        try:
+            erase_parts(file, parts, f"object {key!r}")
+        finally:
+            os.close(file)
+        return True
 
     def read(self, key: str, version: str | None = None) -> bytes:
         """Give the whole of one object; raises as ``open`` and ``read_at`` do."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 # Should a FIFO take the file's place in between, opening it must not wait for a writer.
-_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+_NO_WAIT = os.O_NONBLOCK | os.O_NOCTTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,23 @@ def find_status(root: Path, key: str) -> os.stat_result | None:
 
 def open_object(root: Path, key: str, version: str | None) -> LocalObject:
     """Open a regular file; see ``LocalBucket.open``."""
+    file = open_file(root, key, os.O_RDONLY)
+    status = os.fstat(file)
+    found = _version(status)
+    if not stat.S_ISREG(status.st_mode) or (version is not None and version != found):
+        os.close(file)
+        raise _changed(key)
+    return LocalObject(file, key, status.st_size, found)
+
+
+def open_file(root: Path, key: str, access: int) -> int:
+    """Give a file descriptor of a regular file; the caller closes it.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
     path, _, name = key.rpartition("/")
     try:
         if not is_valid(key):
@@ -111,17 +128,11 @@ def open_object(root: Path, key: str, version: str | None) -> LocalObject:
             # Opening a device or a FIFO can have effects of its own, so look before.
             if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
                 raise FileNotFoundError(errno.ENOENT, "not a regular file")
-            file = os.open(name, _FILE | BENEATH, dir_fd=directory)
+            return os.open(name, access | _NO_WAIT | BENEATH, dir_fd=directory)
     except OSError as error:
         if error.errno in ABSENT:
             raise NotFound(f"object {key!r} does not exist") from error
         raise translated(error, f"object {key!r}") from error
-    status = os.fstat(file)
-    found = _version(status)
-    if not stat.S_ISREG(status.st_mode) or (version is not None and version != found):
-        os.close(file)
-        raise _changed(key)
-    return LocalObject(file, key, status.st_size, found)
 
 
 def _changed(key: str) -> Aborted:

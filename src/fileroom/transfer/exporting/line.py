@@ -234,7 +234,7 @@ class Export:
     def discard(self, outcome: ExportOutcome) -> None:
         """Leave what was written: objects of a cancelled export are whole, and the user's."""
 
-    def ended_late(self) -> None:
+    def abandoned(self) -> None:
         """Leave it as ``discard`` does."""
 
     # ------------------------------------------------------------------ the deferred lane

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from fileroom.archive.packs import open_place
 from fileroom.errors import (
     Aborted,
     Code,
@@ -194,12 +195,9 @@ class _Worker:
 
     def _pieces(self, place: Place) -> Iterator[bytes]:
         try:
-            with self._task.blobs.open(place.key) as blob:
-                end = place.offset + place.size
-                if end > blob.size:
-                    raise DataLoss("the stored bytes are fewer than were stored; restore the blob")
-                for offset in range(place.offset, end, PIECE_BYTES):
-                    yield blob.read_at(offset, min(PIECE_BYTES, end - offset))
+            with open_place(self._task.blobs, place) as blob:
+                for offset in range(0, place.size, PIECE_BYTES):
+                    yield blob.read_at(offset, PIECE_BYTES)
         except (PermissionDenied, Unavailable) as error:
             self._task.blobs.is_directory("")  # raises if all of it is gone: no instance's fault
             raise _Unreadable from error

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from fileroom.archive.ingest import Writer, unspool_headers
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
 from fileroom.database import operations, stores
-from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import (
     Result,
     StoreWrite,
     current_change_seq,
-    queue_drops,
+    queue_blob_drops,
     record_key,
     store_records,
 )
@@ -188,20 +187,19 @@ class Import:
 
     def discard(self, outcome: ImportOutcome) -> None:
         """Queue the blobs of a cancelled operation that nobody will commit for collection."""
-        drops = [(record.place, record_key(record)) for record in outcome.records]
+        keys = {record.place.key for record in outcome.records}
 
         def queue(transaction: Connection) -> None:
             # Another coordinator might commit the same blobs yet; whoever claims after this one
             # sees the cancellation before it commits any.
             operations.lock_operation(transaction, self._run.operation)
-            now = now_microseconds()
-            queue_drops(transaction, self._write.store_id, drops, not_before=now)
+            queue_blob_drops(transaction, self._write.store_id, keys)
 
         self._facilities.database.write(queue)
         _forget_spool(outcome)
 
-    def ended_late(self) -> None:
-        """Have the blobs that a worker made of it found, since nobody will commit them."""
+    def abandoned(self) -> None:
+        """Have the blobs found that a worker may have made, since nobody will commit them."""
         self._facilities.suspect(self._write.store_id, self._progress.id)
 
     # ------------------------------------------------------------------ the deferred lane

@@ -112,7 +112,7 @@ class Work(Protocol[ItemT, OutcomeT]):
     def discard(self, outcome: OutcomeT) -> None:
         """Throw away what a worker made and nobody will commit."""
 
-    def ended_late(self) -> None:
+    def abandoned(self) -> None:
         """Hear that a worker has ended something that was given up while it was at it."""
 
 

@@ -87,7 +87,7 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
             future.cancel()
         begun = [future for future in futures if not future.cancelled()]
         for future in wait_for_futures(begun, SETTLE_SECONDS).not_done:
-            future.add_done_callback(lambda _: self._work.ended_late())
+            future.add_done_callback(lambda _: self._work.abandoned())
         if discard:
             for future in futures:
                 if future.done() and not future.cancelled() and future.exception() is None:
@@ -151,6 +151,7 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
 
     def _submit_again(self, entry: _InLine[ItemT, OutcomeT], lost: WorkerLost) -> None:
         """Go on with a batch without the object that ended its worker."""
+        self._work.abandoned()
         if lost.item is None:
             entry.losses += 1
             _check_losses(entry.losses, lost)
@@ -163,6 +164,8 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         for ordinal in done:
             deferred, future = self._lane[ordinal]
             error = future.exception()
+            if isinstance(error, WorkerLost):
+                self._work.abandoned()
             if isinstance(error, WorkerLost) and error.item is None:
                 # No object's fault: it stays deferred, and due.
                 self._lane_losses += 1

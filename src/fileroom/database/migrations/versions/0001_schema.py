@@ -26,6 +26,8 @@ def upgrade() -> None:
         sa.Column("store_id", ID, nullable=False),
         sa.Column("place", sa.SmallInteger(), nullable=False),
         sa.Column("place_key", KEY, nullable=False),
+        sa.Column("place_offset", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("size", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("study_instance_uid", KEY, nullable=False),
         sa.Column("series_instance_uid", KEY, nullable=False),
         sa.Column("sop_instance_uid", KEY, nullable=False),
@@ -33,7 +35,12 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="QUEUED", nullable=False),
         sa.CheckConstraint("state IN ('QUEUED', 'DROPPING')", name=op.f("ck_blob_drops_state")),
         sa.PrimaryKeyConstraint("id", name="pk_blob_drops"),
-        sa.UniqueConstraint("store_id", "place_key", name="uq_blob_drops_store_id_place_key"),
+        sa.UniqueConstraint(
+            "store_id",
+            "place_key",
+            "place_offset",
+            name="uq_blob_drops_store_id_place_key_place_offset",
+        ),
     )
     op.create_index("ix_blob_drops_due", "blob_drops", ["state", "not_before"], unique=False)
     op.create_table(

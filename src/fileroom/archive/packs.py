@@ -1,0 +1,161 @@
+"""Many instances in one blob: the files of a batch end to end, and behind them what they are.
+
+::
+
+    file, zeros up to a multiple of 4096 | file, zeros | … | footer: entries, their number, magic
+
+One file for a batch in place of one for each instance means one file made, one sync and one name,
+which is most of what a small instance costs. What is collected is erased from the pack, and the
+pack goes once no member of it stands: the bytes themselves say so, nothing is counted. The footer
+lets the rows be made again from blobs alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from fileroom.archive.layout import pack_key
+from fileroom.database.values.instances import Place, PlaceKind
+from fileroom.errors import Aborted, DataLoss, NotFound
+from fileroom.objectstore.local import BLOCK_BYTES, HEAD_BYTES, is_head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from fileroom.objectstore.local import LocalBucket, LocalObject, LocalPart
+
+_ENTRY: Final = struct.Struct("<QQ32s")
+_END: Final = struct.Struct("<Q8s")
+_MAGIC: Final = b"FRPACK\x00\x01"
+_PADDING: Final = bytes(BLOCK_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One file in a pack, as its footer tells; it may have been erased since."""
+
+    offset: int
+    size: int
+    sha256: bytes
+
+
+class PackWriter:
+    """A pack that is being written; it appears whole at ``commit`` or never."""
+
+    def __init__(self, bucket: LocalBucket, writer: int, first_ordinal: int) -> None:
+        # A batch that is tried again writes another pack: the name is never used twice.
+        self._key = pack_key(writer, first_ordinal, secrets.token_hex(8))
+        self._pack = bucket.writer(self._key)
+        self._members: list[Member] = []
+        self._size = 0
+
+    def add(self, content: bytes) -> Place:
+        """Append a file and give its place, which holds once the pack is committed."""
+        assert is_head(content), "a Part 10 file never begins with 132 zero bytes"
+        member = Member(
+            offset=self._size, size=len(content), sha256=hashlib.sha256(content).digest()
+        )
+        self._members.append(member)
+        self._append(content)
+        return Place(
+            kind=PlaceKind.PACK,
+            key=self._key,
+            offset=member.offset,
+            size=member.size,
+            sha256=member.sha256,
+        )
+
+    def commit(self) -> None:
+        """Make the pack durable and give it its name; raises as ``LocalBucket.write`` does."""
+        entries = [_ENTRY.pack(one.offset, one.size, one.sha256) for one in self._members]
+        self._pack.write(b"".join(entries) + _END.pack(len(entries), _MAGIC))
+        self._pack.commit()
+
+    def _append(self, content: bytes) -> None:
+        padding = -len(content) % BLOCK_BYTES
+        self._pack.write(content)
+        self._pack.write(_PADDING[:padding])
+        self._size += len(content) + padding
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pack.abort()
+
+
+def members(pack: LocalObject) -> list[Member]:
+    """Give what the footer of a pack tells.
+
+    Raises
+    ------
+    DataLoss
+        If the footer is damaged.
+    """
+    end = pack.read_at(max(0, pack.size - _END.size), _END.size)
+    count, magic = _END.unpack(end) if len(end) == _END.size else (0, b"")
+    start = pack.size - _END.size - count * _ENTRY.size
+    if magic != _MAGIC or start < 0:
+        raise DataLoss(f"the footer of pack {pack.key} is damaged; restore it from a backup")
+    entries = pack.read_at(start, count * _ENTRY.size)
+    return [
+        Member(offset=offset, size=size, sha256=sha256)
+        for offset, size, sha256 in _ENTRY.iter_unpack(entries)
+    ]
+
+
+def delete_members(bucket: LocalBucket, key: str, parts: Sequence[tuple[int, int]]) -> None:
+    """Erase members of a pack, each an offset and a size; the last of them take it with them.
+
+    May be repeated; a pack that is not there is no error.
+
+    Raises
+    ------
+    DataLoss
+        If the pack's footer is damaged, so that nobody can tell whether others stand.
+    """
+    if not bucket.erase_parts(key, parts):
+        return
+    try:
+        with bucket.open(key) as pack:
+            stands = any(
+                is_head(pack.read_at(one.offset, min(HEAD_BYTES, one.size)))
+                for one in members(pack)
+            )
+    except (Aborted, NotFound):
+        # Another server erases from it too, and looks after this one has.
+        return
+    if not stands:
+        bucket.delete(key)
+
+
+def open_place(bucket: LocalBucket, place: Place) -> LocalObject | LocalPart:
+    """Open the bytes of an instance that the archive itself holds.
+
+    Raises
+    ------
+    NotFound
+        If they are not there, or not any more.
+    DataLoss
+        If they are fewer or more than were stored.
+    """
+    if place.kind is PlaceKind.PACK:
+        return bucket.open_part(place.key, place.offset, place.size)
+    blob = bucket.open(place.key)
+    if blob.size != place.size:
+        blob.close()
+        raise DataLoss(
+            f"blob {place.key} has {blob.size} bytes, not the {place.size} that were stored; "
+            "restore it from a backup"
+        )
+    return blob
