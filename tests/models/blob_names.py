@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from tests.models import interleavings
+from tests.models.interleavings import walk
+
 OPERATIONS = (0, 1)
 NOBODY = -1
 KEPT, QUEUED, DROPPING = 0, 1, 2
@@ -41,25 +44,9 @@ class World(NamedTuple):
     """Whether an operation older than that delete brought the instance back."""
 
 
-class Move(NamedTuple):
-    """What one step of an actor leaves behind."""
-
-    world: World
-    memory: int = 0
-    """What the actor alone knows: the horizon of an attempt, what a scan saw."""
-    ends: bool = False
-    """The actor is done, whatever steps it has left."""
-
-
+Move = interleavings.Move[World]
+Actor = interleavings.Actor[World]
 Step = Callable[[World, int], Move]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """Somebody who takes steps, one after the other, between those of all the others."""
-
-    name: str
-    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,54 +211,21 @@ def _leaks(world: World, rules: Rules) -> bool:
     return any(world.blobs[file] and not rules.names(world.row, file) for file in OPERATIONS)
 
 
-_Node = tuple[World, tuple[int, ...], tuple[int, ...]]
-
-
 def explore(actors: Sequence[Actor], rules: Rules, *, until: Violation | None = None) -> Verdict:
-    """Walk every schedule of the actors, each state once; or until one violation is found."""
-    idle = (0,) * len(actors)
-    first: _Node = (World(), idle, idle)
-    came_from: dict[_Node, tuple[_Node, str] | None] = {first: None}
-    found: dict[Violation | None, _Node] = {}
-    stack = [first]
-    while stack and until not in found:
-        node = stack.pop()
-        world, counters, memories = node
+    """Walk every schedule of the actors; or until one violation is found."""
+
+    def violation(world: World) -> Violation | None:
         if world.row != NOBODY and not world.blobs[rules.file(world.row)]:
-            found.setdefault("dangling", node)
-            continue
-        if world.resurrected:
-            found.setdefault("resurrected", node)
-        at_rest = True
-        for index, actor in enumerate(actors):
-            counter = counters[index]
-            if counter == len(actor.steps):
-                continue
-            at_rest = False
-            after, memory, ends = actor.steps[counter](world, memories[index])
-            reached = len(actor.steps) if ends else counter + 1
-            successor: _Node = (
-                after,
-                (*counters[:index], reached, *counters[index + 1 :]),
-                (*memories[:index], memory, *memories[index + 1 :]),
-            )
-            if successor not in came_from:
-                came_from[successor] = (node, f"{actor.name}: step {counter + 1}")
-                stack.append(successor)
-        if at_rest and _leaks(world, rules):
-            found.setdefault("leaked", node)
-    schedules = {name: _schedule(came_from, node) for name, node in found.items()}
+            return "dangling"
+        return "resurrected" if world.resurrected else None
+
+    def violation_at_rest(world: World) -> Violation | None:
+        return "leaked" if _leaks(world, rules) else None
+
+    findings = walk(World(), actors, violation, violation_at_rest, until=until)
     return Verdict(
-        states=len(came_from),
-        dangling=schedules.get("dangling"),
-        resurrected=schedules.get("resurrected"),
-        leaked=schedules.get("leaked"),
+        states=findings.states,
+        dangling=findings.schedules.get("dangling"),
+        resurrected=findings.schedules.get("resurrected"),
+        leaked=findings.schedules.get("leaked"),
     )
-
-
-def _schedule(came_from: dict[_Node, tuple[_Node, str] | None], node: _Node) -> tuple[str, ...]:
-    steps: list[str] = []
-    while (origin := came_from[node]) is not None:
-        node, step = origin
-        steps.append(step)
-    return tuple(reversed(steps))

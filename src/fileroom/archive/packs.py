@@ -2,7 +2,7 @@
 
 ::
 
-    file, zeros up to a multiple of 4096 | file, zeros | … | footer: entries, their number, magic
+    file, zeros up to a multiple of 4096 | file, zeros | … | footer: entries, number, CRC-32, magic
 
 One file for a batch in place of one for each instance means one file made, one sync and one name,
 which is most of what a small instance costs. What is collected is erased from the pack, and the
@@ -17,6 +17,7 @@ import secrets
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
+from zlib import crc32
 
 from fileroom.archive.layout import pack_key
 from fileroom.database.values.instances import Place, PlaceKind
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from fileroom.objectstore.local import LocalBucket, LocalObject, LocalPart
 
+MEMBERS_MAX: Final = 1 << 16
+"""Far more than the objects of a batch: what a footer claims is never believed further."""
 _ENTRY: Final = struct.Struct("<QQ32s")
-_END: Final = struct.Struct("<Q8s")
+_END: Final = struct.Struct("<QI8s")
 _MAGIC: Final = b"FRPACK\x00\x01"
 _PADDING: Final = bytes(BLOCK_BYTES)
 
@@ -72,8 +75,8 @@ class PackWriter:
 
     def commit(self) -> None:
         """Make the pack durable and give it its name; raises as ``LocalBucket.write`` does."""
-        entries = [_ENTRY.pack(one.offset, one.size, one.sha256) for one in self._members]
-        self._pack.write(b"".join(entries) + _END.pack(len(entries), _MAGIC))
+        entries = b"".join(_ENTRY.pack(one.offset, one.size, one.sha256) for one in self._members)
+        self._pack.write(entries + _END.pack(len(self._members), crc32(entries), _MAGIC))
         self._pack.commit()
 
     def _append(self, content: bytes) -> None:
@@ -103,11 +106,12 @@ def members(pack: LocalObject) -> list[Member]:
         If the footer is damaged.
     """
     end = pack.read_at(max(0, pack.size - _END.size), _END.size)
-    count, magic = _END.unpack(end) if len(end) == _END.size else (0, b"")
+    count, checksum, magic = _END.unpack(end) if len(end) == _END.size else (0, 0, b"")
     start = pack.size - _END.size - count * _ENTRY.size
-    if magic != _MAGIC or start < 0:
+    whole = magic == _MAGIC and start >= 0 and count <= MEMBERS_MAX
+    entries = pack.read_at(start, count * _ENTRY.size) if whole else b""
+    if not whole or crc32(entries) != checksum:
         raise DataLoss(f"the footer of pack {pack.key} is damaged; restore it from a backup")
-    entries = pack.read_at(start, count * _ENTRY.size)
     return [
         Member(offset=offset, size=size, sha256=sha256)
         for offset, size, sha256 in _ENTRY.iter_unpack(entries)
