@@ -75,6 +75,7 @@ def wait_until(
 # ---------------------------------------------------------------------------------- files
 
 LARGE_BYTES: Final = 96 << 20
+SLOW_BYTES: Final = 32 << 20
 LARGE_UIDS: Final[Uids] = ("1.2.826.0.1", "1.2.826.0.2", "1.2.826.0.3")
 _NO_PIXELS: Final = b"\xe0\x7f\x10\x00OW\0\0\0\0\0\0"
 """An element Pixel Data without a value, in Explicit VR Little Endian."""
@@ -147,6 +148,13 @@ def make_sources(
             uids = (f"{root}.{study}", f"{root}.{study}.{series}", f"{root}.9.{number}")
             sources.add(key, instance(uids, draw.randbytes(draw.randrange(64, bytes_max))), uids)
     return sources
+
+
+def add_slow(sources: Sources, count: int) -> None:
+    """Add files at the end of the listing that take a worker a while, all of one instance."""
+    content = instance(LARGE_UIDS, bytes(SLOW_BYTES))
+    for number in range(count):
+        sources.add(f"z/slow-{number:03d}.dcm", content, LARGE_UIDS)
 
 
 def instance(uids: Uids, pixels: bytes) -> bytes:

@@ -132,6 +132,7 @@ def test_second_server_is_refused(place: Place) -> None:
 def test_import_goes_on_after_an_ordered_stop(tmp_path: Path) -> None:
     draw = random.Random(tools.draw_seed())
     sources = tools.make_sources(1000, draw)
+    tools.add_slow(sources, 12)
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)
@@ -206,12 +207,13 @@ def test_cancelled_import_stops_exactly_where_it_says(place: Place) -> None:
     draw = random.Random(tools.draw_seed())
     client, disk = place.client, place.disk
     sources = tools.make_sources(1000, draw)
+    tools.add_slow(sources, 6)
     sources.write(place.bucket)
     stores = [tools.make_store(client, f"cancelled{number}") for number in range(5)]
     cancelled: dict[str, Operation] = {}
     for store in stores:
         name = client.import_(store, f"gs://{place.bucket_id}/**").name
-        time.sleep(draw.uniform(0.0, 0.6))
+        time.sleep(draw.uniform(0.0, 0.3))
         client.cancel_operation(name)
         client.cancel_operation(name)
         cancelled[store] = client.wait(name, poll_seconds=0.02)
@@ -246,7 +248,7 @@ def test_cancelled_export_leaves_whole_files_only(place: Place) -> None:
     for number in range(4):
         target = place.server.make_bucket(f"{place.bucket_id}-{number}")
         name = client.export(place.dicom_store, f"gs://{target.name}").name
-        time.sleep(draw.uniform(0.0, 0.3))
+        time.sleep(draw.uniform(0.0, 0.1 * number))
         client.cancel_operation(name)
         operation = client.wait(name, poll_seconds=0.02)
         written = [path for path in target.rglob("*") if path.is_file()]

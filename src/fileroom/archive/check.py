@@ -49,8 +49,8 @@ class Finding:
     path: str
     """The blob's file, below the directory of blobs."""
     fault: Fault
-    offset: int = 0
-    """Where in the file the place begins, in bytes."""
+    place: KnownPlace | None = None
+    """The place, as its row says; None of a blob that no row names."""
 
 
 def check_store(
@@ -73,7 +73,7 @@ def check_store(
                     yield Finding(path=path, fault=Fault.ORPHANED)
             else:
                 for place, fault in _faults(bucket, places, entry, deep=deep):
-                    yield Finding(path=path, fault=fault, offset=place.offset)
+                    yield Finding(path=path, fault=fault, place=place)
     # A row that was deleted while the files were listed leaves nothing missing.
     for start in range(0, len(missing), QUEUED_MAX):
         some = missing[start : start + QUEUED_MAX]
@@ -82,7 +82,7 @@ def check_store(
         for place in some:
             if (place.key, place.offset) in named:
                 path = f"{store.blob_prefix}/{place.key}"
-                yield Finding(path=path, fault=Fault.MISSING, offset=place.offset)
+                yield Finding(path=path, fault=Fault.MISSING, place=place)
 
 
 def queue_orphans(database: Database, blobs: Path, store: StoreArea) -> int:

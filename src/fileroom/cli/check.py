@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from fileroom.archive.check import Fault
 from fileroom.cli.groups import Command
 from fileroom.deployment import check_data
 from fileroom.settings import load_settings
+
+if TYPE_CHECKING:
+    from fileroom.database.collection import KnownPlace
 
 EXIT_FOUND = 3
 
@@ -41,10 +45,18 @@ def check(ctx: click.Context, data: Path | None, config: Path | None, *, deep: b
     with check_data(settings, deep=deep) as findings:
         for finding in findings:
             found[finding.fault] += 1
-            where = f" at byte {finding.offset}" if finding.offset else ""
-            click.echo(f"{finding.fault} {settings.blobs_directory / finding.path}{where}")
+            path = settings.blobs_directory / finding.path
+            click.echo(f"{finding.fault} {path}{_of(finding.place)}")
     harmless = found.pop(Fault.ORPHANED, 0)
     counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
     click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")
     if found:
         ctx.exit(EXIT_FOUND)
+
+
+def _of(place: KnownPlace | None) -> str:
+    """Give what an operator needs to find the good file and put it in its place."""
+    if place is None:
+        return ""
+    sha256 = f", sha256 {place.sha256.hex()}" if place.sha256 is not None else ""
+    return f" at byte {place.offset}: {place.size} bytes{sha256}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from fileroom.archive.check import Fault, check_store, queue_orphans
+from fileroom.archive.check import Fault, Finding, check_store, queue_orphans
 from fileroom.database import operations
 from tests.places import of_place
 from tests.unit.archive.holding import (
@@ -40,11 +40,15 @@ def running(site: Site) -> Operation:
     return site.database.write(lambda tx: add_claimed(tx, store_id=site.store_id))
 
 
+def offset(finding: Finding) -> int:
+    return 0 if finding.place is None else finding.place.offset
+
+
 def found(site: Site, *, deep: bool = False) -> dict[tuple[str, int], Fault]:
     store = area(site)
     findings = list(check_store(site.database, site.facilities.blobs, store, deep=deep))
     faults = {
-        (finding.path.removeprefix(f"{store.blob_prefix}/"), finding.offset): finding.fault
+        (finding.path.removeprefix(f"{store.blob_prefix}/"), offset(finding)): finding.fault
         for finding in findings
     }
     assert len(faults) == len(findings)
