@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Final
 from fileroom.archive.layout import blob_directory, blob_key
 from fileroom.archive.packs import PackWriter
 from fileroom.database.values.instances import FramesKnown, InstanceRecord, Place
+from fileroom.dicom.encoding import DEFLATED
+from fileroom.dicom.frames import NoPixelData, check_has_frames, encode_table, frame_lengths
 from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
+from fileroom.dicom.media_types import NotAcceptable
 from fileroom.dicom.part10 import scan
+from fileroom.errors import DataLoss
 from fileroom.objectstore.local.durable import translating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from fileroom.dicom.frames import Read
     from fileroom.dicom.header import ByteSource
     from fileroom.dicom.part10 import Scan
     from fileroom.objectstore.local import LocalBucket
@@ -29,10 +34,10 @@ if TYPE_CHECKING:
 PIECE_BYTES: Final = 8 << 20
 HEADER_KEPT_BYTES: Final = 256 << 10
 """A compressed header over this is not kept in the database but cut from the blob again."""
-NATIVE_TRANSFER_SYNTAXES: Final = frozenset(
-    {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
-)
-"""Those whose frames lie at places that arithmetic gives (PS3.5 A.1 to A.3)."""
+FRAME_TABLE_KEPT_BYTES: Final = 1 << 20
+"""A table of frames over this is left to who first asks for a frame: 500,000 random sizes."""
+FRAGMENTS_MAX: Final = 1 << 20
+"""More fragments than these are left as well: an import waits for one object 0.3 s at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +57,18 @@ class Content:
     version: str | None
     data: bytes
 
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Give bytes from ``offset`` on, fewer only at the end."""
+        return self.data[offset : offset + length]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledHeaders:
-    """Headers of some records, in a file."""
+    """Headers and tables of frames of some records, in a file."""
 
     path: Path
-    lengths: tuple[int, ...]
-    """One for each record, 0 where none is kept."""
+    lengths: tuple[tuple[int, ...], ...]
+    """For each record, of its header, 0 where none is kept, then of the chunks of its table."""
 
 
 def store_contents(
@@ -91,7 +100,14 @@ def store_contents(
                 )
             place = pack.add(content.data)
             records.append(
-                _describe(content.ordinal, content.source, content.version, place, scanned)
+                _describe(
+                    content.ordinal,
+                    content.source,
+                    content.version,
+                    place,
+                    scanned,
+                    content.read_at,
+                )
             )
         if pack is not None:
             pack.commit()
@@ -118,15 +134,19 @@ def store_object(
         key = blob_key(digest.digest(), writer.number, ordinal)
         blob.commit(key.rpartition("/")[2])
     place = Place(key=key, size=content.size, sha256=digest.digest())
-    return _describe(ordinal, source, version, place, scanned)
+    return _describe(ordinal, source, version, place, scanned, content.read_at)
 
 
 def _describe(
-    ordinal: int, source: str, version: str | None, place: Place, scanned: Scan
+    ordinal: int,
+    source: str,
+    version: str | None,
+    place: Place,
+    scanned: Scan,
+    read: Read,
 ) -> InstanceRecord:
     header = encode_header(scanned.header, CURRENT_DICTIONARY_ID)
-    native = scanned.attributes.transfer_syntax_uid in NATIVE_TRANSFER_SYNTAXES
-    frames_known: FramesKnown = "NATIVE" if native else "UNKNOWN"
+    frames_known, frame_table = _known_frames(scanned, read)
     return InstanceRecord(
         ordinal=ordinal,
         source=source,
@@ -136,25 +156,54 @@ def _describe(
         frames_known=frames_known,
         header=header if len(header) <= HEADER_KEPT_BYTES else None,
         header_dictionary=CURRENT_DICTIONARY_ID,
+        frame_table=frame_table,
     )
 
 
+def _known_frames(scanned: Scan, read: Read) -> tuple[FramesKnown, tuple[bytes, ...]]:
+    """Find the frames; those that cannot be told are no reason to refuse the instance."""
+    fragments, uid = scanned.fragments, scanned.attributes.transfer_syntax_uid
+    if fragments is None:
+        return "NATIVE", ()
+    if len(fragments.lengths) > FRAGMENTS_MAX or uid in DEFLATED:
+        return "UNKNOWN", ()
+    try:
+        check_has_frames(uid)
+        number_of_frames = scanned.attributes.number_of_frames
+        start, lengths = frame_lengths(fragments, number_of_frames, uid, read)
+    except (DataLoss, NoPixelData, NotAcceptable):
+        return "UNKNOWN", ()
+    if len(lengths) == 1:
+        return "TABLE", ()
+    chunks = tuple(encode_table(start, lengths))
+    if sum(map(len, chunks)) > FRAME_TABLE_KEPT_BYTES:
+        return "UNKNOWN", ()
+    return "TABLE", chunks
+
+
 def spool_headers(records: Sequence[InstanceRecord], spool: Path) -> SpooledHeaders:
-    """Write the records' headers to a file, where they would weigh too much in a message.
+    """Write what is kept of the records to a file, where it would weigh too much in a message.
 
     The file needs no durability: what is not committed is made again.
     """
     with translating(spool.name), spool.open("wb") as file:
-        lengths = tuple(file.write(record.header or b"") for record in records)
+        lengths = tuple(
+            tuple(file.write(kept) for kept in (record.header or b"", *record.frame_table))
+            for record in records
+        )
     return SpooledHeaders(path=spool, lengths=lengths)
 
 
 def unspool_headers(
     records: Sequence[InstanceRecord], spooled: SpooledHeaders
 ) -> list[InstanceRecord]:
-    """Give the records with their headers again; the file is then spent."""
+    """Give the records with what was kept of them again; the file is then spent."""
     with translating(spooled.path.name), spooled.path.open("rb") as file:
         return [
-            replace(record, header=file.read(length) or None)
-            for record, length in zip(records, spooled.lengths, strict=True)
+            replace(
+                record,
+                header=file.read(header_bytes) or None,
+                frame_table=tuple(map(file.read, chunk_bytes)),
+            )
+            for record, (header_bytes, *chunk_bytes) in zip(records, spooled.lengths, strict=True)
         ]

@@ -238,6 +238,10 @@ class InstanceReader:
         except Refused as error:
             raise _damaged(self.stored, error) from error
 
+    def rewind(self) -> None:
+        """Have ``read`` begin at the start again, where the data set is deflated."""
+        self._inflated = None
+
     def close(self) -> None:
         """Close the blob; a second call does nothing."""
         if self._blob is not None:

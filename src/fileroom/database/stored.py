@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Select
+from sqlalchemy import Select, delete, select, update
 
 from fileroom.database.instances import Place, PlaceKind
-from fileroom.database.schema import headers, instances, series, studies
+from fileroom.database.instances.rows import insert_frame_tables
+from fileroom.database.schema import frame_tables, headers, instances, series, studies
 from fileroom.names import InstancePath, Uid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Column, Row
+    from sqlalchemy import Column, ColumnElement, Row
 
     from fileroom.database.engine import Connection
+    from fileroom.database.instances import FramesKnown
 
 Statement = Select[*tuple[object, ...]]
 
@@ -46,6 +48,70 @@ def find_stored_instance(
     """Give the instance at a path, with its header."""
     rows = connection.execute(_below(_select(), store_id, path)).all()
     return _stored(rows[0]) if rows else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFrames:
+    """One instance, and what is kept of where its frames lie."""
+
+    instance: StoredInstance
+    known: FramesKnown
+    chunks: Mapping[int, bytes]
+    """Some of the table's, by their numbers; its first among them if it has any."""
+
+
+def find_stored_frames(
+    connection: Connection, store_id: int, path: InstancePath, chunk: int
+) -> StoredFrames | None:
+    """Give the instance at a path with the first chunk of its table of frames and another."""
+    table = frame_tables.c
+    statement = (
+        _select()
+        .add_columns(instances.c.frames_known, table.chunk, table.z.label("chunk_z"))
+        .outerjoin(
+            frame_tables, (table.instance_id == instances.c.id) & table.chunk.in_({0, chunk})
+        )
+    )
+    rows = connection.execute(_below(statement, store_id, path)).all()
+    if not rows:
+        return None
+    return StoredFrames(
+        instance=_stored(rows[0]),
+        known=rows[0].frames_known,
+        chunks={row.chunk: row.chunk_z for row in rows if row.chunk is not None},
+    )
+
+
+def find_frame_chunk(connection: Connection, stored: StoredInstance, chunk: int) -> bytes | None:
+    """Give one more chunk of a table; nothing if the instance has other bytes meanwhile."""
+    row = connection.execute(
+        select(frame_tables.c.z)
+        .join(instances, instances.c.id == frame_tables.c.instance_id)
+        .where(
+            frame_tables.c.instance_id == stored.id, frame_tables.c.chunk == chunk, *_still(stored)
+        )
+    ).one_or_none()
+    return None if row is None else row.z
+
+
+def keep_frame_table(
+    transaction: Connection, stored: StoredInstance, chunks: Sequence[bytes]
+) -> None:
+    """Keep the table of frames that was made of an instance's bytes, if it still has them."""
+    kept = transaction.execute(
+        update(instances)
+        .where(instances.c.id == stored.id, *_still(stored))
+        .values(frames_known="TABLE")
+    )
+    if kept.rowcount:
+        transaction.execute(delete(frame_tables).where(frame_tables.c.instance_id == stored.id))
+        insert_frame_tables(transaction, {stored.id: chunks})
+
+
+def _still(stored: StoredInstance) -> tuple[ColumnElement[bool], ...]:
+    """Give what holds for a row as long as the instance has the bytes it was read with."""
+    place = stored.place
+    return (instances.c.place_key == place.key, instances.c.place_offset == place.offset)
 
 
 def list_instance_ids(connection: Connection, store_id: int, path: InstancePath) -> Sequence[int]:

@@ -8,13 +8,13 @@ PS3.10 7 (the file), PS3.5 7 (the data set), PS3.5 9.1 (UIDs)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fileroom.dicom.charsets import decode_text
 from fileroom.dicom.encoding import DEFLATED, data_set_encoding
 from fileroom.dicom.file_meta import Found, walk_file_meta
-from fileroom.dicom.header import Header
+from fileroom.dicom.header import Fragments, Header
 from fileroom.dicom.inflate import Inflated
 from fileroom.dicom.refusal import Refused, refused
 from fileroom.dicom.skeleton import Walk
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fileroom.dicom.encoding import Encoding
-    from fileroom.dicom.header import ByteSource
+    from fileroom.dicom.header import ByteSource, Cut
 
 __all__ = ["IndexedAttributes", "Limits", "Refused", "Scan", "scan"]
 
@@ -35,6 +35,7 @@ _MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"
 _TRANSFER_SYNTAX_UID = 0x00020010
 _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _SPECIFIC_CHARACTER_SET = 0x00080005
+_EXTENDED_OFFSET_TABLE = 0x7FE00001
 _INTEGER = re.compile(rb"[\0 ]*([+-]?[0-9]{1,19})(?:\.0*)?[\0 ]*(?:\\|\Z)")
 """The first of the numbers of an IS; writers put a point with zeros after it."""
 _RANGES = {"IS": (-(1 << 63), (1 << 63) - 1), "US": (0, 0xFFFF)}
@@ -92,6 +93,7 @@ _WANTED = _by_group(
         _TRANSFER_SYNTAX_UID,
         _MEDIA_STORAGE_SOP_CLASS_UID,
         _SPECIFIC_CHARACTER_SET,
+        _EXTENDED_OFFSET_TABLE,
         *_UIDS,
         *_TEXTS,
         *_NUMBERS,
@@ -138,6 +140,8 @@ class Scan:
 
     header: Header
     attributes: IndexedAttributes
+    fragments: Fragments | None = None
+    """Of encapsulated pixel data; ``None`` where there are none or they are native."""
 
 
 class _Bytes:
@@ -178,7 +182,11 @@ def scan(source: bytes | ByteSource, *, limits: Limits = Limits()) -> Scan:  # n
     walk = Walk(window, _WANTED, found, limits)
     walk.data_set(position, encoding)
     header = Header(transfer_syntax_uid, window.skeleton(), tuple(window.cuts), walk.in_order)
-    return Scan(header, _attributes(found, transfer_syntax_uid, encoding))
+    attributes = _attributes(found, transfer_syntax_uid, encoding)
+    fragments = walk.fragments
+    if fragments is not None and _EXTENDED_OFFSET_TABLE in found:
+        fragments = replace(fragments, extended_offsets=_extended_offsets(found, header, encoding))
+    return Scan(header, attributes, fragments)
 
 
 def _check_prefix(window: Window) -> None:
@@ -193,6 +201,15 @@ def _check_prefix(window: Window) -> None:
             None,
             min(128, window.size),
         )
+
+
+def _extended_offsets(found: dict[int, Found], header: Header, encoding: Encoding) -> bytes | Cut:
+    """Give the extended offset table, or where it is if it was cut out."""
+    _, value, position = found[_EXTENDED_OFFSET_TABLE]
+    if value is not None:
+        return value
+    offset = position + (8 if encoding.implicit else 12)
+    return next((cut for cut in header.cuts if cut.offset == offset), b"")
 
 
 def _refuse_directory(found: dict[int, Found]) -> None:

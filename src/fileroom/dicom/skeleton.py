@@ -12,6 +12,7 @@ PS3.5 7 (the data set), 7.5 (sequences), A.4 (encapsulated pixel data)
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import TYPE_CHECKING
 
 from fileroom.dicom.encoding import (
@@ -31,6 +32,7 @@ from fileroom.dicom.encoding import (
     kept_bytes_max,
     shows_explicit_vr,
 )
+from fileroom.dicom.header import Fragments
 from fileroom.dicom.plain_sequence import plain_end
 from fileroom.dicom.refusal import Refused, refused, truncated, truncated_header
 from fileroom.errors import Reason
@@ -53,11 +55,13 @@ class Walk:
     ----------
     found
         Takes the wanted elements of the top level; of those with the same tag the last.
+    fragments
+        Of the pixel data of the top level, where they are encapsulated.
     in_order
         Whether the groups of the top level rise.
     """
 
-    __slots__ = ("_limits", "_wanted", "_window", "found", "in_order")
+    __slots__ = ("_limits", "_wanted", "_window", "found", "fragments", "in_order")
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Walk:
         self._wanted = wanted
         self._limits = limits
         self.found = found
+        self.fragments: Fragments | None = None
         self.in_order = True
 
     def data_set(self, position: int, encoding: Encoding) -> None:
@@ -260,7 +265,7 @@ class Walk:
         if vr == "SQ":
             return self._items(tag, start, value, length, end, depth, encoding)
         if vr in {"OB", "OW"} or tag == PIXEL_DATA:
-            return self._fragments(tag, value, end, encoding)
+            return self._fragments(tag, value, end, depth, encoding)
         if vr == "UN":
             # PS3.5 6.2.2: the items are implicit VR little endian. Writers that kept the
             # encoding of the data set are told by what the items hold.
@@ -338,7 +343,7 @@ class Walk:
             "a sequence or item is longer than what holds it", Reason.MALFORMED, tag, position
         )
 
-    def _fragments(self, tag: int, value: int, end: int, encoding: Encoding) -> int:
+    def _fragments(self, tag: int, value: int, end: int, depth: int, encoding: Encoding) -> int:
         """Cut out the fragments at ``value``; the delimiter after them is kept.
 
         Large fragments are passed over: only what is around their headers is read.
@@ -346,7 +351,7 @@ class Walk:
         window, unpack = self._window, encoding.unpack_item
         window.keep_to(value)
         buffer, base = window.buffer, window.base
-        position, length = value, 0
+        position, length, lengths = value, 0, array("I")
         for _ in range(self._limits.fragments + 1):
             at = position - base
             if at + 8 > len(buffer):
@@ -365,7 +370,10 @@ class Walk:
                         position,
                     )
                 window.cut(value, position - value)
+                if tag == PIXEL_DATA and not depth:
+                    self.fragments = Fragments(value, lengths)
                 return position + 8
+            lengths.append(length)
             position += 8 + length
             if position > end:
                 raise self._longer(tag, position - 8 - length, position)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from fileroom.database.instances import InstanceRecord
 
 
+MPEG2 = "1.2.840.10008.1.2.4.100"
+
+
 class Source:
     """Bytes that are read piece by piece."""
 
@@ -100,12 +103,14 @@ def test_what_is_not_dicom_is_refused_and_its_neighbours_are_stored(writer: Writ
     [
         (corpus.multi_frame_instance(), "NATIVE"),
         (corpus.minimal_instance(transfer_syntax_uid=corpus.IMPLICIT), "NATIVE"),
-        (corpus.encapsulated_instance(), "UNKNOWN"),
-        (corpus.minimal_instance(transfer_syntax_uid=corpus.DEFLATED), "UNKNOWN"),
+        (corpus.minimal_instance(transfer_syntax_uid=corpus.DEFLATED), "NATIVE"),
+        (corpus.encapsulated_instance(), "TABLE"),
+        (corpus.encapsulated_instance(number_of_frames="2"), "UNKNOWN"),
+        (corpus.encapsulated_instance(transfer_syntax_uid=MPEG2), "UNKNOWN"),
     ],
-    ids=["native", "implicit", "encapsulated", "deflated"],
+    ids=["native", "implicit", "deflated", "encapsulated", "contradictory", "video"],
 )
-def test_frames_of_native_pixels_need_no_table(writer: Writer, file: bytes, expected: str) -> None:
+def test_record_says_how_its_frames_are_found(writer: Writer, file: bytes, expected: str) -> None:
     (record,), _ = stored(writer, file)
 
     assert record.frames_known == expected
@@ -194,14 +199,20 @@ def test_object_whose_source_ends_half_way_leaves_no_file(
     assert not [*(writer.bucket.root / "00").iterdir()]
 
 
-def test_headers_come_back_from_their_file(writer: Writer, tmp_path: Path) -> None:
-    records, _ = stored(writer, *corpus.ct_series(5, rows=8))
-    records[2] = _without_header(records[2])
+def test_only_frames_beyond_the_first_cost_a_table(writer: Writer) -> None:
+    records, _ = stored(writer, *(corpus.encapsulated_instance(frames=n) for n in (1, 2, 500)))
+
+    assert [record.frames_known for record in records] == ["TABLE"] * 3
+    assert [len(record.frame_table) for record in records] == [0, 1, 1]
+    assert len(records[2].frame_table[0]) < 100
+
+
+def test_headers_and_tables_of_frames_come_back_from_their_file(
+    writer: Writer, tmp_path: Path
+) -> None:
+    records, _ = stored(writer, *corpus.ct_series(5, rows=8), corpus.encapsulated_instance())
+    records[2] = replace(records[2], header=None)
     spooled = spool_headers(records, tmp_path / "spool")
 
-    bare = [_without_header(record) for record in records]
+    bare = [replace(record, header=None, frame_table=()) for record in records]
     assert unspool_headers(bare, spooled) == records
-
-
-def _without_header(record: InstanceRecord) -> InstanceRecord:
-    return replace(record, header=None)

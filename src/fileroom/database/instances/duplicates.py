@@ -12,7 +12,11 @@ from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances.changes import queue_drops
 from fileroom.database.instances.owners import Owner, describe_again
-from fileroom.database.instances.rows import insert_headers, instance_values
+from fileroom.database.instances.rows import (
+    insert_frame_tables,
+    insert_headers,
+    instance_values,
+)
 from fileroom.database.values.instances import (
     DuplicatePolicy,
     InstanceKey,
@@ -163,3 +167,4 @@ def _replace(
     for table in (schema.headers, schema.frame_tables):
         transaction.execute(table.delete().where(table.c.instance_id == instance_id))
     insert_headers(transaction, {instance_id: record})
+    insert_frame_tables(transaction, {instance_id: record.frame_table})

@@ -1,4 +1,4 @@
-"""The rows of instances and of their headers."""
+"""The rows of instances, of their headers and of their tables of frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fileroom.database.dialects import insert_if_new
 from fileroom.database.engine import now_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances.owners import Owner
@@ -88,7 +88,9 @@ def insert_instances(
         by_row[row.series_id, row.sop_instance_uid][0]: int(row.id)
         for row in transaction.execute(statement, rows)
     }
-    insert_headers(transaction, {inserted[key]: records[key] for key in inserted})
+    by_id = {inserted[key]: records[key] for key in inserted}
+    insert_headers(transaction, by_id)
+    insert_frame_tables(transaction, {key: record.frame_table for key, record in by_id.items()})
     return inserted
 
 
@@ -101,3 +103,14 @@ def insert_headers(transaction: Connection, records: Mapping[int, InstanceRecord
     ]
     if rows:
         transaction.execute(insert(schema.headers), rows)
+
+
+def insert_frame_tables(transaction: Connection, tables: Mapping[int, Sequence[bytes]]) -> None:
+    """Insert the chunks of tables of frames, by the ids of their instances."""
+    rows = [
+        {"instance_id": instance_id, "chunk": number, "z": z}
+        for instance_id, chunks in sorted(tables.items())
+        for number, z in enumerate(chunks)
+    ]
+    if rows:
+        transaction.execute(insert(schema.frame_tables), rows)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from fileroom.dicom.part10 import IndexedAttributes
 
 FramesKnown = Literal["NATIVE", "TABLE", "UNKNOWN"]
+"""How the frames are found: by arithmetic; by the table that is kept, where one that has no chunk
+means a single frame of all fragments; or by a walk over the fragments, which makes the table."""
 
 
 class PlaceKind(IntEnum):
@@ -49,6 +51,13 @@ class InstanceRecord:
     header: bytes | None
     """The compressed skeleton; None where it is too large to keep and is cut from the blob."""
     header_dictionary: int
+    frame_table: tuple[bytes, ...] = ()
+    """The chunks of the table of frames."""
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept of the instance beside its bytes and its attributes."""
+        return len(self.header or b"") + sum(map(len, self.frame_table))
 
 
 class DuplicatePolicy(StrEnum):

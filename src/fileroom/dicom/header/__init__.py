@@ -16,13 +16,14 @@ from fileroom.dicom.header.codec import (
     serialize_header,
 )
 from fileroom.dicom.header.reading import big_endian, elements, file_meta, find_elements
-from fileroom.dicom.header.values import ByteSource, Cut, Element, Header
+from fileroom.dicom.header.values import ByteSource, Cut, Element, Fragments, Header
 
 __all__ = [
     "CURRENT_DICTIONARY_ID",
     "ByteSource",
     "Cut",
     "Element",
+    "Fragments",
     "Header",
     "big_endian",
     "decode_header",

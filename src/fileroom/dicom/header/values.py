@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from array import array
 
 
 class ByteSource(Protocol):
@@ -26,6 +29,18 @@ class Cut:
     offset: int
     """Where it is in the file; in the inflated stream of a deflated data set."""
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """The items of encapsulated pixel data, as a walk over their headers finds them."""
+
+    offset: int
+    """Where the header of the first one is, counted as in a cut."""
+    lengths: array[int]
+    """Of every item; the first holds the basic offset table."""
+    extended_offsets: bytes | Cut = b""
+    """The value of Extended Offset Table, or where it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX: Final = 4 << 20
-"""Headers over this go to the coordinator by the name of a file."""
+"""Headers and tables of frames over this go to the coordinator by the name of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class ImportOutcome:
     @property
     def weight_bytes(self) -> int:
         """About what it takes in memory."""
-        return sum(1024 + len(record.header or b"") for record in self.records)
+        return sum(1024 + record.kept_bytes for record in self.records)
 
 
 def import_batch(task: ImportTask) -> ImportOutcome:
@@ -116,10 +116,10 @@ class _Worker:
         records = store_contents(self._task.writer, self._contents(), self._refuse)
         records += self._large
         spooled = None
-        if sum(len(record.header or b"") for record in records) > MESSAGE_BYTES_MAX:
+        if sum(record.kept_bytes for record in records) > MESSAGE_BYTES_MAX:
             path = self._task.writer.bucket.root / "tmp" / self._task.spool_name
             spooled = spool_headers(records, path)
-            records = [replace(record, header=None) for record in records]
+            records = [replace(record, header=None, frame_table=()) for record in records]
         return ImportOutcome(
             records=tuple(records),
             spooled=spooled,

@@ -1,0 +1,288 @@
+"""Frames of an instance: one query, then one ranged read of the untouched blob for each.
+
+A table of frames that is not kept, or cannot be read, is made by a walk over the blob's fragments
+and kept for the next time.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from fileroom.archive.retrieve import InstanceReader
+from fileroom.database.stored import (
+    find_frame_chunk,
+    find_stored_frames,
+    keep_frame_table,
+)
+from fileroom.dicom.encoding import DEFLATED, EXPLICIT_VR_LITTLE_ENDIAN
+from fileroom.dicom.frames import (
+    FRAMES_IN_CHUNK,
+    FragmentedFrame,
+    NativeFrame,
+    NativeFrames,
+    NoPixelData,
+    check_has_frames,
+    chunk_of,
+    decode_chunk,
+    encode_table,
+    find_pixel_data,
+    frame_lengths,
+    is_encapsulated,
+    native_frames,
+    single_frame,
+)
+from fileroom.dicom.part10 import Refused, scan
+from fileroom.errors import Aborted, DataLoss, FileroomError, InvalidArgument, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from fileroom.archive.retrieve import StoreContent
+    from fileroom.database.stored import StoredFrames, StoredInstance
+    from fileroom.dicom.frames import TableChunk
+    from fileroom.dicom.header import Cut, Header
+    from fileroom.names import InstancePath
+
+logger = logging.getLogger(__name__)
+
+TABLE_KEPT_BYTES: Final = 16 << 20
+"""A larger table is made again each time: eight million frames of random sizes."""
+_ATTEMPTS: Final = 3
+"""How often an instance is read that is replaced just then."""
+_NUMBER_MAX: Final = (1 << 31) - 1
+"""Number of Frames is an IS of 32 bits (PS3.5 6.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of an instance, of which nothing is read yet."""
+
+    number: int
+    """Counted from 1."""
+    place: NativeFrame | FragmentedFrame
+    _source: _Source
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give its bytes in pieces of at most 8 MB; only while the frames are open."""
+        return self.place.pieces(self._source.read)
+
+    def read(self) -> bytes:
+        """Give its bytes at one go; only while the frames are open."""
+        return b"".join(self.pieces())
+
+
+def read_frames(
+    content: StoreContent, path: InstancePath, numbers: Sequence[int] | None = None
+) -> Frames:
+    """Open the frames of an instance with these numbers, in this order; all of them if None.
+
+    Raises
+    ------
+    NotFound
+        If there is no such instance, or it has fewer frames.
+    InvalidArgument
+        If a number is below 1; ``NoPixelData`` if the instance has no frames at all.
+    NotAcceptable
+        If the instance is a video.
+    DataLoss
+        If the pixel data do not hold the frames that the header tells of.
+    """
+    first_chunk = chunk_of(numbers[0]) if numbers and 0 < numbers[0] <= _NUMBER_MAX else 0
+    for _ in range(_ATTEMPTS):
+        with content.database.read() as connection:
+            found = find_stored_frames(connection, content.store_id, path, first_chunk)
+        if found is None:
+            raise NotFound(f"{path} does not exist in this DICOM store", "name")
+        check_has_frames(found.instance.transfer_syntax_uid)
+        with ExitStack() as stack:
+            reader = stack.enter_context(InstanceReader(content, found.instance))
+            _ = reader.source
+            if reader.stored is not found.instance:
+                continue  # replaced since: what was found is of other bytes
+            frames = Frames(reader, _find_frames(content, reader, found), numbers)
+            stack.pop_all()
+            return frames
+    raise Aborted(f"{path} is being replaced; ask again")
+
+
+class Frames:
+    """Frames of one instance, to be drawn one after another and then closed."""
+
+    def __init__(
+        self,
+        reader: InstanceReader,
+        found: NativeFrames | _SingleFrame | _TableFrames,
+        numbers: Sequence[int] | None,
+    ) -> None:
+        self._reader = reader
+        self._found = found
+        self._source = _Source(reader)
+        self.number_of_frames = found.number_of_frames
+        """Of the whole instance."""
+        self.numbers = range(1, self.number_of_frames + 1) if numbers is None else numbers
+        self._check_numbers()
+
+    @property
+    def stored(self) -> StoredInstance:
+        """The rows of the instance."""
+        return self._reader.stored
+
+    @property
+    def header(self) -> Header:
+        """The header of the instance; raises as ``InstanceReader.header`` does."""
+        return self._reader.header
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """What the frames are encoded in: native ones are given in little endian always."""
+        if isinstance(self._found, NativeFrames):
+            return EXPLICIT_VR_LITTLE_ENDIAN
+        return self.stored.transfer_syntax_uid
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Give the frames; memory does not grow with them."""
+        return (Frame(number, self._found.frame(number), self._source) for number in self.numbers)
+
+    def close(self) -> None:
+        """Close the blob; a second call does nothing."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers that no frame has, before anything is sent."""
+        count = self.number_of_frames
+        known = "1 frame" if count == 1 else f"{count} frames"
+        if not self.numbers or min(self.numbers) < 1:
+            raise InvalidArgument(f"frames are counted from 1; this instance has {known}", "frames")
+        last = max(self.numbers)
+        if last > count:
+            raise NotFound(f"{self.stored.path} has {known}, and no frame {last}", "frames")
+        if isinstance(self._found, NativeFrames):
+            self._found.frame(last)
+
+
+class _Source:
+    """Bytes of an instance's pixel data, in any order.
+
+    A deflated data set is read forward only: what lies before is inflated again from the start.
+    """
+
+    def __init__(self, reader: InstanceReader) -> None:
+        self._reader = reader
+        self._last = 0
+        """The last byte that was read, which may be read once more: frames can share one."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give bytes by the offsets of the header's cuts."""
+        if self._reader.stored.transfer_syntax_uid not in DEFLATED:
+            return self._reader.source.read_at(offset, length)
+        if offset < self._last:
+            self._reader.rewind()
+        self._last = offset + length - 1
+        return self._reader.read(offset, length)
+
+
+class _SingleFrame:
+    """All fragments together."""
+
+    number_of_frames = 1
+
+    def __init__(self, pixel_data: Cut) -> None:
+        self._frame = single_frame(pixel_data)
+
+    def frame(self, number: int) -> FragmentedFrame:
+        """Give where the frame is."""
+        assert number == 1
+        return self._frame
+
+
+class _TableFrames:
+    """Frames that a table tells of; one chunk of it is held at a time."""
+
+    def __init__(
+        self, content: StoreContent, reader: InstanceReader, chunks: dict[int, bytes]
+    ) -> None:
+        self._content = content
+        self._reader = reader
+        self._chunks = chunks
+        self._held = -1
+        self._chunk = self._load(max(chunks))
+        self.number_of_frames = self._chunk.number_of_frames
+
+    def frame(self, number: int) -> FragmentedFrame:
+        """Give where a frame is."""
+        wanted = chunk_of(number)
+        chunk = self._chunk if wanted == self._held else self._load(wanted)
+        index = (number - 1) % FRAMES_IN_CHUNK
+        if index >= len(chunk):
+            raise DataLoss(f"the table of frames has no frame {number}; it is made again")
+        return chunk.frame(index)
+
+    def _load(self, number: int) -> TableChunk:
+        z = self._chunks.get(number)
+        if z is None:
+            with self._content.database.read() as connection:
+                z = find_frame_chunk(connection, self._reader.stored, number)
+        if z is None:
+            raise Aborted(f"{self._reader.stored.path} was replaced meanwhile; ask again")
+        try:
+            self._chunk = decode_chunk(z)
+        except DataLoss:
+            self._chunks = _made_table(self._content, self._reader)
+            self._chunk = decode_chunk(self._chunks.get(number, b""))
+        self._held = number
+        return self._chunk
+
+
+def _find_frames(
+    content: StoreContent, reader: InstanceReader, found: StoredFrames
+) -> NativeFrames | _SingleFrame | _TableFrames:
+    if found.known == "TABLE" and found.chunks:
+        return _TableFrames(content, reader, dict(found.chunks))
+    pixel_data = find_pixel_data(reader.header)
+    if pixel_data.cut is None or not is_encapsulated(reader.header, pixel_data):
+        return native_frames(reader.header)
+    chunks = {} if found.known == "TABLE" else _made_table(content, reader)
+    return _TableFrames(content, reader, chunks) if chunks else _SingleFrame(pixel_data.cut)
+
+
+def _made_table(content: StoreContent, reader: InstanceReader) -> dict[int, bytes]:
+    """Make the table of an instance's frames and keep it; without chunks for a single frame."""
+    stored = reader.stored
+    try:
+        scanned = scan(reader.source)
+    except Refused as error:
+        raise DataLoss(f"the blob of {stored.path} is damaged: {error.message}", "blob") from error
+    if scanned.fragments is None:
+        raise NoPixelData("missing pixel data: this instance has no frames")
+    with InstanceReader(content, stored) as forward:
+        start, lengths = frame_lengths(
+            scanned.fragments,
+            scanned.attributes.number_of_frames,
+            stored.transfer_syntax_uid,
+            _Source(forward).read,
+        )
+    chunks = [] if len(lengths) == 1 else list(encode_table(start, lengths))
+    if sum(map(len, chunks)) <= TABLE_KEPT_BYTES:
+        try:
+            content.database.write(
+                lambda transaction: keep_frame_table(transaction, stored, chunks)
+            )
+        except FileroomError as error:
+            # The frames can be read all the same.
+            logger.warning("a table of frames was not kept", extra={"cause": error.code.name})
+    return dict(enumerate(chunks))
