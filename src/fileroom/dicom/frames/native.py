@@ -44,7 +44,7 @@ _HALVED: Final = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
 """Two pixels of these share their two colour samples: two samples a pixel, not three."""
 _COMPRESSED: Final = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1")
 """What the UIDs of compressed transfer syntaxes begin with (PS3.6 A)."""
-_INTEGER: Final = re.compile(rb"[\0 ]*\+?([0-9]{1,18})(?:\.0*)?[\0 ]*(?:\\|\Z)")
+_INTEGER: Final = re.compile(rb"[\0 ]*\+?([0-9]{1,19})(?:\.0*)?[\0 ]*(?:\\|\Z)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
