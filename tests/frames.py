@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fileroom.dicom.frames import (
     check_has_frames,
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fileroom.dicom.frames import Read
-    from tests.corpus import Value
 
 _FRAMES_MAX = 3000
 _FROM_FRAMES = ""
@@ -36,7 +35,7 @@ def encapsulated(
     *,
     offsets: Sequence[int] | None = None,
     number_of_frames: str | None = _FROM_FRAMES,
-    **values: Value,
+    **values: Any,
 ) -> bytes:
     """Give an instance whose frames are these fragments, with a true offset table or the given."""
     sizes = [sum(8 + len(each) + len(each) % 2 for each in frame) for frame in frames]

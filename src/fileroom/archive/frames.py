@@ -91,6 +91,7 @@ def read_frames(
     DataLoss
         If the pixel data do not hold the frames that the header tells of.
     """
+    assert path.sop_instance_uid is not None
     first_chunk = chunk_of(numbers[0]) if numbers and 0 < numbers[0] <= _NUMBER_MAX else 0
     for _ in range(_ATTEMPTS):
         with content.database.read() as connection:

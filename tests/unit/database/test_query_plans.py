@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event
 
-from fileroom.database import collection, exports, operations, stores
+from fileroom.database import collection, exports, operations, stored, stores
 from fileroom.database.collection import StoreArea
 from fileroom.database.instances import DuplicatePolicy, StoreWrite, store_records
 from fileroom.database.operations import Counters, DeferredObject
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Statement = tuple[str, object]
 
 GROWING = (
-    "blob_drops|headers|instances|operation_deferred|operation_failures|"
+    "blob_drops|frame_tables|headers|instances|operation_deferred|operation_failures|"
     "operation_ledger|operations|series|studies"
 )
 KEY = ("1.2", "1.2.1", "1.2.1.1")
@@ -86,6 +86,14 @@ def store_batch(transaction: Connection, operation: Operation, policy: Duplicate
     others += [record(n, (f"1.{n}", f"1.{n}.1", "9"), "b", operation=operation.id) for n in (3, 4)]
     changed = record(0, KEY, f"{policy} of {operation.id}", operation=operation.id)
     store_records(transaction, write, [changed, *others])
+
+
+def read_frames(transaction: Connection, operation: Operation) -> None:
+    found = stored.find_stored_frames(transaction, operation.store_id or 0, PATH, chunk=3)
+    assert found is not None
+    stored.find_frame_chunk(transaction, found.instance, 1)
+    stored.keep_frame_table(transaction, found.instance, [b"a", b"b"])
+    assert stored.find_frame_chunk(transaction, found.instance, 1) == b"b"
 
 
 def page_of_instances(connection: Connection, operation: Operation, levels: int) -> None:
@@ -176,6 +184,7 @@ RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "export a series": lambda tx, op: page_of_instances(tx, op, 2),
     "export an instance": lambda tx, op: page_of_instances(tx, op, 3),
     "find_instance": lambda tx, op: exports.find_instance(tx, op.store_id or 0, PATH),
+    "read frames": read_frames,
     "due drops": lambda tx, _: collection.take_due_drops(tx),
     "spent tombstones": lambda tx, _: collection.forget_spent_tombstones(tx),
     "purge": purge,

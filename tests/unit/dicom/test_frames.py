@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from tests.corpus import (
     JPEG_BASELINE,
     RLE,
     Fragments,
+    Row,
     encapsulated_instance,
     minimal_instance,
     multi_frame_instance,
@@ -227,11 +230,11 @@ def test_fewer_fragments_than_frames_are_told_with_both_numbers(claimed: str) ->
 
 
 def test_the_fragments_of_an_icon_are_not_those_of_the_instance() -> None:
-    icon = (0x00880200, "SQ", [[(PIXEL_DATA, "OB", Fragments((b"icon",)))]])
+    icon: Row = (0x00880200, "SQ", [[(PIXEL_DATA, "OB", Fragments((b"icon",)))]])
 
     with pytest.raises(NoPixelData):
         frames_of(minimal_instance(transfer_syntax_uid=JPEG_BASELINE, extra=[icon]))
-    both = [icon, (PIXEL_DATA, "OB", Fragments((b"frame!",)))]
+    both: list[Row] = [icon, (PIXEL_DATA, "OB", Fragments((b"frame!",)))]
     assert frames_of(minimal_instance(transfer_syntax_uid=JPEG_BASELINE, extra=both)) == [b"frame!"]
 
 
@@ -357,7 +360,6 @@ def native(syntax: str, *, frames: int, **values: Any) -> bytes:
     ],
     ids=["absent", "empty", "no fragment", "a sequence"],
 )
-@pytest.mark.clause("Cloud Healthcare DICOMweb, Retrieve", "missing pixel data answers 400")
 def test_an_instance_without_pixels_has_no_frames(data: bytes) -> None:
     with pytest.raises(NoPixelData, match="missing pixel data"):
         frames_of(data)
@@ -416,10 +418,12 @@ def test_a_file_that_changed_after_its_scan_gives_frames_or_data_loss(name: str)
         damaged = bytearray(data)
         damaged[at] ^= 0xFF
         for other in (bytes(damaged), data[:at]):
-            try:
-                frames_of(data, lambda offset, n, other=other: other[offset : offset + n])
-            except DataLoss:
-                continue
+            with suppress(DataLoss):
+                frames_of(data, partial(read_of, other))
+
+
+def read_of(data: bytes, offset: int, length: int) -> bytes:
+    return data[offset : offset + length]
 
 
 def assert_frames_or_reason(data: bytes) -> None:
