@@ -7,14 +7,15 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from fileroom.dicom.frames import (
+    NativeFrames,
     check_has_frames,
     decode_chunk,
     encode_table,
-    find_pixel_data,
+    find_frames,
     frame_lengths,
-    native_frames,
     single_frame,
 )
+from fileroom.dicom.header import Cut
 from fileroom.dicom.part10 import scan
 from tests.corpus import Fragments, Row, minimal_instance
 from tests.scanning import stream
@@ -70,7 +71,8 @@ def frames_of(data: bytes, read: Read | None = None) -> list[bytes]:
             return counted_in[offset : offset + length]
 
     if scanned.fragments is None:
-        found = native_frames(header)
+        found = find_frames(header)
+        assert isinstance(found, NativeFrames)
         numbers = range(1, min(found.number_of_frames, _FRAMES_MAX) + 1)
         return [b"".join(found.frame(number).pieces(read)) for number in numbers]
     number_of_frames = scanned.attributes.number_of_frames
@@ -79,7 +81,7 @@ def frames_of(data: bytes, read: Read | None = None) -> list[bytes]:
     places = [chunk.frame(index) for chunk in chunks for index in range(len(chunk))]
     frames = [b"".join(place.pieces(read)) for place in places]
     if len(frames) == 1:
-        cut = find_pixel_data(header).cut
-        assert cut is not None
+        cut = find_frames(header)
+        assert isinstance(cut, Cut)
         assert b"".join(single_frame(cut).pieces(read)) == frames[0]
     return frames

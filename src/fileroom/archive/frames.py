@@ -28,10 +28,8 @@ from fileroom.dicom.frames import (
     chunk_of,
     decode_chunk,
     encode_table,
-    find_pixel_data,
+    find_frames,
     frame_lengths,
-    is_encapsulated,
-    native_frames,
     single_frame,
 )
 from fileroom.dicom.part10 import Refused, scan
@@ -49,8 +47,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TABLE_KEPT_BYTES: Final = 16 << 20
-"""A larger table is made again each time: eight million frames of random sizes."""
+TABLE_KEPT_BYTES: Final = 4 << 20
+"""A larger table is made again each time: two million frames of random sizes."""
 _ATTEMPTS: Final = 3
 """How often an instance is read that is replaced just then."""
 _NUMBER_MAX: Final = (1 << 31) - 1
@@ -79,6 +77,8 @@ def read_frames(
     content: StoreContent, path: InstancePath, numbers: Sequence[int] | None = None
 ) -> Frames:
     """Open the frames of an instance with these numbers, in this order; all of them if None.
+
+    Whatever can be found wrong without reading a frame is raised here, before anything is sent.
 
     Raises
     ------
@@ -125,7 +125,10 @@ class Frames:
         self.number_of_frames = found.number_of_frames
         """Of the whole instance."""
         self.numbers = range(1, self.number_of_frames + 1) if numbers is None else numbers
-        self._check_numbers()
+        if numbers is not None:
+            self._check_numbers(numbers)
+        elif isinstance(found, NativeFrames):
+            found.frame(self.number_of_frames)
 
     @property
     def stored(self) -> StoredInstance:
@@ -163,13 +166,13 @@ class Frames:
     ) -> None:
         self.close()
 
-    def _check_numbers(self) -> None:
+    def _check_numbers(self, numbers: Sequence[int]) -> None:
         """Refuse numbers that no frame has, before anything is sent."""
         count = self.number_of_frames
         known = "1 frame" if count == 1 else f"{count} frames"
-        if not self.numbers or min(self.numbers) < 1:
+        if not numbers or min(numbers) < 1:
             raise InvalidArgument(f"frames are counted from 1; this instance has {known}", "frames")
-        last = max(self.numbers)
+        last = max(numbers)
         if last > count:
             raise NotFound(f"{self.stored.path} has {known}, and no frame {last}", "frames")
         if isinstance(self._found, NativeFrames):
@@ -254,11 +257,11 @@ def _find_frames(
 ) -> NativeFrames | _SingleFrame | _TableFrames:
     if found.known == "TABLE" and found.chunks:
         return _TableFrames(content, reader, dict(found.chunks))
-    pixel_data = find_pixel_data(reader.header)
-    if pixel_data.cut is None or not is_encapsulated(reader.header, pixel_data):
-        return native_frames(reader.header)
+    frames = find_frames(reader.header)
+    if isinstance(frames, NativeFrames):
+        return frames
     chunks = {} if found.known == "TABLE" else _made_table(content, reader)
-    return _TableFrames(content, reader, chunks) if chunks else _SingleFrame(pixel_data.cut)
+    return _TableFrames(content, reader, chunks) if chunks else _SingleFrame(frames)
 
 
 def _made_table(content: StoreContent, reader: InstanceReader) -> dict[int, bytes]:
@@ -270,13 +273,14 @@ def _made_table(content: StoreContent, reader: InstanceReader) -> dict[int, byte
         raise DataLoss(f"the blob of {stored.path} is damaged: {error.message}", "blob") from error
     if scanned.fragments is None:
         raise NoPixelData("missing pixel data: this instance has no frames")
-    with InstanceReader(content, stored) as forward:
-        start, lengths = frame_lengths(
-            scanned.fragments,
-            scanned.attributes.number_of_frames,
-            stored.transfer_syntax_uid,
-            _Source(forward).read,
-        )
+    reader.rewind()
+    start, lengths = frame_lengths(
+        scanned.fragments,
+        scanned.attributes.number_of_frames,
+        stored.transfer_syntax_uid,
+        _Source(reader).read,
+    )
+    reader.rewind()
     chunks = [] if len(lengths) == 1 else list(encode_table(start, lengths))
     if sum(map(len, chunks)) <= TABLE_KEPT_BYTES:
         try:

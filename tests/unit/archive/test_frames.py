@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import tracemalloc
+import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -29,6 +30,7 @@ from fileroom.dicom.frames import FRAMES_IN_CHUNK, NoPixelData
 from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
 from fileroom.dicom.media_types import NotAcceptable
 from fileroom.dicom.part10 import scan
+from fileroom.dicom.rewriting import file_meta_bytes
 from fileroom.errors import Aborted, DataLoss, InvalidArgument, NotFound
 from fileroom.names import InstancePath, Uid
 from tests.corpus import (
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from fileroom.database.stored import StoredInstance
 
 MEGABYTE = 1 << 20
+EOI = b"\xff\xd9"
+JPIP_DEFLATED = "1.2.840.10008.1.2.4.95"
 _numbers = count(1)
 
 
@@ -227,6 +231,14 @@ def test_a_frame_past_the_pixels_is_lost_at_once_and_the_others_are_not(case: Ca
     with pytest.raises(DataLoss, match="hold 3 of the 4"):
         case.open(1, 4)
     assert len(case.read(3, 2)) == 2
+
+
+@pytest.mark.parametrize("claimed", ["4", "9223372036854775807"])
+def test_all_frames_are_not_begun_where_some_are_lost(case: Case, claimed: str) -> None:
+    case.add(multi_frame_instance(frames=3, number_of_frames=claimed, **case.uids))
+
+    with pytest.raises(DataLoss, match=f"hold 3 of the {claimed}"):
+        case.open()
 
 
 def test_what_has_no_frames_is_told_apart(case: Case) -> None:
@@ -516,3 +528,17 @@ def test_an_object_stored_in_pieces_gets_its_table_too(case: Case) -> None:
     assert record.frames_known == "TABLE"
     assert record.kept_bytes > len(replace(record, frame_table=()).header or b"")
     assert case.read() == frames_of(data)
+
+
+def test_deflated_fragments_are_found_in_the_inflated_data_set(case: Case) -> None:
+    """No syntax has both that is in use, but nothing keeps a file from saying so."""
+    whole = encapsulated([[b"a1", b"a" + EOI], [b"b" + EOI, b""]], JPIP_DEFLATED, **case.uids)
+    plain = whole.replace(JPIP_DEFLATED.encode(), b"1.2.840.10008.1.2.4.90")
+    start = 132 + file_meta_bytes(scan(plain).header)
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    case.add(whole[:start] + deflater.compress(whole[start:]) + deflater.flush())
+    assert case.known() == "UNKNOWN"
+
+    assert case.read(2, 1, 2) == [b"b" + EOI + b"\0", b"a1a" + EOI + b"\0", b"b" + EOI + b"\0"]
+    assert case.known() == "TABLE"
+    assert case.read(2, 1) == [b"b" + EOI + b"\0", b"a1a" + EOI + b"\0"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import get_expected_length, get_nr_frames
 
-from fileroom.dicom.frames import NoPixelData, native_frames
+from fileroom.dicom.frames import NativeFrames, NoPixelData, find_frames
 from fileroom.dicom.frames.pieces import PIECE_BYTES
 from fileroom.dicom.header import big_endian
 from fileroom.dicom.media_types import NotAcceptable
@@ -53,10 +53,10 @@ PIXEL_DATA = 0x7FE00010
 EOI = b"\xff\xd9"
 NOT_COMPARED = {
     "badVR.dcm": "pydicom leaves Rows and Columns as text",
-    "TC0309_bits_ba_three.dcm": "PS3.5 8.1.1: pixels of 3 bits follow bit by bit, pydicom gives up",
-    "TC0881_missing_pi.dcm": "pydicom needs Photometric Interpretation",
+    "TC0309_": "PS3.5 8.1.1: pixels of 3 bits follow bit by bit, pydicom gives up",
+    "TC0881_": "pydicom needs Photometric Interpretation",
 }
-"""Files whose frames pydicom does not tell, with the reason."""
+"""How files are named whose frames pydicom does not tell, with the reason."""
 
 
 # Against pydicom
@@ -91,7 +91,7 @@ def compared(files: Iterable[Path]) -> tuple[int, list[str]]:
         except FileroomError:
             continue
         dataset = read_by_pydicom(data)
-        if path.name in NOT_COMPARED or dataset.get("BitsAllocated") == 1:
+        if path.name.startswith(tuple(NOT_COMPARED)) or dataset.get("BitsAllocated") == 1:
             continue
         with quiet():
             assert ours == pydicom_frames(data, dataset), path
@@ -322,7 +322,8 @@ def test_frames_of_4_2_2_have_two_samples_a_pixel_unless_all_are_there(samples: 
 @pytest.mark.parametrize("claimed", ["6", "9223372036854775807"])
 def test_frames_past_the_end_of_native_pixels_are_lost_and_the_others_are_not(claimed: str) -> None:
     data = multi_frame_instance(frames=5, number_of_frames=claimed)
-    found = native_frames(scan(data).header)
+    found = find_frames(scan(data).header)
+    assert isinstance(found, NativeFrames)
 
     assert b"".join(found.frame(5).pieces(lambda at, n: data[at : at + n])) == data[-256:]
     for number in (6, int(claimed)):
@@ -333,9 +334,10 @@ def test_frames_past_the_end_of_native_pixels_are_lost_and_the_others_are_not(cl
 def test_a_large_native_frame_comes_in_pieces_of_bounded_size() -> None:
     value = bytes(range(256)) * 80_000
     data = native(EXPLICIT, frames=1, bits_allocated=16, rows=5000, columns=2048, pixel_data=value)
-    frame = native_frames(scan(data).header).frame(1)
+    found = find_frames(scan(data).header)
+    assert isinstance(found, NativeFrames)
 
-    pieces = list(frame.pieces(lambda at, n: data[at : at + n]))
+    pieces = list(found.frame(1).pieces(lambda at, n: data[at : at + n]))
     assert b"".join(pieces) == value
     assert [len(piece) for piece in pieces] == [PIECE_BYTES, PIECE_BYTES, len(value) % PIECE_BYTES]
 

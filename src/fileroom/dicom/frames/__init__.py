@@ -11,9 +11,8 @@ from fileroom.dicom.frames.encapsulated import (
     single_frame,
 )
 from fileroom.dicom.frames.errors import NoPixelData
-from fileroom.dicom.frames.native import NativeFrame, NativeFrames, native_frames
+from fileroom.dicom.frames.native import NativeFrame, NativeFrames, find_frames
 from fileroom.dicom.frames.pieces import Read
-from fileroom.dicom.frames.pixel_data import find_pixel_data, is_encapsulated
 from fileroom.dicom.frames.table import (
     FRAMES_IN_CHUNK,
     TableChunk,
@@ -34,9 +33,7 @@ __all__ = [
     "chunk_of",
     "decode_chunk",
     "encode_table",
-    "find_pixel_data",
+    "find_frames",
     "frame_lengths",
-    "is_encapsulated",
-    "native_frames",
     "single_frame",
 ]

@@ -2,7 +2,8 @@
 
 Every frame is a run of fragments, so that its bytes are one stretch of the file. An offset table is
 believed only if each of its offsets is the header of a fragment. Where it is not, or there is none,
-the number of fragments decides, and at last the ends of the code streams.
+the number of fragments decides, and at last the ends of the code streams. Lengths come from the
+fragments alone; those beside the Extended Offset Table are not needed.
 
 References
 ----------

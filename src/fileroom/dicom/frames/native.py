@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.dicom.byte_order import WORD_BYTES, swapped
 from fileroom.dicom.frames.pieces import PIECE_BYTES, exactly
-from fileroom.dicom.frames.pixel_data import PIXEL_ELEMENTS, pixel_element
+from fileroom.dicom.frames.pixel_data import PIXEL_ELEMENTS, is_encapsulated, pixel_element
 from fileroom.dicom.header import big_endian, find_elements
 from fileroom.errors import DataLoss
 
@@ -127,8 +127,8 @@ class NativeFrames:
         )
 
 
-def native_frames(header: Header) -> NativeFrames:
-    """Give the frames of pixel data that are not encapsulated.
+def find_frames(header: Header) -> NativeFrames | Cut:
+    """Give the frames of native pixel data, or where the encapsulated ones lie all together.
 
     Raises
     ------
@@ -139,6 +139,8 @@ def native_frames(header: Header) -> NativeFrames:
     """
     found = find_elements(header, (*_DESCRIBING, *PIXEL_ELEMENTS))
     element = pixel_element(found)
+    if element.cut is not None and is_encapsulated(header, element.cut):
+        return element.cut
     if header.transfer_syntax_uid.startswith(_COMPRESSED):
         raise DataLoss(
             f"the pixel data are not encapsulated, which transfer syntax "
