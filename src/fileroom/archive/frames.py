@@ -33,7 +33,14 @@ from fileroom.dicom.frames import (
     single_frame,
 )
 from fileroom.dicom.part10 import Refused, scan
-from fileroom.errors import Aborted, DataLoss, FileroomError, InvalidArgument, NotFound
+from fileroom.errors import (
+    Aborted,
+    DataLoss,
+    FileroomError,
+    InvalidArgument,
+    NotFound,
+    Unimplemented,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +56,8 @@ logger = logging.getLogger(__name__)
 
 TABLE_KEPT_BYTES: Final = 4 << 20
 """A larger table is made again each time: two million frames of random sizes."""
+FRAGMENTS_MAX: Final = 8 << 20
+"""Of more fragments no table is made: it would take over 150 MB while it is."""
 _ATTEMPTS: Final = 3
 """How often an instance is read that is replaced just then."""
 _NUMBER_MAX: Final = (1 << 31) - 1
@@ -90,6 +99,8 @@ def read_frames(
         If the instance is a video.
     DataLoss
         If the pixel data do not hold the frames that the header tells of.
+    Unimplemented
+        If the frames must be found first and are of too many fragments.
     """
     assert path.sop_instance_uid is not None
     first_chunk = chunk_of(numbers[0]) if numbers and 0 < numbers[0] <= _NUMBER_MAX else 0
@@ -273,6 +284,10 @@ def _made_table(content: StoreContent, reader: InstanceReader) -> dict[int, byte
         raise DataLoss(f"the blob of {stored.path} is damaged: {error.message}", "blob") from error
     if scanned.fragments is None:
         raise NoPixelData("missing pixel data: this instance has no frames")
+    if len(scanned.fragments.lengths) > FRAGMENTS_MAX:
+        raise Unimplemented(
+            f"{stored.path} has more than {FRAGMENTS_MAX} fragments; retrieve the whole instance"
+        )
     reader.rewind()
     start, lengths = frame_lengths(
         scanned.fragments,

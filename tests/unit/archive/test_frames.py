@@ -31,7 +31,7 @@ from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
 from fileroom.dicom.media_types import NotAcceptable
 from fileroom.dicom.part10 import scan
 from fileroom.dicom.rewriting import file_meta_bytes
-from fileroom.errors import Aborted, DataLoss, InvalidArgument, NotFound
+from fileroom.errors import Aborted, DataLoss, InvalidArgument, NotFound, Unimplemented
 from fileroom.names import InstancePath, Uid
 from tests.corpus import (
     BIG_ENDIAN,
@@ -404,6 +404,18 @@ def test_a_table_that_is_not_known_is_made_once_and_kept(case: Case, cost: Cost)
     before = len(cost.reads)
     case.read(5)
     assert len(cost.reads) == before + 1
+
+
+def test_a_table_is_not_made_of_fragments_without_bound(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.add(encapsulated_instance(frames=9, **case.uids))
+    monkeypatch.setattr(frames, "FRAGMENTS_MAX", 9)
+    assert len(case.read()) == 9
+    case.forget_table()
+
+    with blobs_closed_after(), pytest.raises(Unimplemented, match="more than 9 fragments"):
+        case.open(1)
 
 
 def test_a_single_frame_is_known_without_a_table(case: Case) -> None:
