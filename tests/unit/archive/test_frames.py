@@ -33,6 +33,7 @@ from fileroom.dicom.part10 import scan
 from fileroom.dicom.rewriting import file_meta_bytes
 from fileroom.errors import Aborted, DataLoss, InvalidArgument, NotFound, Unimplemented
 from fileroom.names import InstancePath, Uid
+from fileroom.objectstore.local import HEAD_BYTES
 from tests.corpus import (
     BIG_ENDIAN,
     DEFLATED,
@@ -151,7 +152,8 @@ def cost(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cost]:
     pread = os.pread
 
     def counted(file: int, length: int, offset: int) -> bytes:
-        cost.reads.append(length)
+        if length != HEAD_BYTES:  # the look whether a member of a pack still stands
+            cost.reads.append(length)
         return pread(file, length, offset)
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
