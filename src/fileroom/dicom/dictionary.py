@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{8}")
@@ -49,6 +50,12 @@ def attribute(keyword: str) -> Attribute:
     found = find_attribute(keyword)
     assert found is not None, keyword
     return found
+
+
+def find_keyword(tag: int) -> str | None:
+    """Give the keyword of a public tag, those of curves and overlays included."""
+    common = _COMMON_TAGS.get(tag)
+    return common.keyword if common else _keywords().get(tag)
 
 
 _COMMON: Final = {
@@ -93,14 +100,23 @@ _COMMON_TAGS: Final = {found.tag: found for found in _COMMON.values()}
 @lru_cache(maxsize=1)
 def public_vrs() -> dict[int, str]:
     """Give the VR of every public tag as the table has it: with choices such as ``US or SS``."""
-    tables = _tables()
-    vrs = {tag: entry[0] for tag, entry in tables.DicomDictionary.items()}
-    for mask, entry in tables.RepeatersDictionary.items():
+    vrs = {tag: entry[0] for tag, entry in _tables().DicomDictionary.items()}
+    return vrs | {tag: entry[0] for tag, entry in _repeaters()}
+
+
+@lru_cache(maxsize=1)
+def _keywords() -> dict[int, str]:
+    keywords = {tag: entry[4] for tag, entry in _tables().DicomDictionary.items()}
+    return keywords | {tag: entry[4] for tag, entry in _repeaters()}
+
+
+def _repeaters() -> Iterator[tuple[int, tuple[str, str, str, str, str]]]:
+    """Give the tags of repeating groups, each with its entry of the table."""
+    for mask, entry in _tables().RepeatersDictionary.items():
         # Only curves (50xx) and overlays (60xx) are met in practice.
         if mask.startswith(("50xx", "60xx")):
             for group in range(0, 0x20, 2):
-                vrs[int(f"{mask[:2]}{group:02x}{mask[4:]}", 16)] = entry[0]
-    return vrs
+                yield int(f"{mask[:2]}{group:02x}{mask[4:]}", 16), entry
 
 
 @lru_cache(maxsize=1)
