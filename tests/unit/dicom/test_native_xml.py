@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from fileroom.dicom.json_model import JsonObject
 
-SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 NAMES = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -185,7 +184,6 @@ def test_the_answer_to_a_store_is_found_by_plain_names() -> None:
         }
     )
     assert root.tag == "NativeDicomModel"
-    assert root.attrib == {SPACE: "preserve"}
     detail = root.find(".//DicomAttribute[@keyword='FailureDetail']")
     assert detail is not None
     assert detail.attrib["tag"] == "00090097"
