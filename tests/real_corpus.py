@@ -63,10 +63,16 @@ def decisions() -> list[Decision]:
 
 def require_corpus() -> Path:
     """Give the directory of the corpus, or skip the test."""
-    root = Path(os.environ.get("FILEROOM_TEST_CORPUS", _ROOT.parent / "shared" / "corpus"))
-    if not (root / "manifest.csv").is_file():
+    root = corpus_root()
+    if root is None:
         pytest.skip("the corpus of real files is absent (FILEROOM_TEST_CORPUS)")
     return root
+
+
+def corpus_root() -> Path | None:
+    """Give the directory of the corpus, if there is one."""
+    root = Path(os.environ.get("FILEROOM_TEST_CORPUS", _ROOT.parent / "shared" / "corpus"))
+    return root if (root / "manifest.csv").is_file() else None
 
 
 def corpus_files() -> list[CorpusFile]:

@@ -13,6 +13,7 @@ REMEDIES = {
     "curl": "make tools, as root on Debian",
     "dcm2xml": "Debian package dcmtk: make tools, as root on Debian",
     "dcmdump": "Debian package dcmtk: make tools, as root on Debian",
+    "dcmftest": "Debian package dcmtk: make tools, as root on Debian",
     "gcloud": "install the Google Cloud CLI",
     "node": "install Node.js 20 or newer",
 }
