@@ -16,6 +16,7 @@ from pydicom.data import get_testdata_files
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 
+from fileroom.dicom.byte_order import swapped
 from fileroom.dicom.encoding import DEFLATED
 from fileroom.dicom.header import elements
 from fileroom.dicom.rewriting import file_meta_bytes
@@ -179,3 +180,19 @@ def _compare(ours: Iterable[Element], theirs: Dataset, data: bytes, path: str) -
                 yield f"{here} is {element.vr}, not {raw.VR}"
         elif raw.VR == "SQ":
             yield f"{here} is {element.vr}, not {raw.VR}"
+
+
+def flat(dataset: Dataset, path: str = "") -> Iterator[tuple[str, object]]:
+    """Give each value with its path, binary ones little endian, group lengths left out."""
+    for element in dataset:
+        name = f"{path}/{element.tag}"
+        if element.tag.element == 0:
+            continue
+        if element.VR == "SQ":
+            for at, item in enumerate(element.value):
+                yield from flat(item, f"{name}/{at}")
+            yield name, len(element.value)
+        elif element.VR == "OW" and not dataset.original_encoding[1] and element.value:
+            yield name, swapped(element.value, 2)
+        else:
+            yield name, element.value if element.value != "" else None

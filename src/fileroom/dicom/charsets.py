@@ -45,6 +45,9 @@ _TERM = re.compile(r"ISO[ _-]?(?:2022[ _-]?)?IR[ _-]?(\d{1,3})")
 _STANDING_ALONE = frozenset({"utf_8", "gb18030", "gbk"})
 """Codecs that know no escape sequences (PS3.3 C.12.1.1.2)."""
 
+_WRITTEN = _STANDING_ALONE | {"latin_1", "tis_620"}
+"""With ISO 8859, the codecs whose bytes need no escape sequence before them."""
+
 _ESCAPED = {
     b"\x1b(B": "latin_1",
     b"\x1b(J": "shift_jis",
@@ -94,6 +97,23 @@ def decode_characters(value: bytes, vr: str, specific_character_set: str | None)
     if escapes and _ESCAPE in value:
         return _decode_escaped(value, vr, codec)
     return value.decode(codec, "replace")
+
+
+def encode_characters(text: str, vr: str, specific_character_set: str | None) -> bytes:
+    """Give the bytes of a text, in the first character set and without code extensions.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        If it has other characters; the default character set is ASCII (PS3.5 6.1.2.1).
+    """
+    codec = "ascii"
+    if specific_character_set and vr in _CUSTOMIZABLE:
+        first = specific_character_set.split("\\", 1)[0].strip("\0 ")
+        named = _codec(specific_character_set)[0] if first else codec
+        if named in _WRITTEN or named.startswith("iso8859_"):
+            codec = named
+    return text.encode(codec)
 
 
 @lru_cache(maxsize=256)

@@ -53,7 +53,7 @@ _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _ALWAYS_BULK: Final = frozenset({"OB", "OW", "UN"})
 _INLINE: Final = frozenset({"OD", "OF", "OL", "OV"})
-_NUMBERS: Final = {
+NUMBER_CODES: Final = {
     "US": "H",
     "SS": "h",
     "UL": "I",
@@ -63,10 +63,11 @@ _NUMBERS: Final = {
     "FL": "f",
     "FD": "d",
 }
+"""What ``struct`` calls the numbers of each binary VR."""
 _COUNTED: Final = {"AT": 4, **{vr: WORD_BYTES[vr] for vr in ("FD", "FL", "UL", "US", "SV", "UV")}}
-_ONE_VALUE: Final = frozenset({"LT", "ST", "UR", "UT"})
+ONE_VALUE_VRS: Final = frozenset({"LT", "ST", "UR", "UT"})
 _LEADING_SPACE_COUNTS: Final = frozenset({"LT", "PN", "ST", "UC", "UT"})
-_PERSON_NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
+PERSON_NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS_ALWAYS_EXACT: Final = 15
@@ -199,7 +200,7 @@ _recurring_value = lru_cache(maxsize=1 << 14)(_value)
 
 
 def _values(vr: str, value: bytes, charset: str, order: ByteOrder) -> list[object]:
-    code = _NUMBERS.get(vr)
+    code = NUMBER_CODES.get(vr)
     if code is not None:
         count = len(value) // WORD_BYTES[vr]
         numbers = unpack_from(f"{order}{count}{code}", value)
@@ -225,7 +226,7 @@ def _tellable(values: Iterable[float]) -> list[object]:
 
 def _converted(vr: str, text: str) -> list[object]:
     """Give the values of a text, which may be several."""
-    texts = [text] if vr in _ONE_VALUE else text.split("\\")
+    texts = [text] if vr in ONE_VALUE_VRS else text.split("\\")
     if vr in _LEADING_SPACE_COUNTS:
         texts = [each.rstrip(" \0") for each in texts]
     else:
@@ -261,7 +262,7 @@ def _decimal(text: str) -> object:
 
 def _person_name(text: str) -> object:
     groups = [group.rstrip(" \0") for group in text.split("=")]
-    named = zip(_PERSON_NAME_GROUPS, groups, strict=False)
+    named = zip(PERSON_NAME_GROUPS, groups, strict=False)
     return {name: group for name, group in named if group} or None
 
 
