@@ -49,6 +49,7 @@ from fileroom.names import parse_uid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from fileroom.dicom.encoding import Encoding
     from fileroom.dicom.header import ByteSource
     from fileroom.dicom.json_model import JsonObject
     from fileroom.dicom.writing import Part
@@ -174,9 +175,11 @@ def json_instance(
     if isinstance(pixels, dict) and pixels.keys() & {"InlineBinary", "Value"}:
         raise wrong(f"{path}.{PIXEL_DATA:08X}", "pixel data are sent as bulk data in a part")
     placing = _Placing(transfer_syntax_uid, bulk)
-    elements = ElementReader(_UTF_8, find_bulk=placing.find).elements(model, path)
+    implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
+    encoding = IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE
+    elements = ElementReader(_UTF_8, encoding, find_bulk=placing.find).elements(model, path)
     meta = _file_meta(transfer_syntax_uid, uids)
-    parts = [write_file_meta(meta, transfer_syntax_uid), *placing.parts(elements)]
+    parts = [write_file_meta(meta, transfer_syntax_uid), *placing.parts(elements, encoding)]
     return JsonInstance(
         rewriting=Rewriting(parts=merged(parts)),
         starts=tuple(placing.starts),
@@ -229,22 +232,17 @@ class _Placing:
         self._size += source.size
         return cut
 
-    def parts(self, elements: Sequence[Element]) -> Iterator[Part]:
+    def parts(self, elements: Sequence[Element], encoding: Encoding) -> Iterator[Part]:
         """Give how the data set is written."""
         if not self._frames:
-            implicit = self._transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
-            yield from data_set_parts(elements, IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE)
+            yield from data_set_parts(elements, encoding)
             return
-        yield from data_set_parts(
-            [each for each in elements if each.tag < PIXEL_DATA], EXPLICIT_LITTLE
-        )
+        yield from data_set_parts([each for each in elements if each.tag < PIXEL_DATA], encoding)
         # Compressed pixel data are OB (PS3.5 A.4).
         yield from encapsulated_parts(
             PIXEL_DATA, "OB", [(Copied(cut=cut),) for cut in self._frames]
         )
-        yield from data_set_parts(
-            [each for each in elements if each.tag > PIXEL_DATA], EXPLICIT_LITTLE
-        )
+        yield from data_set_parts([each for each in elements if each.tag > PIXEL_DATA], encoding)
 
 
 def _required(model: JsonObject, key: str, path: str) -> str:

@@ -10,13 +10,14 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from fileroom.dicom.byte_order import WORD_BYTES, swapped
-from fileroom.dicom.encoding import ITEM_GROUP, LONG_VRS, SHORT_VRS
+from fileroom.dicom.encoding import ITEM_GROUP, LONG_VRS, SHORT_VRS, dictionary_vr
 from fileroom.dicom.header import Cut, Element
 from fileroom.dicom.json_values import INLINE_VRS, decode_inline, encode_values, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fileroom.dicom.encoding import Encoding
     from fileroom.dicom.json_model import JsonObject
 
     FindBulk = Callable[[int, int, str, str], Cut]
@@ -46,8 +47,8 @@ class ElementReader:
     ----------
     specific_character_set
         What text is written in, whatever the data set says of itself.
-    big_endian
-        Whether values are written big endian.
+    encoding
+        What the elements are written in.
     find_bulk
         Where values are that are not in the JSON; ``None`` if none may be elsewhere.
     """
@@ -55,12 +56,13 @@ class ElementReader:
     def __init__(
         self,
         specific_character_set: str | None,
+        encoding: Encoding,
         *,
-        big_endian: bool = False,
         find_bulk: FindBulk | None = None,
     ) -> None:
         self._charset = specific_character_set
-        self._order = ">" if big_endian else "<"
+        self._order = ">" if encoding.big_endian else "<"
+        self._implicit = encoding.implicit
         self._find_bulk = find_bulk
         self._left = ELEMENTS_MAX
 
@@ -100,6 +102,9 @@ class ElementReader:
             return Element(tag, "CS", encoded, len(encoded))
         if name is None:
             return Element(tag, vr, b"", 0, None, () if vr == "SQ" else None)
+        known = dictionary_vr(tag) if self._implicit else "UN"
+        if known != "UN" and (vr == "SQ") != (known == "SQ"):
+            raise wrong(f"{path}.vr", f"Implicit VR has only {known} here (PS3.5 A.1)")
         path = f"{path}.{name}"
         if name == "BulkDataURI" and vr != "SQ":
             return self._bulk(tag, vr, value, path, depth)

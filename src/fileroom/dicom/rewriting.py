@@ -92,7 +92,7 @@ class DeflatedRewriting:
 
     def pieces(self, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
         """Give the file in pieces of at most 1 MB; ``read`` as of ``Rewriting``."""
-        yield self.file_meta
+        yield from _cut_up(self.file_meta)
         deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         size = 0
         for piece in self.data_set.pieces(read):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fileroom.dicom.encoding import Encoding
     from fileroom.dicom.header import Cut, Element
 
-_PREAMBLE: Final = bytes(128) + b"DICM"
+PREAMBLE: Final = bytes(128) + b"DICM"
 """Zeros: what another format's reader found in an old one is no longer true."""
 _GROUP_LENGTH: Final = 0x00020000
 _TRANSFER_SYNTAX_UID: Final = 0x00020010
@@ -82,7 +82,7 @@ def write_file_meta(found: Iterable[Element], transfer_syntax_uid: str) -> bytes
         value = uid if element.tag == _TRANSFER_SYNTAX_UID else element.value
         content += element_head(element.tag, element.vr, len(value)) + value
     length = Struct("<I").pack(len(content))
-    return b"".join([_PREAMBLE, element_head(_GROUP_LENGTH, "UL", 4), length, content])
+    return b"".join([PREAMBLE, element_head(_GROUP_LENGTH, "UL", 4), length, content])
 
 
 def data_set_parts(

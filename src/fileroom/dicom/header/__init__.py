@@ -15,7 +15,14 @@ from fileroom.dicom.header.codec import (
     header_dictionary,
     serialize_header,
 )
-from fileroom.dicom.header.reading import big_endian, elements, file_meta, find_elements
+from fileroom.dicom.header.reading import (
+    big_endian,
+    data_set_start,
+    elements,
+    extents,
+    file_meta,
+    find_elements,
+)
 from fileroom.dicom.header.values import ByteSource, Cut, Element, Fragments, Header
 
 __all__ = [
@@ -26,9 +33,11 @@ __all__ = [
     "Fragments",
     "Header",
     "big_endian",
+    "data_set_start",
     "decode_header",
     "elements",
     "encode_header",
+    "extents",
     "file_meta",
     "find_elements",
     "header_dictionary",

@@ -31,12 +31,12 @@ _PIXEL_REPRESENTATION = 0x00280103
 
 def big_endian(header: Header) -> bool:
     """Tell whether the values of the data set are big endian."""
-    return _data_set(header)[1] is EXPLICIT_BIG
+    return data_set_start(header)[1] is EXPLICIT_BIG
 
 
 def file_meta(header: Header) -> tuple[Element, ...]:
     """Give the file meta information: group 2, always explicit VR little endian."""
-    end, _ = _data_set(header)
+    end, _ = data_set_start(header)
     return tuple(_Reader(header, 0).data_set(end, EXPLICIT_LITTLE))
 
 
@@ -52,7 +52,7 @@ def elements(
     sequence_bytes_max
         A longer sequence is given without its items.
     """
-    start, encoding = _data_set(header)
+    start, encoding = data_set_start(header)
     reader = _Reader(header, start, sequence_bytes_max)
     last_group = _LAST_GROUP
     if stop_after is not None and header.in_order:
@@ -64,14 +64,20 @@ def find_elements(header: Header, tags: Collection[int]) -> dict[int, Element]:
     """Give those of the tags that the top level of the data set has; of equal ones the last."""
     if not tags:
         return {}
-    start, encoding = _data_set(header)
+    start, encoding = data_set_start(header)
     last_group = max(tags) >> 16 if header.in_order else _LAST_GROUP
     reader = _Reader(header, start)
     found = reader.data_set(None, encoding, last_group=last_group, only=frozenset(tags))
     return {element.tag: element for element in found}
 
 
-def _data_set(header: Header) -> tuple[int, Encoding]:
+def extents(header: Header) -> Iterator[tuple[int, int, int]]:
+    """Give tag, start and end in the skeleton of each element of the top level."""
+    start, encoding = data_set_start(header)
+    return _Reader(header, start).extents(encoding)
+
+
+def data_set_start(header: Header) -> tuple[int, Encoding]:
     """Give where in the skeleton the data set starts, and its encoding."""
     skeleton = header.skeleton
     at = 0
@@ -173,6 +179,33 @@ class _Reader:
         self._at = at
         if at > stop:
             raise self._damaged()
+
+    def extents(self, encoding: Encoding) -> Iterator[tuple[int, int, int]]:
+        """Give tag, start and end in the skeleton of each element up to the end."""
+        while self._at < len(self._skeleton):
+            start = self._at
+            tag, vr, length = self._head(encoding)
+            if tag >> 16 == ITEM_GROUP:
+                return
+            if self._at == self._cut_at or vr == "SQ" or length == UNDEFINED_LENGTH:
+                self._large(tag, vr, length, encoding, wanted=False, signed=False)
+            else:
+                self._at += length
+            yield tag, start, self._at
+
+    def _head(self, encoding: Encoding) -> tuple[int, str, int]:
+        """Give tag, VR and length of the element that is next, and pass over them."""
+        skeleton, at = self._skeleton, self._at
+        self._at += 8
+        if encoding.implicit:
+            group, element, length = encoding.unpack(skeleton, at)
+            return group << 16 | element, dictionary_vr(group << 16 | element), length
+        group, element, number, length = encoding.unpack(skeleton, at)
+        vr = encoding.names.get(number, "")
+        if number not in encoding.short and vr:
+            (length,) = encoding.unpack_length(skeleton, self._at)
+            self._at += 4
+        return group << 16 | element, vr, length
 
     def _large(
         self, tag: int, vr: str, length: int, encoding: Encoding, *, wanted: bool, signed: bool
