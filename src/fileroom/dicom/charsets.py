@@ -1,7 +1,7 @@
-"""Text values to Unicode.
+"""Text values to Unicode, and back.
 
-Never raises: what a character set does not hold becomes U+FFFD, and an unknown character set
-reads as ISO 8859-1, as files without one but with accents mostly mean.
+Reading never raises: what a character set does not hold becomes U+FFFD, and an unknown character
+set reads as ISO 8859-1, as files without one but with accents mostly mean.
 
 References
 ----------

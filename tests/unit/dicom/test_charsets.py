@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fileroom.dicom.charsets import decode_text
+from fileroom.dicom.charsets import decode_characters, decode_text, encode_characters
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,33 @@ def test_a_character_set_that_stands_alone_knows_no_escapes() -> None:
 )
 def test_no_bytes_and_no_character_set_raise(value: bytes, vr: str, charset: str) -> None:
     assert isinstance(decode_text(value + b"\x1b" + value, vr, charset), str)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x1b"), max_size=20),
+    st.sampled_from(["PN", "LO", "CS"]),
+    st.sampled_from(
+        [
+            None,
+            "ISO_IR 6",
+            "ISO_IR 100",
+            "ISO_IR 13",
+            "ISO_IR 144",
+            "ISO_IR 166",
+            "ISO_IR 192",
+            "GB18030",
+            "GBK",
+            "\\ISO 2022 IR 87",
+            "ISO 2022 IR 149",
+            "x",
+        ]
+    ),
+)
+def test_what_is_written_is_read_again(text: str, vr: str, charset: str | None) -> None:
+    try:
+        value = encode_characters(text, vr, charset)
+    except UnicodeEncodeError:
+        assert not text.isascii()
+        assert vr == "CS" or charset not in {"ISO_IR 192", "GB18030"}
+    else:
+        assert decode_characters(value, vr, charset) == text
