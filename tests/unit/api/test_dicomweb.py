@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pydicom
 import pytest
 
-from fileroom.api import dicomweb
+from fileroom.api.dicomweb import answers
 from fileroom.archive.retrieve import StoreContent
 from fileroom.database.stores import get_dicom_store
 from fileroom.names import DicomStoreName, parse_name
@@ -199,10 +199,10 @@ def test_a_search_of_an_absent_store_is_404_and_of_an_absent_dataset_403(web: We
             assert answer.status_code == status, path
 
 
-@pytest.mark.parametrize("more", [0, dicomweb.JSON_PIECE_OBJECTS + 1])
+@pytest.mark.parametrize("more", [0, answers.JSON_PIECE_OBJECTS + 1])
 def test_long_answers_come_in_pieces_and_are_one_array(server: ServedDeployment, more: int) -> None:
     web = Web(server, next(_numbers))
-    uids = [f"1.2.{number}" for number in range(dicomweb.JSON_PIECE_OBJECTS + more)]
+    uids = [f"1.2.{number}" for number in range(answers.JSON_PIECE_OBJECTS + more)]
     web.add(*(minimal_instance(sop_instance_uid=uid) for uid in uids))
     for path in ("instances", f"studies/{UID_ROOT}.2.1/metadata"):
         answer = web.get(path)

@@ -1,0 +1,83 @@
+"""What every DICOMweb handler does: find the store, negotiate, send data sets as JSON."""
+
+from __future__ import annotations
+
+from functools import wraps
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from fileroom.api.errors import status_answer
+from fileroom.archive.retrieve import StoreContent
+from fileroom.database.stores import get_dicom_store
+from fileroom.dicom.media_types import (
+    APPLICATION_DICOM_JSON,
+    MediaType,
+    NotAcceptable,
+    negotiate,
+    parse_accept,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from fileroom.api.calls import Answer, Call, Handler
+    from fileroom.dicom.json_model import JsonObject
+
+JSON: Final = MediaType(name=APPLICATION_DICOM_JSON)
+JSON_PIECE_OBJECTS: Final = 200
+"""Data sets encoded together; an answer of no more is sent whole, with its length."""
+
+
+def answers_406(handler: Handler) -> Handler:
+    """Give the handler with HTTP's own status for what ``google.rpc.Code`` has no word for."""
+
+    @wraps(handler)
+    def answer(call: Call) -> Answer:
+        try:
+            return handler(call)
+        except NotAcceptable as error:
+            return status_answer(406, error.code.name, error.message)
+
+    return answer
+
+
+def store_content(call: Call) -> StoreContent:
+    """Give where the rows and blobs of the call's DICOM store are."""
+    deployment = call.deployment
+    with deployment.database.read() as connection:
+        store = get_dicom_store(connection, call.dicom_store, permission=call.permission)
+    return StoreContent(
+        database=deployment.database,
+        blobs=deployment.blobs,
+        store_id=store.id,
+        blob_prefix=store.blob_prefix,
+    )
+
+
+def dicom_web_url(call: Call) -> str:
+    """Give the URL that all of the store's DICOMweb URLs begin with."""
+    return f"{call.base_url}/{call.dicom_store}/dicomWeb"
+
+
+def negotiated(call: Call, offers: Sequence[MediaType]) -> MediaType:
+    """Give the offer that the client's Accept likes best; NotAcceptable where it takes none."""
+    return negotiate(parse_accept([call.headers.get("accept", "")]), offers)
+
+
+def json_array(objects: Iterator[JsonObject]) -> bytes | Iterator[bytes]:
+    """Give a JSON array: whole where it is short, else in pieces."""
+    first = list(islice(objects, JSON_PIECE_OBJECTS))
+    following = list(islice(objects, 1))
+    if not following:
+        return msgspec.json.encode(first)
+    return _json_pieces(first, chain(following, objects))
+
+
+def _json_pieces(first: list[JsonObject], objects: Iterable[JsonObject]) -> Iterator[bytes]:
+    yield msgspec.json.encode(first)[:-1]
+    remaining = iter(objects)
+    while some := list(islice(remaining, JSON_PIECE_OBJECTS)):
+        yield b"," + msgspec.json.encode(some)[1:-1]
+    yield b"]"

@@ -1,0 +1,113 @@
+"""WADO-RS: instances and their metadata (PS3.18 10.4)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from fileroom.api.calls import Answer, Framed
+from fileroom.api.dicomweb.answers import (
+    JSON,
+    answers_406,
+    dicom_web_url,
+    json_array,
+    negotiated,
+    store_content,
+)
+from fileroom.archive import retrieve
+from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN
+from fileroom.dicom.media_types import (
+    APPLICATION_DICOM,
+    APPLICATION_DICOM_JSON,
+    AS_STORED,
+    MULTIPART_RELATED,
+    NATIVE_TRANSFER_SYNTAXES,
+    MediaType,
+    dicom_file,
+)
+
+if TYPE_CHECKING:
+    from fileroom.api.calls import Call
+    from fileroom.archive.retrieve import InstanceFile
+    from fileroom.names import InstancePath
+
+
+@answers_406
+def retrieve_instance(call: Call) -> Answer:
+    """``…/studies/{study}/series/{series}/instances/{instance}``.
+
+    In the stored transfer syntax where the client takes it. Without a wish it means Explicit VR
+    Little Endian, which compressed instances are not given in yet.
+    """
+    content = store_content(call)
+    stored = retrieve.find_instance(content, _path(call))
+    chosen = negotiated(call, _file_offers(stored.transfer_syntax_uid))
+    if chosen.transfer_syntax in {AS_STORED, stored.transfer_syntax_uid}:
+        file = retrieve.open_as_stored(content, stored)
+    else:
+        file = retrieve.open_explicit_little_endian(content, stored)
+    return _multipart(file) if chosen.is_multipart else _single_part(file)
+
+
+@answers_406
+def retrieve_metadata(call: Call) -> Answer:
+    """``…/studies/{study}[/series/{series}[/instances/{instance}]]/metadata``."""
+    negotiated(call, (JSON,))
+    content, path = store_content(call), _path(call)
+    headers = {}
+    if path.sop_instance_uid is not None:
+        headers["ETag"] = retrieve.metadata_etag(retrieve.find_instance(content, path))
+    return Answer(
+        media_type=APPLICATION_DICOM_JSON,
+        body=json_array(retrieve.metadata(content, path, dicom_web_url(call))),
+        headers=headers,
+    )
+
+
+def _path(call: Call) -> InstancePath:
+    path = call.instance_path
+    assert path is not None, call.method_id
+    return path
+
+
+def _file_offers(stored: str) -> tuple[MediaType, ...]:
+    """Give the forms an instance stored in a transfer syntax is offered in, the default first."""
+    syntaxes = [AS_STORED, stored]
+    if stored in NATIVE_TRANSFER_SYNTAXES:
+        syntaxes.insert(0, EXPLICIT_VR_LITTLE_ENDIAN)
+    return tuple(
+        dicom_file(syntax, multipart=multipart)
+        for syntax in dict.fromkeys(syntaxes)
+        for multipart in (True, False)
+    )
+
+
+def _single_part(file: InstanceFile) -> Answer:
+    headers = {"Content-Length": str(file.size)}
+    if file.etag is not None:
+        headers["ETag"] = file.etag
+    return Answer(
+        media_type=str(dicom_file(file.transfer_syntax_uid)), body=file.pieces, headers=headers
+    )
+
+
+def _multipart(file: InstanceFile) -> Answer:
+    # Drawn by lot, so that no instance can hold it.
+    boundary = secrets.token_hex(16)
+    head = (
+        f"--{boundary}\r\nContent-Type: {dicom_file(file.transfer_syntax_uid)}\r\n\r\n"
+    ).encode()
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    media_type = MediaType(
+        name=MULTIPART_RELATED,
+        parameters=(
+            ("type", APPLICATION_DICOM),
+            ("transfer-syntax", file.transfer_syntax_uid),
+            ("boundary", boundary),
+        ),
+    )
+    return Answer(
+        media_type=str(media_type),
+        body=Framed((head,), file.pieces, (tail,)),
+        headers={"Content-Length": str(len(head) + file.size + len(tail))},
+    )
