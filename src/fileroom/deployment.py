@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import check_store
 from fileroom.archive.delete import Collector
+from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import blob_bucket
 from fileroom.auth.authenticate import open_access_token
 from fileroom.database import collection, operations
@@ -114,8 +115,11 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         )
         stack.callback(_let_go, lock, collector)
         runner, facilities = _runner(settings, database, buckets, pool, owner, collector)
+        indexer = AttributeIndexer(database, blobs)
+        stack.callback(indexer.stop)
         stack.callback(collector.stop)
         stack.callback(runner.stop, DRAIN_SECONDS)
+        indexer.start()
         collector.start()
         runner.start()
         yield Deployment(

@@ -88,7 +88,7 @@ def create_app(deployment: Deployment, routes: tuple[Route, ...] = ROUTES) -> AS
             allow_origins=deployment.settings.cors_origins,
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=_CORS_HEADERS,
-            expose_headers=("ETag", "Retry-After", "X-Request-Id"),
+            expose_headers=("ETag", "Retry-After", "X-Request-Id", "X-Total-Count"),
             max_age=3600,
         )
     return app

@@ -87,6 +87,12 @@ class StreamConfig(Message):
     bigquery_destination: BigQueryDestination | None = None
 
 
+class FileroomOptions(Message):
+    """What Fileroom offers beyond ``DicomStore``; typed Google clients never notice."""
+
+    indexed_attributes: list[str] = []
+
+
 class DicomStore(Message):
     """``DicomStore``."""
 
@@ -95,6 +101,7 @@ class DicomStore(Message):
     notification_config: NotificationConfig | None = None
     notification_configs: list[DicomNotificationConfig] = []
     stream_configs: list[StreamConfig] = []
+    fileroom_options: FileroomOptions | None = None
 
 
 class ListDicomStoresResponse(Message):

@@ -170,6 +170,8 @@ def purge_rows(transaction: Connection, store: StoreArea) -> bool:
 
 def forget_store(transaction: Connection, store: StoreArea) -> None:
     """Delete the row of a store whose content is gone."""
+    indexed = schema.indexed_attributes
+    transaction.execute(delete(indexed).where(indexed.c.store_id == store.id))
     transaction.execute(
         delete(schema.dicom_stores).where(
             schema.dicom_stores.c.id == store.id, schema.dicom_stores.c.deleted_at.is_not(None)

@@ -249,6 +249,18 @@ extra_attributes = Table(
     Index("ix_extra_attributes_instance", "instance_id"),
 )
 
+indexed_attributes = Table(
+    "indexed_attributes",
+    metadata,
+    Column("store_id", _Id, primary_key=True, autoincrement=False),
+    Column("path", _Key, primary_key=True),
+    Column("state", Text, nullable=False, server_default="FILLING"),
+    Column("seq", BigInteger, nullable=False, server_default="-1"),
+    Column("instance_id", _Id, nullable=False, server_default="0"),
+    Column("filled", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("state IN ('FILLING', 'READY', 'LEAVING')", name="state"),
+)
+
 tombstones = Table(
     "tombstones",
     metadata,

@@ -27,8 +27,10 @@ class LevelRules:
     """The search of one level."""
 
     keys: tuple[str, ...]
-    """Match keys of this level alone; those of the levels above count as well."""
+    """Match keys of this level alone, its UID first; those of the levels above count as well."""
     extended_keys: tuple[str, ...]
+    extended_fields: tuple[str, ...]
+    """What PS3.18 10.6.3 tells by default beside ``fields``."""
     fields: tuple[str, ...]
     all_fields: tuple[str, ...]
     """What ``includefield=all`` adds."""
@@ -48,7 +50,19 @@ RULES: Final[Mapping[Level, LevelRules]] = {
             "ReferringPhysicianName",
             "StudyDate",
         ),
-        extended_keys=("StudyID",),
+        extended_keys=(
+            "StudyID",
+            "StudyTime",
+            "StudyDescription",
+            "ModalitiesInStudy",
+            "PatientBirthDate",
+            "PatientSex",
+        ),
+        extended_fields=(
+            "ModalitiesInStudy",
+            "NumberOfStudyRelatedSeries",
+            "NumberOfStudyRelatedInstances",
+        ),
         fields=(
             "SpecificCharacterSet",
             "StudyDate",
@@ -95,7 +109,8 @@ RULES: Final[Mapping[Level, LevelRules]] = {
     ),
     Level.SERIES: LevelRules(
         keys=("SeriesInstanceUID", "Modality"),
-        extended_keys=("SeriesNumber",),
+        extended_keys=("SeriesNumber", "SeriesDescription", "SeriesDate", "SeriesTime"),
+        extended_fields=("SeriesNumber", "NumberOfSeriesRelatedInstances"),
         fields=(
             "SpecificCharacterSet",
             "Modality",
@@ -113,7 +128,15 @@ RULES: Final[Mapping[Level, LevelRules]] = {
     ),
     Level.INSTANCE: LevelRules(
         keys=("SOPInstanceUID",),
-        extended_keys=("InstanceNumber",),
+        extended_keys=(
+            "SOPClassUID",
+            "InstanceNumber",
+            "NumberOfFrames",
+            "Rows",
+            "Columns",
+            "AvailableTransferSyntaxUID",
+        ),
+        extended_fields=(),
         fields=(
             "SpecificCharacterSet",
             "SOPClassUID",

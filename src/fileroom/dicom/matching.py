@@ -1,28 +1,29 @@
 """What a search asks: QIDO-RS parameters as a value (PS3.4 C.2.2.2, PS3.18 8.3.4).
 
 Two dialects. ``google`` knows the keys of the Cloud Healthcare API and its texts for all others;
-``extended`` adds a few keys that the index answers as cheaply.
+``extended`` adds what the index answers as cheaply, and any other attribute, which the store may
+index or which headers are looked through for (core rule H23).
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from fileroom.dicom.dictionary import Attribute, attribute, find_attribute
 from fileroom.dicom.levels import LEVELS, RULES, Level
+from fileroom.dicom.match_values import extended_condition, further_condition, google_condition
+from fileroom.dicom.search_keys import SEARCHED_VRS
 from fileroom.errors import InvalidArgument
-from fileroom.names import Uid, parse_uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from fileroom.dicom.conditions import Condition
+    from fileroom.names import Uid
+
 OFFSET_MAX: Final = 1_000_000
-NAME_KEY_CHARACTERS: Final = 255
-"""Longest name key: an index of PostgreSQL takes no value over 2,700 bytes."""
 
 GLOBAL_PARAMETERS: Final = frozenset(
     {
@@ -43,34 +44,6 @@ GLOBAL_PARAMETERS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Equals:
-    """The attribute has exactly this value."""
-
-    keyword: str
-    value: str | int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DateRange:
-    """The attribute is a date within both bounds, where given."""
-
-    keyword: str
-    first: str | None
-    last: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameTokens:
-    """One of these begins one of the tokens of the name; see ``name_key``."""
-
-    keyword: str
-    tokens: tuple[str, ...]
-
-
-Condition = Equals | DateRange | NameTokens
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A search, checked: whatever it says can be answered."""
 
@@ -79,6 +52,9 @@ class Query:
     """The study whose series or instances are searched, ``None`` for those of the whole store."""
     series_instance_uid: Uid | None = None
     conditions: tuple[Condition, ...] = ()
+    """What is asked of columns of the index."""
+    further: tuple[Condition, ...] = ()
+    """What is asked of search keys of other attributes."""
     fields: tuple[Attribute, ...]
     """What each result tells, by ascending tag: the defaults of the level and what is included."""
     every_field: bool = False
@@ -87,10 +63,11 @@ class Query:
     offset: int = 0
 
 
+_COUNTED: Final = frozenset(keyword for each in LEVELS for keyword in RULES[each].extended_fields)
+_COMPUTED: Final = frozenset({"InstanceAvailability", "RetrieveURL", "SpecificCharacterSet"})
+"""What results tell and no search goes by."""
 _NEVER_INCLUDED: Final = frozenset({"AvailableTransferSyntaxUID"})
 """Known attributes whose inclusion the real service refuses; clients retry without them."""
-_RANGE = re.compile(r"(?:([0-9]{8})?-([0-9]{8})?|([0-9]{8}))")
-_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 
 
 def parse_query(
@@ -109,6 +86,7 @@ def parse_query(
         If a parameter is unknown, given twice, not searchable at this level or has no valid value.
     """
     rules = RULES[level]
+    above = _identified_above(level, study_instance_uid, series_instance_uid)
     keys: dict[str, tuple[Attribute, str]] = {}
     options: dict[str, str] = {}
     included: list[str] = []
@@ -125,36 +103,35 @@ def parse_query(
             _refuse_second(keys, key.keyword)
             keys[key.keyword] = (key, value)
     fuzzy = _parse_boolean(options.get("fuzzymatching", "false"), "fuzzymatching")
-    conditions = (
-        _condition(key, value, fuzzy=fuzzy) for key, value in keys.values() if value.strip()
-    )
+    supported = _supported_keys(level, extended=extended)
+    conditions: list[Condition | None] = []
+    further: list[Condition | None] = []
+    for key, value in keys.values():
+        # A key without a value matches everything (PS3.4 C.2.2.2.3).
+        if not value.strip():
+            continue
+        if key.keyword not in supported:
+            further.append(further_condition(key, value))
+        elif extended:
+            conditions.append(extended_condition(key, value, fuzzy=fuzzy))
+        else:
+            conditions.append(google_condition(key, value, fuzzy=fuzzy))
     return Query(
         level=level,
         study_instance_uid=study_instance_uid,
         series_instance_uid=series_instance_uid,
-        # A key without a value matches everything (PS3.4 C.2.2.2.3).
         conditions=tuple(condition for condition in conditions if condition is not None),
-        fields=_fields(level, included, extended=extended),
+        further=tuple(condition for condition in further if condition is not None),
+        fields=_fields(level, included, above, extended=extended),
         every_field=level is Level.INSTANCE and any(_is_all(field) for field in included),
         limit=_parse_count(options, "limit", rules.limit_default, 1, rules.limit_max),
         offset=_parse_count(options, "offset", 0, 0, OFFSET_MAX),
     )
 
 
-def name_key(patient_name: str) -> str:
-    """Give a person's name as it is searched: each token after one space, without case or accents.
-
-    All component groups count, apostrophes do not. ``Müller^Anna-Lena`` gives
-    ``" muller anna lena"``; a token begins with ``x`` where the key holds ``" x"``.
-    """
-    decomposed = unicodedata.normalize("NFKD", patient_name).casefold()
-    kept = [
-        character if character.isalnum() else " "
-        for character in decomposed
-        if not unicodedata.combining(character) and character not in "'’ʼ`´"
-    ]
-    tokens = "".join(kept).split()
-    return "".join(f" {token}" for token in tokens)[:NAME_KEY_CHARACTERS]
+def always_searched() -> frozenset[str]:
+    """Give the keywords that no setting needs to index, or can."""
+    return frozenset(_supported_keys(Level.INSTANCE, extended=True)) | _COUNTED | _COMPUTED
 
 
 # ------------------------------------------------------------------ match keys
@@ -165,13 +142,22 @@ def _match_key(level: Level, name: str, *, extended: bool) -> Attribute:
     if found is None:
         raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:80]}", name[:80])
     supported = _supported_keys(level, extended=extended)
-    if found.keyword not in supported:
-        hint = f"; search by {', '.join(supported)}" if extended else ""
-        raise InvalidArgument(
-            f"{found.keyword} is not a supported {RULES[level].unsupported} level attribute{hint}",
-            found.keyword,
-        )
-    return found
+    if found.keyword in supported:
+        return found
+    if extended and found.vr in SEARCHED_VRS and found.keyword not in _never_further(level):
+        return found
+    hint = f"; search by {', '.join(supported)}" if extended else ""
+    if extended and found.vr not in SEARCHED_VRS:
+        hint = f": values of VR {found.vr} are not searched"
+    raise InvalidArgument(
+        f"{found.keyword} is not a supported {RULES[level].unsupported} level attribute{hint}",
+        found.keyword,
+    )
+
+
+def _never_further(level: Level) -> frozenset[str]:
+    """Give the keywords that no header can answer at this level."""
+    return _known_below(level) | _COUNTED | _COMPUTED
 
 
 def _supported_keys(level: Level, *, extended: bool) -> tuple[str, ...]:
@@ -182,47 +168,6 @@ def _supported_keys(level: Level, *, extended: bool) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _condition(key: Attribute, value: str, *, fuzzy: bool) -> Condition | None:
-    match key.vr:
-        case "UI":
-            return Equals(keyword=key.keyword, value=parse_uid(value.strip(), key.keyword))
-        case "DA":
-            return _parse_dates(key.keyword, value.strip())
-        case "IS":
-            if not _NUMBER.fullmatch(value.strip()):
-                raise InvalidArgument(f"{key.keyword} must be a whole number", key.keyword)
-            return Equals(keyword=key.keyword, value=int(value))
-        case _ if fuzzy and key.keyword == "PatientName":
-            tokens = tuple(name_key(value).split())
-            # Nothing but punctuation asks for nothing, as an empty value does.
-            return NameTokens(keyword=key.keyword, tokens=tokens) if tokens else None
-        case _:
-            # The index keeps values without padding (PS3.5 6.2) and empty last name groups.
-            text = value.strip(" \0")
-            return Equals(keyword=key.keyword, value=text.rstrip("=") if key.vr == "PN" else text)
-
-
-def _parse_dates(keyword: str, value: str) -> DateRange:
-    found = _RANGE.fullmatch(value)
-    bounds = () if found is None else tuple(bound for bound in found.groups() if bound)
-    if found is None or not bounds or not all(_is_date(bound) for bound in bounds):
-        raise InvalidArgument(
-            f"{keyword} must be YYYYMMDD or a range YYYYMMDD-YYYYMMDD, either end of which may be"
-            " left out",
-            keyword,
-        )
-    first, last, only = found.groups()
-    return DateRange(keyword=keyword, first=first or only, last=last or only)
-
-
-def _is_date(digits: str) -> bool:
-    try:
-        date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-    except ValueError:
-        return False
-    return True
-
-
 # ------------------------------------------------------------------ included fields
 
 
@@ -230,9 +175,20 @@ def _is_all(field: str) -> bool:
     return field.lower() == "all"
 
 
-def _fields(level: Level, included: Sequence[str], *, extended: bool) -> tuple[Attribute, ...]:
+def _identified_above(level: Level, study: Uid | None, series: Uid | None) -> tuple[str, ...]:
+    """Give what a result needs to say where it belongs, as far as the path does not."""
+    given = {Level.STUDY: study, Level.SERIES: series}
+    above = LEVELS[: LEVELS.index(level)]
+    return tuple(RULES[each].keys[0] for each in above if given[each] is None)
+
+
+def _fields(
+    level: Level, included: Sequence[str], above: Sequence[str], *, extended: bool
+) -> tuple[Attribute, ...]:
     rules = RULES[level]
     found = {attribute(keyword) for keyword in rules.fields}
+    if extended:
+        found.update(attribute(keyword) for keyword in (*above, *rules.extended_fields))
     below = _known_below(level)
     for field in included:
         if _is_all(field):
@@ -261,7 +217,12 @@ def _known_below(level: Level) -> frozenset[str]:
     lower = {
         keyword
         for each in below
-        for keyword in (*RULES[each].fields, *RULES[each].all_fields, "TransferSyntaxUID")
+        for keyword in (
+            *RULES[each].fields,
+            *RULES[each].extended_fields,
+            *RULES[each].all_fields,
+            "TransferSyntaxUID",
+        )
     }
     return frozenset(lower - above)
 

@@ -173,8 +173,8 @@ def test_generated_clients_parameters_and_accept_are_taken(web: Web) -> None:
     ("path", "text"),
     [
         (
-            "instances?SOPClassUID=1.2",
-            "SOPClassUID is not a supported instance or study or series level attribute",
+            "instances?PixelData=1",
+            "PixelData is not a supported instance or study or series level attribute",
         ),
         ("studies?Foo=x", "unknown/unsupported QIDO attribute: Foo"),
         ("studies?limit=5001", "limit must be a whole number from 1 to 5000"),

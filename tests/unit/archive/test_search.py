@@ -81,9 +81,9 @@ def results(
 ) -> list[dict[str, object]]:
     uids = {name: Uid(value) for name, value in within.items()}
     query = parse_query(level, parameters, extended=True, **uids)
-    count, told = search(store.content, query, URL)
-    found = list(told)
-    assert len(found) == count
+    answer = search(store.content, query, URL, counting=True)
+    found = list(answer.results)
+    assert len(found) == answer.count
     for each in found:
         assert list(each) == sorted(each)
     return found
@@ -101,6 +101,7 @@ def test_a_study_tells_its_default_fields(store: FilledStore) -> None:
         "00080030": values("TM", "030405"),
         "00080050": values("SH", "A1"),
         "00080056": values("CS", "ONLINE"),
+        "00080061": values("CS", "CT"),
         "00080090": values("PN", {"Alphabetic": "Refer^Renate"}),
         "00080201": values("SH", "+0100"),
         "00100010": values("PN", {"Alphabetic": "Müller^Jörg"}),
@@ -109,6 +110,8 @@ def test_a_study_tells_its_default_fields(store: FilledStore) -> None:
         "00100040": values("CS", "O"),
         "0020000D": values("UI", "1.2.1"),
         "00200010": values("SH", "S1"),
+        "00201206": values("IS", 1),
+        "00201208": values("IS", 1),
     }
     # What a type 2 attribute has no value for is told with its VR alone, the rest left out.
     assert empty == {
@@ -123,6 +126,8 @@ def test_a_study_tells_its_default_fields(store: FilledStore) -> None:
         "00100040": {"vr": "CS"},
         "0020000D": values("UI", "1.2.2"),
         "00200010": {"vr": "SH"},
+        "00201206": values("IS", 1),
+        "00201208": values("IS", 1),
     }
 
 
@@ -133,7 +138,10 @@ def test_a_series_tells_its_default_fields_the_header_has(store: FilledStore) ->
         "00080060": values("CS", "CT"),
         "00080201": values("SH", "+0100"),
         "0008103E": values("LO", "A series"),
+        "0020000D": values("UI", "1.2.1"),
         "0020000E": values("UI", "1.2.1.1"),
+        "00200011": values("IS", 1),
+        "00201209": values("IS", 1),
         "00400244": values("DA", "20240102"),
         "00400275": values(
             "SQ",
@@ -143,7 +151,12 @@ def test_a_series_tells_its_default_fields_the_header_has(store: FilledStore) ->
             },
         ),
     }
-    assert empty == {"00080060": {"vr": "CS"}, "0020000E": values("UI", "1.2.2.1")}
+    assert empty == {
+        "00080060": {"vr": "CS"},
+        "0020000D": values("UI", "1.2.2"),
+        "0020000E": values("UI", "1.2.2.1"),
+        "00201209": values("IS", 1),
+    }
 
 
 def test_an_instance_tells_its_default_fields(store: FilledStore) -> None:
@@ -154,6 +167,8 @@ def test_an_instance_tells_its_default_fields(store: FilledStore) -> None:
         "00080018": values("UI", "1.2.1.1.1"),
         "00080056": values("CS", "ONLINE"),
         "00080201": values("SH", "+0100"),
+        "0020000D": values("UI", "1.2.1"),
+        "0020000E": values("UI", "1.2.1.1"),
         "00200013": values("IS", 1),
         "00280008": values("IS", 3),
         "00280010": values("US", 512),
@@ -228,7 +243,7 @@ def test_no_header_is_read_where_rows_tell_everything(store: FilledStore) -> Non
         count = connection.execute(select(func.count()).select_from(schema.headers)).scalar_one()
     assert count == 2
     query = parse_query(Level.INSTANCE, [("includefield", "PatientName")], extended=True)
-    _, told = search(store.content, query, URL)
+    told = search(store.content, query, URL, counting=False).results
     blobs = store.content.blobs
     store.content.blobs.rename(blobs.with_name("away"))
     try:
@@ -243,13 +258,13 @@ def test_a_result_deleted_while_they_are_drawn_is_left_out(
     files = [minimal_instance(sop_instance_uid=f"1.2.{at}", image_type=f"T{at}") for at in range(3)]
     with filled_store(tmp_path_factory.mktemp("drawn"), files) as store:
         query = parse_query(Level.INSTANCE, [("includefield", "ImageType")], extended=True)
-        count, told = search(store.content, query, URL)
+        answer = search(store.content, query, URL, counting=False)
         store.database.write(
             lambda transaction: transaction.execute(
                 delete(schema.instances).where(schema.instances.c.sop_instance_uid == "1.2.1")
             )
         )
-        assert count == 3
-        assert [(each["00080018"], each["00080008"]) for each in told] == [
+        assert answer.count == 3
+        assert [(each["00080018"], each["00080008"]) for each in answer.results] == [
             (values("UI", f"1.2.{at}"), values("CS", f"T{at}")) for at in (0, 2)
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fileroom.api.calls import Answer
 from fileroom.api.dicomweb.answers import (
@@ -20,6 +20,9 @@ from fileroom.dicom.media_types import APPLICATION_DICOM_JSON
 
 if TYPE_CHECKING:
     from fileroom.api.calls import Call
+
+TOTAL_COUNT: Final = "X-Total-Count"
+"""How many results there are without ``limit`` and ``offset``, where the header is there."""
 
 
 @answers_406
@@ -43,14 +46,18 @@ def search_for_instances(call: Call) -> Answer:
 def _search(call: Call, level: Level) -> Answer:
     negotiated(call, (JSON,))
     content, path = store_content(call), call.instance_path
+    extended = call.deployment.settings.search == "extended"
     query = parse_query(
         level,
         call.query,
-        extended=call.deployment.settings.search == "extended",
+        extended=extended,
         study_instance_uid=None if path is None else path.study_instance_uid,
         series_instance_uid=None if path is None else path.series_instance_uid,
     )
-    count, results = search(content, query, dicom_web_url(call))
-    if not count:
-        return Answer(status=204, media_type=None)
-    return Answer(media_type=APPLICATION_DICOM_JSON, body=json_array(results))
+    found = search(content, query, dicom_web_url(call), counting=extended)
+    headers = {} if found.total is None else {TOTAL_COUNT: str(found.total)}
+    if not found.count:
+        return Answer(status=204, media_type=None, headers=headers)
+    return Answer(
+        media_type=APPLICATION_DICOM_JSON, body=json_array(found.results), headers=headers
+    )

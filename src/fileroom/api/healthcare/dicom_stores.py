@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fileroom.api.healthcare.store_rules import to_config, wants_delivery
+from fileroom.api.healthcare.store_rules import indexed_tags, to_config, wants_delivery
 from fileroom.api.healthcare.update_masks import apply_update_mask, parse_update_mask
 from fileroom.api.wire import (
     EMPTY,
@@ -23,6 +23,7 @@ from fileroom.api.wire import (
 )
 from fileroom.archive.layout import STORE_ID_FILE, blob_bucket, make_blob_bucket
 from fileroom.database import stores
+from fileroom.database.extra_attributes import set_indexed_attributes
 from fileroom.errors import FileroomError, InvalidArgument, Unimplemented
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.local import LocalBucket
@@ -31,12 +32,19 @@ from fileroom.transfer.importing.job import request_import
 
 if TYPE_CHECKING:
     from fileroom.api.calls import Answer, Call
+    from fileroom.database.engine import Connection
 
 logger = logging.getLogger(__name__)
 
 _identity_lock = threading.Lock()
 
-MUTABLE = ("labels", "notificationConfig", "notificationConfigs", "streamConfigs")
+MUTABLE = (
+    "labels",
+    "notificationConfig",
+    "notificationConfigs",
+    "streamConfigs",
+    "fileroomOptions",
+)
 
 
 def create(call: Call) -> Answer:
@@ -53,8 +61,9 @@ def create(call: Call) -> Answer:
     make_blob_bucket(blobs, blob_prefix, _identity(str(name), config))
     try:
         store = database.write(
-            lambda transaction: stores.insert_dicom_store(
-                transaction, name, config, blob_prefix=blob_prefix
+            lambda transaction: _with_indexes(
+                transaction,
+                stores.insert_dicom_store(transaction, name, config, blob_prefix=blob_prefix),
             )
         )
     except FileroomError:
@@ -96,7 +105,9 @@ def patch(call: Call) -> Answer:
         return to_config(msgspec.convert(apply_update_mask(old, new, masks), DicomStore))
 
     store = call.deployment.database.write(
-        lambda transaction: stores.update_dicom_store(transaction, call.dicom_store, change)
+        lambda transaction: _with_indexes(
+            transaction, stores.update_dicom_store(transaction, call.dicom_store, change)
+        )
     )
     _keep_identity(call)
     _log_undelivered(store)
@@ -185,6 +196,12 @@ def to_wire(store: stores.DicomStore) -> DicomStore:
 def _get(call: Call) -> stores.DicomStore:
     with call.deployment.database.read() as connection:
         return stores.get_dicom_store(connection, call.dicom_store, permission=call.permission)
+
+
+def _with_indexes(transaction: Connection, store: stores.DicomStore) -> stores.DicomStore:
+    """Have the attributes indexed that a store's settings name, from the same commit on."""
+    set_indexed_attributes(transaction, store.id, indexed_tags(store.config))
+    return store
 
 
 def _keep_identity(call: Call) -> None:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from fileroom.dicom.dictionary import attribute, find_attribute
+from fileroom.dicom.matching import always_searched
+from fileroom.dicom.search_keys import SEARCHED_VRS
 from fileroom.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 
+INDEXED_ATTRIBUTES_MAX: Final = 32
 LABELS_MAX: Final = 64
 _LABEL_CHARACTERS_MAX: Final = 63
 _LABEL_BYTES_MAX: Final = 128
@@ -30,7 +34,7 @@ def to_config(store: DicomStore) -> JsonObject:
     Raises
     ------
     InvalidArgument
-        If a label, a topic or a table is not one.
+        If a label, a topic, a table or an indexed attribute is not one.
     """
     _check_labels(store.labels)
     topics = [config.pubsub_topic for config in store.notification_configs]
@@ -46,6 +50,8 @@ def to_config(store: DicomStore) -> JsonObject:
     _refuse_repeats(tables, "stream_configs", "BigQuery table")
     content = msgspec.to_builtins(store)
     content.pop("name", None)
+    if store.fileroom_options is not None:
+        _check_indexed_attributes(store.fileroom_options.indexed_attributes)
     return {key: value for key, value in content.items() if value}
 
 
@@ -53,6 +59,29 @@ def wants_delivery(config: JsonObject) -> bool:
     """Tell whether the settings ask for messages or rows to be sent somewhere."""
     single = config.get("notificationConfig", {}).get("pubsubTopic")
     return bool(single or config.get("notificationConfigs") or config.get("streamConfigs"))
+
+
+def indexed_tags(config: JsonObject) -> list[str]:
+    """Give the tags of the attributes that the settings want indexed."""
+    keywords = config.get("fileroomOptions", {}).get("indexedAttributes", [])
+    return [attribute(keyword).key for keyword in keywords]
+
+
+def _check_indexed_attributes(keywords: list[str]) -> None:
+    field = "fileroom_options.indexed_attributes"
+    if len(keywords) > INDEXED_ATTRIBUTES_MAX:
+        raise InvalidArgument(f"{field}: at most {INDEXED_ATTRIBUTES_MAX} are allowed", field)
+    _refuse_repeats(keywords, field, "attribute")
+    for keyword in keywords:
+        found = find_attribute(keyword)
+        if found is None or found.keyword != keyword:
+            raise InvalidArgument(f"{field}: {keyword[:80]!r} is no keyword of the standard", field)
+        if found.vr not in SEARCHED_VRS:
+            raise InvalidArgument(
+                f"{field}: {keyword} has the VR {found.vr}, whose values are not searched", field
+            )
+        if keyword in always_searched():
+            raise InvalidArgument(f"{field}: {keyword} is always indexed; leave it out", field)
 
 
 def _check_labels(labels: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from fileroom.database.values.instances import (
     InstanceRecord,
     record_key,
 )
-from fileroom.dicom.matching import name_key
+from fileroom.dicom.conditions import name_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

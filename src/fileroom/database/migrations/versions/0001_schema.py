@@ -385,6 +385,20 @@ def upgrade() -> None:
         "ix_extra_attributes_instance", "extra_attributes", ["instance_id"], unique=False
     )
     op.create_table(
+        "indexed_attributes",
+        sa.Column("store_id", ID, autoincrement=False, nullable=False),
+        sa.Column("path", KEY, nullable=False),
+        sa.Column("state", sa.Text(), server_default="FILLING", nullable=False),
+        sa.Column("seq", sa.BigInteger(), server_default="-1", nullable=False),
+        sa.Column("instance_id", ID, server_default="0", nullable=False),
+        sa.Column("filled", sa.BigInteger(), server_default="0", nullable=False),
+        sa.CheckConstraint(
+            "state IN ('FILLING', 'READY', 'LEAVING')",
+            name=op.f("ck_indexed_attributes_state"),
+        ),
+        sa.PrimaryKeyConstraint("store_id", "path", name="pk_indexed_attributes"),
+    )
+    op.create_table(
         "frame_tables",
         sa.Column("instance_id", ID, autoincrement=False, nullable=False),
         sa.Column("chunk", sa.Integer(), autoincrement=False, nullable=False),
@@ -414,6 +428,7 @@ def downgrade() -> None:
     """Drop every table; what the store holds stays in its blobs."""
     op.drop_table("headers")
     op.drop_table("frame_tables")
+    op.drop_table("indexed_attributes")
     op.drop_table("extra_attributes")
     op.drop_table("instances")
     op.drop_table("series")
