@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event
 
-from fileroom.database import collection, exports, operations, stored, stores
+from fileroom.database import collection, exports, extra_attributes, operations, stored, stores
 from fileroom.database.collection import StoreArea
 from fileroom.database.instances import DuplicatePolicy, StoreWrite, store_records
 from fileroom.database.operations import Counters, DeferredObject
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Statement = tuple[str, object]
 
 GROWING = (
-    "blob_drops|frame_tables|headers|instances|operation_deferred|operation_failures|"
+    "blob_drops|extra_attributes|frame_tables|headers|instances|operation_deferred|"
+    "operation_failures|"
     "operation_ledger|operations|series|studies"
 )
 KEY = ("1.2", "1.2.1", "1.2.1.1")
@@ -164,6 +165,21 @@ def compare_with_blobs(connection: Connection, operation: Operation) -> None:
     collection.still_named(connection, operation.store_id, ["a"])
 
 
+def index_attributes(transaction: Connection, operation: Operation) -> None:
+    assert operation.store_id is not None
+    extra_attributes.set_indexed_attributes(transaction, operation.store_id, ["00180015"])
+    extra_attributes.find_attribute_indexes(transaction, operation.store_id)
+    for area in extra_attributes.stores_with_indexes(transaction):
+        part = extra_attributes.next_slice(transaction, area, keys_at_a_time=2)
+        assert part is not None
+        told: extra_attributes.Keys = {each: {"00180015": ("X",)} for each in part.instance_ids}
+        extra_attributes.write_slice(transaction, part, told)
+        extra_attributes.next_slice(transaction, area, keys_at_a_time=2)
+        extra_attributes.set_indexed_attributes(transaction, area.id, [])
+        while extra_attributes.delete_leaving(transaction, area):
+            pass
+
+
 RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "claim": lambda tx, _: operations.claim_operation(tx, "boot-1"),
     "heartbeat": operations.prolong_lease,
@@ -189,6 +205,7 @@ RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "spent tombstones": lambda tx, _: collection.forget_spent_tombstones(tx),
     "purge": purge,
     "compare with blobs": compare_with_blobs,
+    "index attributes": index_attributes,
     "get_dicom_store": lambda tx, _: stores.get_dicom_store(tx, STORE),
     "list_dicom_stores": lambda tx, _: stores.list_dicom_stores(tx, DATASET),
     "store_metrics": lambda tx, _: stores.store_metrics(tx, stores.get_dicom_store(tx, STORE)),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -183,6 +184,58 @@ def test_pages_put_together_are_the_whole(store: FilledStore) -> None:
         assert pages == whole
 
 
+@pytest.mark.clause(
+    "PS3.18 10.6", "X-Total-Count is exact or absent, whatever the page", holds="own rule"
+)
+def test_the_total_is_the_number_of_all_results(
+    store: FilledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [[], [("PatientID", "P1")], [("Modality", "CT")], [("InstanceNumber", "1")]]
+    for level, study, parameters in product(Level, [None, "1.2.2"], asked):
+        if level is Level.STUDY and (study or parameters[:1] not in asked[:2]):
+            continue
+        if level is Level.SERIES and parameters == asked[3]:
+            continue
+        all_of_them = found(store, level, *parameters, study=study)
+        by_instance = parameters == asked[3] and study is None
+        for limit, offset in [(1, 0), (2, 1), (3, 3), (50, 0), (50, 1), (5, 100)]:
+            page = [*parameters, ("limit", str(limit)), ("offset", str(offset))]
+            told = total(store, level, *page, study=study)
+            shown = len(found(store, level, *page, study=study))
+            if told is None:
+                # Every instance of the store would have to be looked at.
+                assert by_instance
+                assert shown in {0, limit}
+            else:
+                assert told == len(all_of_them)
+    monkeypatch.setattr(search, "COUNT_MAX", 3)
+    assert total(store, Level.STUDY, ("limit", "1")) is None
+    assert total(store, Level.STUDY, ("limit", "1"), ("PatientID", "P1")) == 2
+
+
+def total(
+    store: FilledStore, level: Level, *parameters: tuple[str, str], study: str | None = None
+) -> int | None:
+    query = parse_query(
+        level, parameters, extended=True, study_instance_uid=None if study is None else Uid(study)
+    )
+    with store.database.read() as connection:
+        store_id = store.content.store_id
+        shown = len(search.find_matches(connection, store_id, query, []).rows)
+        return search.count_results(connection, store_id, query, shown=shown)
+
+
+def test_pages_do_not_shift_while_instances_are_added(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with filled_store(tmp_path_factory.mktemp("adding"), [file_of(1, 0, 1)]) as store:
+        before = [found(store, level)[0] for level in Level]
+        for writer, study in enumerate((0, 3, 2), start=2):
+            store.add([file_of(study, 0, 0)], writer=writer)
+            assert [found(store, level)[0] for level in Level] == before
+        assert studies(store) == [STUDIES[at] for at in (1, 0, 3, 2)]
+
+
 def test_what_is_being_deleted_is_not_found(tmp_path_factory: pytest.TempPathFactory) -> None:
     files = [file_of(study, series, 0) for study in range(2) for series in range(2)]
     with filled_store(tmp_path_factory.mktemp("deleting"), files) as store:
@@ -234,6 +287,15 @@ CONDITIONS = {
         [("StudyDate", "20200101-")],
         [("fuzzymatching", "true"), ("PatientName", "jo")],
         [("StudyID", "S1")],
+        [("StudyInstanceUID", "1.2.1,1.2.2")],
+        [("PatientID", "P*")],
+        [("PatientID", "*1")],
+        [("PatientName", "do?^*")],
+        [("StudyTime", "10-11")],
+        [("ModalitiesInStudy", "CT,MR")],
+        [("StudyDescription", "x*"), ("ModalitiesInStudy", "CT")],
+        [("BodyPartExamined", "CHEST")],
+        [("BodyPartExamined", "CH*"), ("OperatorsName", "*doe*"), ("PatientID", "P1")],
     ]
 }
 CONDITIONS[Level.SERIES] = [
@@ -247,6 +309,7 @@ CONDITIONS[Level.INSTANCE] = [
     *CONDITIONS[Level.SERIES],
     [("SOPInstanceUID", "1.2.1.1.1")],
     [("InstanceNumber", "1")],
+    [("SOPClassUID", "1.2,1.3")],
     [("SOPInstanceUID", "1.2.1.1.1"), ("PatientID", "x")],
 ]
 
@@ -265,16 +328,19 @@ def test_every_search_goes_through_indexes(
             extended=True,
             study_instance_uid=None if within is None else Uid(within),
         )
-        plan = plan_of(store, query)
+        keywords = sorted(search.indexed_keywords(level))
+        plan = plan_of(store, search.search_statement(1, query, keywords))
         assert not [step for step in plan if step.startswith("SCAN")], (parameters, plan)
+        count = search.count_statement(1, query)
+        steps = [] if count is None else plan_of(store, count)
+        # What is counted is a stretch of its own, bounded, and only that may be walked through.
+        assert not [step for step in steps if re.match(r"SCAN (?!anon_1)", step)], steps
         if not parameters and within is None:
             # The order is the index's own: a page costs no sort.
             assert not [step for step in plan if "TEMP B-TREE" in step], plan
 
 
-def plan_of(store: FilledStore, query: object) -> list[str]:
-    keywords = sorted(search.indexed_keywords(query.level))  # type: ignore[attr-defined]
-    statement = search.search_statement(1, query, keywords)  # type: ignore[arg-type]
+def plan_of(store: FilledStore, statement: search.Statement) -> list[str]:
     with store.database.read() as connection:
         compiled = statement.compile(
             dialect=connection.dialect, compile_kwargs={"literal_binds": True}

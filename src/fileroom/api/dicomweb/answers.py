@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import wraps
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from fileroom.api.calls import Answer
 from fileroom.api.errors import status_answer
 from fileroom.archive.retrieve import StoreContent
 from fileroom.database.stores import get_dicom_store
@@ -20,9 +22,9 @@ from fileroom.dicom.media_types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from fileroom.api.calls import Answer, Call, Handler
+    from fileroom.api.calls import Call, Handler
     from fileroom.dicom.json_model import JsonObject
 
 JSON: Final = MediaType(name=APPLICATION_DICOM_JSON)
@@ -66,6 +68,17 @@ def negotiated(call: Call, offers: Sequence[MediaType]) -> MediaType:
     return negotiate(parse_accept([call.headers.get("accept", "")]), offers)
 
 
+def data_sets_answer(
+    form: MediaType, objects: Iterator[JsonObject], headers: Mapping[str, str]
+) -> Answer:
+    """Give data sets in the one of ``DATA_SET_FORMS`` that was negotiated."""
+    return replace(DATA_SET_FORMS[form](objects), headers=headers)
+
+
+def _as_json(objects: Iterator[JsonObject]) -> Answer:
+    return Answer(media_type=APPLICATION_DICOM_JSON, body=json_array(objects))
+
+
 def json_array(objects: Iterator[JsonObject]) -> bytes | Iterator[bytes]:
     """Give a JSON array: whole where it is short, else in pieces."""
     first = list(islice(objects, JSON_PIECE_OBJECTS))
@@ -81,3 +94,9 @@ def _json_pieces(first: list[JsonObject], objects: Iterable[JsonObject]) -> Iter
     while some := list(islice(remaining, JSON_PIECE_OBJECTS)):
         yield b"," + msgspec.json.encode(some)[1:-1]
     yield b"]"
+
+
+DATA_SET_FORMS: Final[Mapping[MediaType, Callable[[Iterator[JsonObject]], Answer]]] = {
+    JSON: _as_json,
+}
+"""What results and metadata are told in, the default first (PS3.18 8.7.3)."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from fileroom.api.calls import Answer, Framed
 from fileroom.api.dicomweb.answers import (
-    JSON,
+    DATA_SET_FORMS,
     answers_406,
+    data_sets_answer,
     dicom_web_url,
-    json_array,
     negotiated,
     store_content,
 )
@@ -18,7 +18,6 @@ from fileroom.archive import retrieve
 from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN
 from fileroom.dicom.media_types import (
     APPLICATION_DICOM,
-    APPLICATION_DICOM_JSON,
     AS_STORED,
     MULTIPART_RELATED,
     NATIVE_TRANSFER_SYNTAXES,
@@ -52,16 +51,13 @@ def retrieve_instance(call: Call) -> Answer:
 @answers_406
 def retrieve_metadata(call: Call) -> Answer:
     """``…/studies/{study}[/series/{series}[/instances/{instance}]]/metadata``."""
-    negotiated(call, (JSON,))
+    form = negotiated(call, tuple(DATA_SET_FORMS))
     content, path = store_content(call), _path(call)
     headers = {}
     if path.sop_instance_uid is not None:
         headers["ETag"] = retrieve.metadata_etag(retrieve.find_instance(content, path))
-    return Answer(
-        media_type=APPLICATION_DICOM_JSON,
-        body=json_array(retrieve.metadata(content, path, dicom_web_url(call))),
-        headers=headers,
-    )
+    results = retrieve.metadata(content, path, dicom_web_url(call))
+    return data_sets_answer(form, results, headers)
 
 
 def _path(call: Call) -> InstancePath:

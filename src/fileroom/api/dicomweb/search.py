@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.api.calls import Answer
 from fileroom.api.dicomweb.answers import (
-    JSON,
+    DATA_SET_FORMS,
     answers_406,
+    data_sets_answer,
     dicom_web_url,
-    json_array,
     negotiated,
     store_content,
 )
 from fileroom.archive.search import search
 from fileroom.dicom.levels import Level
 from fileroom.dicom.matching import parse_query
-from fileroom.dicom.media_types import APPLICATION_DICOM_JSON
 
 if TYPE_CHECKING:
     from fileroom.api.calls import Call
@@ -44,7 +43,7 @@ def search_for_instances(call: Call) -> Answer:
 
 
 def _search(call: Call, level: Level) -> Answer:
-    negotiated(call, (JSON,))
+    form = negotiated(call, tuple(DATA_SET_FORMS))
     content, path = store_content(call), call.instance_path
     extended = call.deployment.settings.search == "extended"
     query = parse_query(
@@ -58,6 +57,4 @@ def _search(call: Call, level: Level) -> Answer:
     headers = {} if found.total is None else {TOTAL_COUNT: str(found.total)}
     if not found.count:
         return Answer(status=204, media_type=None, headers=headers)
-    return Answer(
-        media_type=APPLICATION_DICOM_JSON, body=json_array(found.results), headers=headers
-    )
+    return data_sets_answer(form, found.results, headers)
