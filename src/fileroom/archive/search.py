@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.retrieve import bulk_data_uri, each_reader
-from fileroom.database.extra_attributes import IndexState, find_attribute_indexes
+from fileroom.database.extra_attributes import find_attribute_indexes
 from fileroom.database.search import (
     MODALITY_SEPARATOR,
     count_results,
@@ -124,7 +124,7 @@ def _split(
         index = indexes.get(attribute(condition.keyword).key)
         if index is None:
             unindexed.append(condition)
-        elif index.state is IndexState.READY:
+        elif index.is_filled:
             ready.append(condition)
         else:
             raise Unavailable(

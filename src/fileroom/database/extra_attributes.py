@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 KEYS_AT_A_TIME: Final = 500
 """Keys deleted in one transaction."""
+BEHIND_MAX: Final = 5_000
+"""Instances that an index may lack and still answer: it meets them within seconds."""
 
 
 class IndexState(StrEnum):
@@ -48,7 +50,8 @@ class AttributeIndex:
 
     path: str
     """The tag: eight upper-case hexadecimal digits."""
-    state: IndexState
+    is_filled: bool
+    """Every instance was met, but for the few that were stored in the last seconds."""
     filled_percent: int
 
 
@@ -104,6 +107,7 @@ def find_attribute_indexes(connection: Connection, store_id: int) -> dict[str, A
     ).all()
     if not rows:
         return {}
+    is_behind = {seq: _is_behind(connection, store_id, seq) for seq in {row.seq for row in rows}}
     instance_count = connection.execute(
         select(func.coalesce(func.sum(series.c.instance_count), 0)).where(
             series.c.store_id == store_id
@@ -112,7 +116,7 @@ def find_attribute_indexes(connection: Connection, store_id: int) -> dict[str, A
     return {
         row.path: AttributeIndex(
             path=row.path,
-            state=IndexState(row.state),
+            is_filled=row.state == IndexState.READY and not is_behind[row.seq],
             # What was replaced is met twice: never say 100 before it is true.
             filled_percent=min(99, row.filled * 100 // max(1, int(instance_count))),
         )
@@ -226,6 +230,17 @@ def delete_leaving(transaction: Connection, store: StoreArea) -> bool:
     if deleted == 0:
         transaction.execute(delete(indexed_attributes).where(leaving, rows.path == path))
     return True
+
+
+def _is_behind(connection: Connection, store_id: int, seq: int) -> bool:
+    """Tell whether an import has run away from an index."""
+    later = (
+        select(instances.c.id)
+        .where(instances.c.store_id == store_id, instances.c.changed_seq > seq)
+        .limit(BEHIND_MAX + 1)
+    )
+    count = connection.execute(select(func.count()).select_from(later.subquery())).scalar_one()
+    return int(count) > BEHIND_MAX
 
 
 def _rows(

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from fileroom.api.healthcare.datasets import checked_time_zone
-from fileroom.api.healthcare.store_rules import to_config, wants_delivery
+from fileroom.api.healthcare.store_rules import indexed_tags, to_config, wants_delivery
 from fileroom.api.wire import DicomStore
 from fileroom.errors import InvalidArgument
 
@@ -87,3 +87,31 @@ def test_time_zone_is_an_iana_name(name: str) -> None:
 def test_other_time_zones_are_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match="IANA"):
         checked_time_zone(name)
+
+
+def test_indexed_attributes_are_kept_by_keyword() -> None:
+    config = config_of(fileroomOptions={"indexedAttributes": ["BodyPartExamined", "PatientAge"]})
+
+    assert config == {"fileroomOptions": {"indexedAttributes": ["BodyPartExamined", "PatientAge"]}}
+    assert indexed_tags(config) == ["00180015", "00101010"]
+    assert config_of(fileroomOptions={"indexedAttributes": []}) == {}
+    assert indexed_tags({}) == []
+
+
+@pytest.mark.parametrize(
+    ("keywords", "text"),
+    [
+        (["Nonsense"], "no keyword"),
+        (["00180015"], "no keyword"),
+        (["PixelData"], "not searched"),
+        (["RequestAttributesSequence"], "not searched"),
+        (["PatientID"], "always indexed"),
+        (["NumberOfStudyRelatedSeries"], "always indexed"),
+        (["PatientAge", "PatientAge"], "once"),
+        (["PatientAge"] * 33, "at most 32"),
+    ],
+)
+def test_what_cannot_be_indexed_is_refused(keywords: list[str], text: str) -> None:
+    with pytest.raises(InvalidArgument, match=text) as caught:
+        config_of(fileroomOptions={"indexedAttributes": keywords})
+    assert caught.value.detail == "fileroom_options.indexed_attributes"

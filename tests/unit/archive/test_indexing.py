@@ -12,7 +12,6 @@ from fileroom.archive import indexing
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.search import search
 from fileroom.database import extra_attributes, schema
-from fileroom.database.extra_attributes import IndexState
 from fileroom.database.instances import DuplicatePolicy
 from fileroom.dicom.dictionary import attribute
 from fileroom.dicom.levels import Level
@@ -263,6 +262,22 @@ def test_what_is_stored_replaced_and_deleted_later_is_followed(tmp_path: Path) -
         index(store)
 
 
+def test_an_index_that_an_import_has_run_away_from_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra_attributes, "BEHIND_MAX", 1)
+    with store_of(tmp_path, 0) as store:
+        have_indexed(store, "BodyPartExamined")
+        index(store)
+        store.add([instance(1)], writer=2)
+        assert found(store, Level.STUDY, ("BodyPartExamined", "*E*")) == {0}
+        store.add([instance(2)], writer=3)
+        with pytest.raises(Unavailable, match="BodyPartExamined"):
+            found(store, Level.STUDY, ("BodyPartExamined", "*E*"))
+        index(store)
+        assert found(store, Level.STUDY, ("BodyPartExamined", "*E*")) == {0, 1}
+
+
 def test_an_attribute_that_is_added_is_filled_beside_those_that_are_full(tmp_path: Path) -> None:
     with store_of(tmp_path, 0, 1) as store:
         have_indexed(store, "BodyPartExamined")
@@ -316,7 +331,7 @@ def test_a_slice_whose_instances_went_meanwhile_is_still_written(tmp_path: Path)
             rows = connection.execute(select(schema.extra_attributes.c.instance_id)).scalars().all()
             state = extra_attributes.find_attribute_indexes(connection, store.content.store_id)
         assert rows == [second]
-        assert state["00180015"].state is IndexState.READY
+        assert state["00180015"].is_filled
 
 
 def test_a_damaged_instance_keeps_no_other_waiting(tmp_path: Path) -> None:

@@ -8,15 +8,23 @@ from hypothesis import strategies as st
 
 from fileroom.dicom.conditions import (
     NAME_KEY_CHARACTERS,
+    AnyOf,
+    Condition,
     DateRange,
     Equals,
     NameTokens,
+    NameWildcards,
+    TimeRange,
+    Wildcards,
+    fulfils,
     name_key,
+    name_pattern,
 )
 from fileroom.dicom.dictionary import attribute, find_attribute
 from fileroom.dicom.levels import Level
 from fileroom.dicom.matching import GLOBAL_PARAMETERS, Query, parse_query
 from fileroom.errors import InvalidArgument
+from fileroom.names import Uid
 
 STUDY, SERIES, INSTANCE = Level.STUDY, Level.SERIES, Level.INSTANCE
 
@@ -226,7 +234,139 @@ def test_the_common_attributes_equal_the_standards_table() -> None:
     assert find_attribute("PixelData") == attribute("7FE00010")
 
 
+# ------------------------------------------------------------------ extended
+
+
+def condition(level: Level, keyword: str, value: str) -> Condition | None:
+    found = query(level, (keyword, value), extended=True)
+    assert len(found.conditions) + len(found.further) <= 1
+    return next(iter((*found.conditions, *found.further)), None)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "expected"),
+    [
+        ("SOPClassUID", "1.2, 1.3\\1.2", AnyOf(keyword="SOPClassUID", values=("1.2", "1.3"))),
+        ("SOPClassUID", "1.2,1.2", Equals(keyword="SOPClassUID", value="1.2")),
+        ("Modality", "CT\\MR", AnyOf(keyword="Modality", values=("CT", "MR"))),
+        ("Modality", ",", None),
+        ("Modality", "C*", Wildcards(keyword="Modality", pattern="C*")),
+        ("Modality", "**", None),
+        ("PatientID", "a**b?", Wildcards(keyword="PatientID", pattern="a*b?")),
+        ("PatientID", "A,B", Equals(keyword="PatientID", value="A,B")),
+        ("PatientName", "Doe^*", NameWildcards(keyword="PatientName", pattern=" doe *")),
+        ("PatientName", "Doe^John", Equals(keyword="PatientName", value="Doe^John")),
+        ("PatientName", "*", None),
+        ("StudyTime", "100000-1130", TimeRange(keyword="StudyTime", first="10", last="1130")),
+        ("StudyTime", "00-", TimeRange(keyword="StudyTime", first="00", last=None)),
+        ("StudyTime", "-10.5", None),
+        ("Rows", "512", Equals(keyword="Rows", value=512)),
+        ("BodyPartExamined", "*", None),
+        ("OperatorsName", "Doe^J", NameWildcards(keyword="OperatorsName", pattern=" doe j ")),
+        ("OperatorsName", "^", None),
+        ("SliceThickness", "01.50", Equals(keyword="SliceThickness", value="1.5")),
+        ("PatientAge", "042Y", Equals(keyword="PatientAge", value="042Y")),
+        ("00181000", "x y ", Equals(keyword="DeviceSerialNumber", value="x y")),
+    ],
+)
+def test_extended_values_become_conditions(
+    keyword: str, value: str, expected: Condition | None
+) -> None:
+    if value == "-10.5":
+        assert "StudyTime must be" in refusal(INSTANCE, (keyword, value), extended=True)
+        return
+    assert condition(INSTANCE, keyword, value) == expected
+
+
+@pytest.mark.clause("PS3.4 C.2.2.2.4", "UIDs, dates, times and numbers have no wildcards")
+@pytest.mark.parametrize(
+    ("keyword", "value", "text"),
+    [
+        ("StudyInstanceUID", "1.2*", "is not a UID"),
+        ("StudyInstanceUID", "1.2,", "is not a UID"),
+        ("StudyInstanceUID", ",".join(["1.2"] * 501), "at most 500 values"),
+        ("StudyDate", "2024*", "StudyDate must be YYYYMMDD"),
+        ("StudyTime", "10*", "StudyTime must be HH"),
+        ("StudyTime", "24", "StudyTime must be HH"),
+        ("StudyTime", "1060", "StudyTime must be HH"),
+        ("StudyTime", "10:30", "StudyTime must be HH"),
+        ("StudyTime", "-", "StudyTime must be HH"),
+        ("InstanceNumber", "1*", "must be a whole number"),
+        ("SliceThickness", "?", "must be a number"),
+        ("SliceThickness", "1e9999", "must be a number"),
+        ("Modality", "C*,MR", "a list has no wildcards"),
+        ("AcquisitionDateTime", "20241301", "without an offset"),
+        ("AcquisitionDateTime", "20240101+0100", "without an offset"),
+        ("AcquisitionDate", "2024", "AcquisitionDate must be"),
+        ("RequestAttributesSequence", "x", "values of VR SQ are not searched"),
+        ("RequestAttributesSequence.StudyID", "x", "unknown/unsupported QIDO attribute"),
+        ("PixelData", "x", "values of VR O"),
+        ("InstanceAvailability", "ONLINE", "is not a supported instance"),
+        ("NumberOfStudyRelatedSeries", "1", "is not a supported instance"),
+        ("NoSuchThing", "x", "unknown/unsupported QIDO attribute: NoSuchThing"),
+    ],
+)
+def test_what_extended_search_cannot_do_is_refused(keyword: str, value: str, text: str) -> None:
+    assert text in refusal(INSTANCE, (keyword, value), extended=True)
+
+
+def test_an_attribute_of_a_lower_level_is_refused_above_it() -> None:
+    for level, keyword in [(STUDY, "Modality"), (STUDY, "SOPClassUID"), (SERIES, "Rows")]:
+        assert "level attribute; search by" in refusal(level, (keyword, "1"), extended=True)
+
+
+def test_results_say_where_they_belong_and_how_much_they_hold() -> None:
+    def added(level: Level, **within: str) -> set[str]:
+        extended = parse_query(level, (), extended=True, **{k: Uid(v) for k, v in within.items()})
+        return set(keywords(extended)) - set(keywords(query(level)))
+
+    assert added(STUDY) == {
+        "ModalitiesInStudy",
+        "NumberOfStudyRelatedSeries",
+        "NumberOfStudyRelatedInstances",
+    }
+    counted = {"SeriesNumber", "NumberOfSeriesRelatedInstances"}
+    assert added(SERIES) == counted | {"StudyInstanceUID"}
+    assert added(SERIES, study_instance_uid="1.2") == counted
+    assert added(INSTANCE) == {"StudyInstanceUID", "SeriesInstanceUID"}
+    assert added(INSTANCE, study_instance_uid="1.2") == {"SeriesInstanceUID"}
+    assert added(INSTANCE, study_instance_uid="1.2", series_instance_uid="1.3") == set()
+
+
 # ------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern"),
+    [
+        ("Doe^J*", " doe j*"),
+        ("*^John", "* john "),
+        ("D?e", " d?e "),
+        ("Mül*-Lüd?^^", " mul* lud? "),
+        ("*", "*"),
+        ("^*", " *"),
+        ("O'Br*", " obr*"),
+    ],
+)
+def test_a_name_pattern_is_made_as_the_keys_are(value: str, pattern: str) -> None:
+    assert name_pattern(value) == pattern
+
+
+@given(st.text(alphabet="ab^ =äß'", max_size=12))
+def test_a_name_is_found_by_itself_and_by_each_beginning(name: str) -> None:
+    key = name_key(name)
+    for value in (name, *(f"{name[:at]}*" for at in range(len(name)))):
+        pattern = name_pattern(value)
+        if value.strip("^= ") == "":
+            continue
+        found = fulfils(NameWildcards(keyword="PatientName", pattern=pattern), key)
+        # A beginning may end within what is no letter: then it asks for a word that follows.
+        assert found or value[-2:-1] in {"^", "=", " ", "'", ""}, (value, pattern, key)
+
+
+def test_a_pattern_of_many_wildcards_takes_no_time() -> None:
+    many = Wildcards(keyword="PatientID", pattern="*a" * 60 + "b")
+    assert not fulfils(many, "a" * 255)
 
 
 @pytest.mark.parametrize(
