@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 CANDIDATES_MAX: Final = 50_000
 """Headers that are looked through for an attribute without an index: some seconds."""
 
-_AVAILABILITY: Final = "InstanceAvailability"
 _TOLD_EMPTY: Final = frozenset(
     {
         "StudyDate",
@@ -98,12 +97,8 @@ def search(content: StoreContent, query: Query, dicom_web_url: str, *, counting:
             )
     if unindexed:
         matches, total = _looked_through(content, query, unindexed, matches)
-    tags = frozenset(
-        field.tag
-        for field in query.fields
-        if field.keyword not in indexed and field.keyword != _AVAILABILITY
-    )
-    told = _from_rows(query, columns, matches)
+    tags = frozenset(field.tag for field in query.fields if field.keyword not in indexed)
+    told = _from_rows(columns, matches)
     if tags or query.every_field:
         told = _completed(content, query, tags, matches, told, dicom_web_url)
     return Found(count=len(matches.rows), total=total, results=told)
@@ -181,31 +176,44 @@ def _not_indexed(keyword: str, remedy: str) -> InvalidArgument:
 # ------------------------------------------------------------------ results
 
 
-def _from_rows(query: Query, columns: list[Attribute], matches: Matches) -> Iterator[JsonObject]:
+def _from_rows(columns: list[Attribute], matches: Matches) -> Iterator[JsonObject]:
     """Give what the index knows of each result, by ascending tag."""
-    names = [(field.key, field.keyword, field.vr) for field in columns]
-    fixed: JsonObject = {
-        field.key: attribute_value(field.vr, "ONLINE")
-        for field in query.fields
-        if field.keyword == _AVAILABILITY
-    }
-    sort = bool(fixed)
-    for _, *values in matches.rows:
-        told = dict(fixed)
-        for (key, keyword, vr), value in zip(names, values, strict=True):
-            if value is None:
-                if keyword in _TOLD_EMPTY:
-                    told[key] = {"vr": vr}
-            elif vr in {"UI", "US", "IS"}:
-                told[key] = {"vr": vr, "Value": [value]}
-            elif keyword == "ModalitiesInStudy":
-                modalities = sorted(set(str(value).split(MODALITY_SEPARATOR)))
-                told[key] = {"vr": vr, "Value": modalities}
-            elif keyword == "SpecificCharacterSet":
-                told[key] = attribute_value(vr, told_character_set(str(value)))
-            else:
-                told[key] = attribute_value(vr, str(value))
-        yield dict(sorted(told.items())) if sort else told
+    told = [(field.key, _Elements(field)) for field in columns]
+    for row in matches.rows:
+        yield {
+            key: element
+            for (key, elements), value in zip(told, row[1:], strict=True)
+            if (element := elements[value]) is not None
+        }
+
+
+class _Elements(dict[object, "JsonObject | None"]):
+    """The elements that one attribute has in the results of a search, by value.
+
+    Most results share most values: made once for each, 7,000 instances take half the time.
+    """
+
+    def __init__(self, field: Attribute) -> None:
+        super().__init__()
+        self._field = field
+
+    def __missing__(self, value: object) -> JsonObject | None:
+        element = self[value] = _element(self._field, value)
+        return element
+
+
+def _element(field: Attribute, value: object) -> JsonObject | None:
+    """Give what is told of a value of the index; ``None`` where nothing is."""
+    vr = field.vr
+    if value is None:
+        return {"vr": vr} if field.keyword in _TOLD_EMPTY else None
+    if vr in {"UI", "US", "IS"}:
+        return {"vr": vr, "Value": [value]}
+    if field.keyword == "ModalitiesInStudy":
+        return {"vr": vr, "Value": sorted(set(str(value).split(MODALITY_SEPARATOR)))}
+    if field.keyword == "SpecificCharacterSet":
+        return attribute_value(vr, told_character_set(str(value)))
+    return attribute_value(vr, str(value))
 
 
 def _completed(

@@ -98,6 +98,7 @@ _INSTANCE: Final = {
 }
 # Of a study or series they are those of the instance that describes it.
 _DESCRIBED: Final = {
+    "InstanceAvailability": literal("ONLINE"),
     "SpecificCharacterSet": instances.c.specific_character_set,
     "TimezoneOffsetFromUTC": instances.c.timezone_offset_from_utc,
 }
@@ -161,11 +162,11 @@ def count_statement(store_id: int, query: Query) -> Statement | None:
     if query.level is Level.INSTANCE and not query.further:
         if not by_instance:
             total: Statement = select(func.coalesce(func.sum(series.c.instance_count), 0))
-            return _where_all(_series(total), store_id, query)
+            return _where_all(_described_series(total), store_id, query)
         if query.study_instance_uid is None:
             return None
     one: Statement = select(literal(1).label("one"))
-    some = _where_all(_FROM[query.level](one), store_id, query)
+    some = _where_all(_COUNTED_FROM[query.level](one), store_id, query)
     return select(func.count()).select_from(some.limit(COUNT_MAX + 1).subquery())
 
 
@@ -218,6 +219,30 @@ def _instances(statement: Statement) -> Statement:
     )
 
 
+def _described_studies(statement: Statement) -> Statement:
+    """As ``_studies``, without looking at the instance that only tells more of each."""
+    return statement.select_from(studies).where(
+        studies.c.state == "LIVING", studies.c.described_by.is_not(None)
+    )
+
+
+def _described_series(statement: Statement) -> Statement:
+    return (
+        statement.select_from(series)
+        .join(studies, studies.c.id == series.c.study_id)
+        .where(
+            studies.c.state == "LIVING",
+            series.c.state == "LIVING",
+            series.c.described_by.is_not(None),
+        )
+    )
+
+
+_COUNTED_FROM: Final = {
+    Level.STUDY: _described_studies,
+    Level.SERIES: _described_series,
+    Level.INSTANCE: _instances,
+}
 _FROM: Final = {
     Level.STUDY: _studies,
     Level.SERIES: _series,
