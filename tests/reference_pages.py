@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fileroom.api import app, connections, requests
+from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
 from fileroom.api.routes import DATASET, LOCATION, OPERATION, ROUTES, STORE
 from fileroom.api.routing import VERSIONS
 from fileroom.api.wire import LENIENT_BYTES_MAX
+from fileroom.archive.search import CANDIDATES_MAX
 from fileroom.cli.program import program
 from fileroom.database.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from fileroom.database.search import COUNT_MAX
 from fileroom.dicom.levels import RULES, Level
+from fileroom.dicom.match_values import LIST_VALUES_MAX
 from fileroom.dicom.matching import OFFSET_MAX
+from fileroom.dicom.search_keys import KEY_CHARACTERS, KEYS_MAX
 from fileroom.dicom.window import Limits
 from fileroom.names import UID_LENGTH_MAX
 from fileroom.operations.operation import SAMPLE_ERRORS_MAX
@@ -169,6 +174,12 @@ def request_limits() -> str:
             for what, rule in zip(("studies and series", "instances"), rules, strict=True)
         ),
         ("`offset` of a search", f"{OFFSET_MAX:,}", "400"),
+        ("values of a list in a search", f"{LIST_VALUES_MAX}", "400"),
+        ("results that `X-Total-Count` counts", f"{COUNT_MAX:,}", "the header is absent"),
+        ("headers looked through for one search", f"{CANDIDATES_MAX:,}", "400"),
+        ("`indexedAttributes` of a DICOM store", f"{INDEXED_ATTRIBUTES_MAX}", "400"),
+        ("values of an indexed attribute of an instance", f"{KEYS_MAX}", "the rest is not found"),
+        ("characters of such a value", f"{KEY_CHARACTERS}", "the rest is not compared"),
     )
 
 
