@@ -128,7 +128,14 @@ def _wildcards(key: Attribute, value: str) -> Condition | None:
         return None
     if key.vr == "PN":
         return NameWildcards(keyword=key.keyword, pattern=name_pattern(text))
-    return Wildcards(keyword=key.keyword, pattern=re.sub(r"\*+", "*", text))
+    return Wildcards(keyword=key.keyword, pattern=_pattern(key.keyword, text))
+
+
+def _pattern(keyword: str, text: str) -> str:
+    if "\0" in text:
+        # SQLite would take what is before it for the whole.
+        raise InvalidArgument(f"{keyword}: there is a NUL among the wildcards", keyword)
+    return re.sub(r"\*+", "*", text)
 
 
 # ------------------------------------------------------------------ lists
@@ -152,7 +159,7 @@ def _codes(keyword: str, value: str) -> Condition | None:
         return _any_of(keyword, codes) if codes else None
     if len(codes) > 1:
         raise InvalidArgument(f"{keyword}: a list has no wildcards", keyword)
-    pattern = re.sub(r"\*+", "*", codes[0])
+    pattern = _pattern(keyword, codes[0])
     return None if pattern == "*" else Wildcards(keyword=keyword, pattern=pattern)
 
 

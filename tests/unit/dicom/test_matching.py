@@ -295,6 +295,8 @@ def test_extended_values_become_conditions(
         ("SliceThickness", "?", "must be a number"),
         ("SliceThickness", "1e9999", "must be a number"),
         ("Modality", "C*,MR", "a list has no wildcards"),
+        ("Modality", "C*\0D", "a NUL among the wildcards"),
+        ("PatientID", "a*\0b", "a NUL among the wildcards"),
         ("AcquisitionDateTime", "20241301", "without an offset"),
         ("AcquisitionDateTime", "20240101+0100", "without an offset"),
         ("AcquisitionDate", "2024", "AcquisitionDate must be"),
