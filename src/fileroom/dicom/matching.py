@@ -103,19 +103,16 @@ def parse_query(
             _refuse_second(keys, key.keyword)
             keys[key.keyword] = (key, value)
     fuzzy = _parse_boolean(options.get("fuzzymatching", "false"), "fuzzymatching")
+    # A key without a value matches everything (PS3.4 C.2.2.2.3).
+    asked = [(key, value) for key, value in keys.values() if value.strip()]
     supported = _supported_keys(level, extended=extended)
-    conditions: list[Condition | None] = []
-    further: list[Condition | None] = []
-    for key, value in keys.values():
-        # A key without a value matches everything (PS3.4 C.2.2.2.3).
-        if not value.strip():
-            continue
-        if key.keyword not in supported:
-            further.append(further_condition(key, value))
-        elif extended:
-            conditions.append(extended_condition(key, value, fuzzy=fuzzy))
-        else:
-            conditions.append(google_condition(key, value, fuzzy=fuzzy))
+    parse = extended_condition if extended else google_condition
+    conditions = [
+        parse(key, value, fuzzy=fuzzy) for key, value in asked if key.keyword in supported
+    ]
+    further = [
+        further_condition(key, value) for key, value in asked if key.keyword not in supported
+    ]
     return Query(
         level=level,
         study_instance_uid=study_instance_uid,
