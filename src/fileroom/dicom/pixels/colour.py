@@ -7,14 +7,9 @@ PS3.3 C.7.6.3.1.2 (the equations), ITU-R BT.601
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from fileroom.dicom.pixels.decode import DecodedFrame
-
-if TYPE_CHECKING:
-    from fileroom.dicom.pixels.decode import Samples
 
 _FULL = np.array(
     [[1, 0, 1.402], [1, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587], [1, 1.772, 0]]
@@ -30,9 +25,9 @@ def as_rgb(frame: DecodedFrame, bits_stored: int) -> DecodedFrame:
     matrix = (_FULL if colour == "YBR_FULL" else _PARTIAL).astype(np.float32)
     middle = 1 << (bits_stored - 1)
     floor = 0 if colour == "YBR_FULL" else 1 << max(0, bits_stored - 4)
-    values: Samples = frame.samples.astype(np.float32)
+    values = frame.samples.astype(np.float32).reshape(-1, 3)
     values -= np.array([floor, middle, middle], np.float32)
-    rgb = values.reshape(-1, 3) @ matrix.T
+    rgb = values @ matrix.T
     rgb += 0.5
     np.clip(rgb, 0, (1 << bits_stored) - 1, out=rgb)
     samples = rgb.astype(frame.samples.dtype).reshape(frame.samples.shape)

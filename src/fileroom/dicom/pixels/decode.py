@@ -44,7 +44,7 @@ from fileroom.dicom.pixels.syntaxes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
     Samples = NDArray[np.generic]
 

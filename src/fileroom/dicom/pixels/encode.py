@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from fileroom.dicom.pixels.decode import Samples
     from fileroom.dicom.pixels.description import PixelDescription
 
+    Encoded = bytes | bytearray
+
 _JPEG_QUALITY: Final = 95
 _PEAK_SIGNAL_TO_NOISE_DB: Final = 60
 """Of JPEG 2000: a root mean square error of a thousandth of the range."""
@@ -144,7 +146,7 @@ def _values(frame: DecodedFrame, description: PixelDescription) -> Samples:
     return _squeezed(stored_values(frame.samples, description))
 
 
-def _jpeg_lossless(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_lossless(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _unsigned(frame)
     precision = max(2, _precision(samples, description))
     if samples.ndim == 2:
@@ -165,7 +167,7 @@ def _jpeg_lossless(frame: DecodedFrame, description: PixelDescription) -> bytes:
     return stream
 
 
-def _without_colour(stream: bytes) -> bytes:
+def _without_colour(stream: Encoded) -> Encoded:
     """Give a lossless JPEG stream whose markers no longer say that it is RGB.
 
     The codec's own way to encode YCbCr without loss writes table selectors that contradict its
@@ -178,10 +180,10 @@ def _without_colour(stream: bytes) -> bytes:
     for number in range(3):
         bare[frame_header + 10 + 3 * number] = number + 1
         bare[scan_header + 5 + 2 * number] = number + 1
-    return bytes(bare)
+    return bare
 
 
-def _jpeg_baseline(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_baseline(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _values(frame, description)
     if samples.ndim == 2:
         return imagecodecs.jpeg8_encode(samples, level=_JPEG_QUALITY)
@@ -194,7 +196,7 @@ def _jpeg_baseline(frame: DecodedFrame, description: PixelDescription) -> bytes:
     )
 
 
-def _jpeg_extended(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_extended(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _values(frame, description)
     return imagecodecs.jpeg8_encode(
         samples, level=_JPEG_QUALITY, bitspersample=description.bits_stored
@@ -205,7 +207,7 @@ def _jpeg_ls(frame: DecodedFrame, description: PixelDescription) -> bytes:
     return _jpeg_ls_near(_unsigned(frame), 0)
 
 
-def _jpeg_ls_lossy(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_ls_lossy(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _values(frame, description)
     near = max(1, (1 << description.bits_stored) // 1024)
     width = 8 * samples.dtype.itemsize
@@ -224,7 +226,7 @@ def _jpeg_ls_near(samples: Samples, near: int) -> bytes:
     return bytes(imagecodecs.jpegls_encode(samples, level=near, out=room))
 
 
-def _jpeg_2000(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_2000(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _squeezed(frame.samples)
     return imagecodecs.jpeg2k_encode(
         samples,
@@ -237,7 +239,7 @@ def _jpeg_2000(frame: DecodedFrame, description: PixelDescription) -> bytes:
     )
 
 
-def _jpeg_2000_lossy(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_2000_lossy(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     return imagecodecs.jpeg2k_encode(
         _values(frame, description),
         level=_PEAK_SIGNAL_TO_NOISE_DB,
@@ -249,7 +251,7 @@ def _jpeg_2000_lossy(frame: DecodedFrame, description: PixelDescription) -> byte
     )
 
 
-def _htj2k(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _htj2k(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _squeezed(frame.samples)
     return imagecodecs.htj2k_encode(
         samples,
@@ -261,7 +263,7 @@ def _htj2k(frame: DecodedFrame, description: PixelDescription) -> bytes:
     )
 
 
-def _htj2k_lossy(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _htj2k_lossy(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _values(frame, description)
     step = _HTJ2K_STEP * 2.0 ** (description.bits_stored - 8 * samples.dtype.itemsize)
     return imagecodecs.htj2k_encode(
@@ -283,14 +285,14 @@ def _decompositions(samples: Samples) -> int:
     return count
 
 
-def _jpeg_xl(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_xl(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _squeezed(frame.samples)
     return imagecodecs.jpegxl_encode(
         samples, lossless=True, effort=3, bitspersample=_precision(samples, description)
     )
 
 
-def _jpeg_xl_lossy(frame: DecodedFrame, description: PixelDescription) -> bytes:
+def _jpeg_xl_lossy(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     # Its own colour space, XYB, is reached from RGB only.
     return imagecodecs.jpegxl_encode(
         _values(as_rgb(frame, description.bits_stored), description),
@@ -311,7 +313,7 @@ def _deflated(frame: DecodedFrame, description: PixelDescription) -> bytes:
     return deflater.compress(_native(frame.samples, description)) + deflater.flush()
 
 
-_ENCODERS: Final[dict[str, Callable[[DecodedFrame, PixelDescription], bytes]]] = {
+_ENCODERS: Final[dict[str, Callable[[DecodedFrame, PixelDescription], Encoded]]] = {
     JPEG_BASELINE: _jpeg_baseline,
     JPEG_EXTENDED: _jpeg_extended,
     **dict.fromkeys(JPEG_LOSSLESS, _jpeg_lossless),

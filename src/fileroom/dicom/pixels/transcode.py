@@ -46,7 +46,14 @@ from fileroom.dicom.pixels.syntaxes import (
     JPEG_XL_RECOMPRESSION,
     LOSSY_METHODS,
 )
-from fileroom.dicom.rewriting import PIECE_BYTES, PREAMBLE, Copied, data_set_parts, file_meta_for, head
+from fileroom.dicom.rewriting import (
+    PIECE_BYTES,
+    PREAMBLE,
+    Copied,
+    data_set_parts,
+    file_meta_for,
+    head,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -114,14 +121,12 @@ def transcoded_pieces(
 
 def _counted(frames: Iterator[bytes], description: PixelDescription) -> Iterator[bytes]:
     count = 0
-    for count, frame in enumerate(frames, 1):  # noqa: B007
+    for count, frame in enumerate(frames, 1):
         if count > description.number_of_frames:
             break
         yield frame
     if count != description.number_of_frames:
-        raise malformed(
-            "the pixel data have another number of frames than Number of Frames says"
-        )
+        raise malformed("the pixel data have another number of frames than Number of Frames says")
 
 
 def _pieces(
@@ -179,9 +184,7 @@ def _data_set(
     yield from written(element for element in kept if element.tag >> 16 != _PIXEL_GROUP)
 
 
-def _copied(
-    parts: Iterable[bytes | Copied], read: Callable[[int, int], bytes]
-) -> Iterator[bytes]:
+def _copied(parts: Iterable[bytes | Copied], read: Callable[[int, int], bytes]) -> Iterator[bytes]:
     together = bytearray()
     for part in parts:
         if isinstance(part, bytes):
