@@ -145,6 +145,7 @@ class _Reader:
                 _text(voi, _WINDOW_CENTER),
                 _text(voi, _WINDOW_WIDTH),
                 _text(voi, _VOI_LUT_FUNCTION),
+                of_floats=description.is_float,
             ),
             voi_lut=self._item_table(voi, _VOI_LUT_SEQUENCE),
             inverted=inverted,
@@ -165,27 +166,19 @@ class _Reader:
 
     def _of_frame(self, top: Values, frame: int, tag: int) -> Values:
         """Give the item of a functional group for a frame: its own, the shared one, or the top."""
-        own = (
-            (top[_PER_FRAME_FUNCTIONAL_GROUPS].items or ())
-            if _PER_FRAME_FUNCTIONAL_GROUPS in top
-            else ()
-        )
-        shared = (
-            (top[_SHARED_FUNCTIONAL_GROUPS].items or ()) if _SHARED_FUNCTIONAL_GROUPS in top else ()
-        )
-        for items in (own[frame - 1 : frame], shared[:1]):
-            for item in items:
-                group = next((element for element in item if element.tag == tag), None)
-                if group is not None and group.items:
-                    found = _by_tag(group.items[0])
-                    for element in found.values():
-                        self._keep(element)
-                    return found
+        own = _items(top, _PER_FRAME_FUNCTIONAL_GROUPS)[frame - 1 : frame]
+        for item in (*own, *_items(top, _SHARED_FUNCTIONAL_GROUPS)[:1]):
+            group = next((element for element in item if element.tag == tag), None)
+            if group is not None and group.items:
+                found = _by_tag(group.items[0])
+                for element in found.values():
+                    self._keep(element)
+                return found
         return top
 
     def _item_table(self, found: Values, tag: int) -> LookupTable | None:
         """Give the table of the first item of a sequence."""
-        items = found[tag].items if tag in found else None
+        items = _items(found, tag)
         if not items:
             return None
         item = _by_tag(items[0])
@@ -254,6 +247,10 @@ class _Reader:
 
 def _by_tag(item: Iterable[Element]) -> dict[int, Element]:
     return {element.tag: element for element in item}
+
+
+def _items(found: Values, tag: int) -> tuple[tuple[Element, ...], ...]:
+    return (found[tag].items or ()) if tag in found else ()
 
 
 def _text(found: Values, tag: int) -> str:

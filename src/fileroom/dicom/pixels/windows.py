@@ -38,9 +38,17 @@ class Window:
             )
 
 
-def find_window(centers: str, widths: str, function: str) -> Window | None:
-    """Give the first window of an instance; ``None`` where it has none that is possible."""
+def find_window(
+    centers: str, widths: str, function: str, *, of_floats: bool = False
+) -> Window | None:
+    """Give the first window of an instance; ``None`` where it has none that is possible.
+
+    One of floating point samples is exact, whatever it is called: the half and the one that LINEAR
+    takes off are steps of integers (PS3.3 C.11.2.1.3.2).
+    """
     kind = function or WindowFunction.LINEAR
+    if of_floats and kind == WindowFunction.LINEAR:
+        kind = WindowFunction.LINEAR_EXACT
     try:
         return Window(
             center=float(centers.split("\\", 1)[0]),
