@@ -359,9 +359,7 @@ def test_codecs_are_loaded_where_a_frame_is_decoded_and_not_before(module: str) 
         f"import fileroom.dicom.{module}, sys;"
         "print(sorted({'imagecodecs', 'numpy', 'rle', 'pydicom'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
