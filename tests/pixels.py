@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pydicom
@@ -130,11 +130,17 @@ def drawn(
         description.samples_per_pixel,
     )
     if noise:
-        return draw.integers(low, low + span, shape).astype(sample_type(description))
+        drawn_samples: NDArray[np.generic] = draw.integers(low, low + span, shape).astype(
+            sample_type(description)
+        )
+        return drawn_samples
     frame, y, x, sample = np.indices(shape)
     waves = 0.5 + 0.3 * np.sin(x / 9 + sample + frame) * np.cos(y / 8)
     values = low + span * waves + draw.normal(0, span / 300, shape)
-    return np.clip(values, low, low + span - 1).astype(sample_type(description))
+    samples: NDArray[np.generic] = np.clip(values, low, low + span - 1).astype(
+        sample_type(description)
+    )
+    return samples
 
 
 def instance(
@@ -144,7 +150,7 @@ def instance(
     **overrides: Value,
 ) -> bytes:
     """Give a native file, by default Explicit VR Little Endian."""
-    order = ">" if overrides.get("transfer_syntax_uid") == BIG_ENDIAN else "<"
+    order: Literal["<", ">"] = ">" if overrides.get("transfer_syntax_uid") == BIG_ENDIAN else "<"
     value = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     rows: list[Row] = [*extra]
     if description.samples_per_pixel > 1:

@@ -2,7 +2,7 @@
 
 References
 ----------
-ITU-T T.81 B.2.2 (JPEG frame header), T.87 C.2.2 (JPEG-LS), T.800 A.5.1 (JPEG 2000, SIZ), I.4 (JP2
+ITU-T T.81 B.2.2 (JPEG frame header), T.87 C.2.2 (JPEG-LS), T.800 A.5.1 (JPEG 2000), I.4 (JP2
 boxes); ISO/IEC 18181-1 (JPEG XL, size header), 18181-2 (its boxes)
 """
 
@@ -22,7 +22,7 @@ _FRAME_HEADERS: Final = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xC
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """TEM and RST: markers without a length."""
 _START_OF_SCAN, _END, _APP0, _APP14 = 0xDA, 0xD9, 0xE0, 0xEE
-_SIZ = Struct(">HHHIIIIIIIIH")
+_IMAGE_AND_TILE_SIZE = Struct(">HHHIIIIIIIIH")
 _BOX = Struct(">I4s")
 _JPEG_2000_START: Final = b"\xff\x4f\xff\x51"
 _JPEG_XL_START: Final = b"\xff\x0a"
@@ -114,10 +114,12 @@ def jpeg_2000_codestream(frame: bytes) -> bytes:
 
 
 def jpeg_2000_claim(codestream: bytes) -> Claim:
-    """Read the SIZ segment."""
-    if len(codestream) < 4 + _SIZ.size + 3:
+    """Read the image and tile size segment, the first of a codestream."""
+    if len(codestream) < 4 + _IMAGE_AND_TILE_SIZE.size + 3:
         raise malformed("a JPEG 2000 frame ends inside its header")
-    _, _, _, width, height, left, top, *_, components = _SIZ.unpack_from(codestream, 2)
+    _, _, _, width, height, left, top, *_, components = _IMAGE_AND_TILE_SIZE.unpack_from(
+        codestream, 2
+    )
     depths = codestream[42 : 42 + 3 * components : 3]
     steps = codestream[42 : 42 + 3 * components]
     if width <= left or height <= top or len(steps) != 3 * components or not components:

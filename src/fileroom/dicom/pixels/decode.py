@@ -35,6 +35,7 @@ from fileroom.dicom.pixels.syntaxes import (
     HTJ2K,
     JPEG,
     JPEG_2000,
+    JPEG_LOSSY,
     JPEG_LS,
     JPEG_XL,
     JPEG_XL_LOSSLESS,
@@ -160,9 +161,10 @@ def _jpeg(frame: bytes, description: PixelDescription, syntax: str) -> DecodedFr
     else:
         # The same space in and out: the codec is to upsample, not to convert.
         samples = imagecodecs.jpeg8_decode(frame, colorspace="YCBCR", outcolorspace="YCBCR")
-    colour = claim.colour or _undone(description)
-    if syntax not in JPEG or claim.colour is None:
-        colour = _undone(description)
+    # Of a lossy stream the markers tell, whatever the header says; lossless ones are never
+    # converted, and many bear a JFIF marker over RGB.
+    marked = claim.colour if syntax in JPEG_LOSSY else None
+    colour = marked or _undone(description)
     return _fitted(samples, claim, description, colour)
 
 
@@ -184,7 +186,7 @@ def _jpeg_2000(frame: bytes, description: PixelDescription, _: str) -> DecodedFr
 
 def _jpeg_xl(frame: bytes, description: PixelDescription, syntax: str) -> DecodedFrame:
     claim = require_claim(jpeg_xl_claim(frame), description)
-    samples = imagecodecs.jpegxl_decode(frame)
+    samples = imagecodecs.jpegxl_decode(frame, numthreads=1)
     colour = _undone(description)
     if description.samples_per_pixel == 3 and syntax != JPEG_XL_LOSSLESS:
         # Of a lossy or recompressed stream the codec gives RGB, whatever is inside.

@@ -68,7 +68,7 @@ def encode_frame(
     ----------
     frame
         Samples and their photometric interpretation, as ``decode_frame`` gives them; the pair of
-        syntaxes is one that ``find_transcoding_obstacle`` finds nothing against.
+        syntaxes is one that ``find_pair_obstacle`` finds nothing against.
     description
         Of the instance that the samples come from.
 
@@ -288,7 +288,11 @@ def _decompositions(samples: Samples) -> int:
 def _jpeg_xl(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _squeezed(frame.samples)
     return imagecodecs.jpegxl_encode(
-        samples, lossless=True, effort=3, bitspersample=_precision(samples, description)
+        samples,
+        lossless=True,
+        effort=3,
+        numthreads=1,
+        bitspersample=_precision(samples, description),
     )
 
 
@@ -298,6 +302,7 @@ def _jpeg_xl_lossy(frame: DecodedFrame, description: PixelDescription) -> Encode
         _values(as_rgb(frame, description.bits_stored), description),
         distance=_JPEG_XL_DISTANCE,
         effort=3,
+        numthreads=1,
         bitspersample=description.bits_stored,
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.dicom.encoding import EXPLICIT_VR_BIG_ENDIAN
 from fileroom.dicom.media_types import AS_STORED, NATIVE_TRANSFER_SYNTAXES, TRANSFER_SYNTAXES
+from fileroom.dicom.pixels.description import find_pixel_description
 from fileroom.dicom.pixels.failure import PixelError, unsupported
 from fileroom.dicom.pixels.syntaxes import (
     DEFLATED_IMAGE_FRAME,
@@ -29,6 +30,7 @@ from fileroom.dicom.pixels.syntaxes import (
 from fileroom.errors import Reason
 
 if TYPE_CHECKING:
+    from fileroom.dicom.header import Header
     from fileroom.dicom.pixels.description import PixelDescription
 
 READABLE: Final = frozenset({*TRANSFER_SYNTAXES, EXPLICIT_VR_BIG_ENDIAN})
@@ -36,10 +38,26 @@ READABLE: Final = frozenset({*TRANSFER_SYNTAXES, EXPLICIT_VR_BIG_ENDIAN})
 _COLOURS: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "XYB"})
 
 
-def find_transcoding_obstacle(
+def find_transcoding_obstacle(header: Header, asked: str) -> PixelError | None:
+    """Give why an instance cannot be had in a transfer syntax; ``None`` if it can.
+
+    ``asked`` is a transfer syntax UID, or ``*`` for the stored one. Where nothing would be decoded
+    the Image Pixel Module is not looked at.
+    """
+    stored = header.transfer_syntax_uid
+    native = {stored, asked} <= NATIVE_TRANSFER_SYNTAXES
+    if native or asked in {stored, AS_STORED} or stored not in READABLE:
+        return find_pair_obstacle(stored, asked, None)
+    try:
+        return find_pair_obstacle(stored, asked, find_pixel_description(header))
+    except PixelError as error:
+        return error
+
+
+def find_pair_obstacle(
     stored: str, asked: str, description: PixelDescription | None
 ) -> PixelError | None:
-    """Give why an instance cannot be had in a transfer syntax; ``None`` if it can.
+    """Give why frames cannot be had in another transfer syntax; ``None`` if they can.
 
     Parameters
     ----------
@@ -81,9 +99,9 @@ def require_transcodable(stored: str, asked: str, description: PixelDescription 
     Raises
     ------
     PixelError
-        As ``find_transcoding_obstacle`` gives it.
+        As ``find_pair_obstacle`` gives it.
     """
-    obstacle = find_transcoding_obstacle(stored, asked, description)
+    obstacle = find_pair_obstacle(stored, asked, description)
     if obstacle is not None:
         raise obstacle
 
@@ -92,6 +110,9 @@ def _unfit(stored: str, asked: str, description: PixelDescription) -> str | None
     bits = description.bits_allocated
     if description.is_float or bits == 1:
         return "floating point samples, and those of one bit, are given in native formats only"
+    partial = description.photometric_interpretation.startswith("YBR_PARTIAL")
+    if partial and stored not in JPEG_LOSSY:
+        return "YBR_PARTIAL is decoded from lossy JPEG only"
     if asked in NATIVE_TRANSFER_SYNTAXES:
         return None
     if asked == JPEG_XL_RECOMPRESSION:

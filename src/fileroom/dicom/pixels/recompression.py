@@ -18,7 +18,7 @@ def jpeg_xl_from_jpeg(frame: bytes, description: PixelDescription) -> bytes:
     """Pack a JPEG stream."""
     require_claim(jpeg_claim(frame), description)
     try:
-        return bytes(imagecodecs.jpegxl_encode_jpeg(frame))
+        return bytes(imagecodecs.jpegxl_encode_jpeg(frame, numthreads=1))
     except CODEC_ERRORS as error:
         raise malformed("a JPEG frame cannot be recompressed") from error
 

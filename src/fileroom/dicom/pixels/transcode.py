@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
     from fileroom.dicom.header import Header
 
-Read = "Callable[[int, int], bytes]"
 _ITEM = Struct("<HHI")
 _LOSSY_IMAGE_COMPRESSION: Final = 0x00282110
 _LOSSY_RATIO: Final = 0x00282112
@@ -96,7 +95,8 @@ def transcoded_pieces(
         The transfer syntax UID that is wanted.
     read
         Gives bytes that were cut out of the header, other than pixel data; offsets rise from call
-        to call.
+        to call. The first frame is drawn before: of a deflated file, which is read forward only,
+        ``frames`` needs a reader of its own.
     reencode
         What turns one frame into another; a server gives one that does it in its pool.
 
