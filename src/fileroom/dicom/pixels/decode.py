@@ -142,6 +142,8 @@ def _native(frame: bytes, description: PixelDescription) -> DecodedFrame:
         samples = flat.reshape(rows, columns, count)
         colour = colour.replace("_422", "")
     elif colour in HALF_WIDTH_CHROMA:
+        if columns % 2:
+            raise malformed("native YBR_FULL_422 has pairs of pixels, but Columns is odd")
         pairs = flat.reshape(rows, columns // 2, 4)
         samples = np.empty((rows, columns, 3), dtype)
         samples[:, :, 0] = pairs[:, :, :2].reshape(rows, columns)

@@ -195,10 +195,7 @@ def _require_possible(description: PixelDescription) -> None:
     grey = description.is_monochrome or description.photometric_interpretation == "PALETTE COLOR"
     wrong = {
         "Rows": description.rows < 1,
-        "Columns": description.columns < 1
-        or (
-            description.photometric_interpretation in HALF_WIDTH_CHROMA and description.columns % 2
-        ),
+        "Columns": description.columns < 1,
         "Samples per Pixel": description.samples_per_pixel != 1
         if grey
         else description.samples_per_pixel not in {1, 3, 4},
