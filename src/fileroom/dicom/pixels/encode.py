@@ -141,6 +141,11 @@ def _precision(samples: Samples, description: PixelDescription) -> int:
     return stored if fits else description.bits_allocated
 
 
+def _in_word(precision: int, samples: Samples) -> int:
+    """Give a precision that codecs take for words of this size: 2 to 8, or 9 to 16 bits."""
+    return max(precision, 2 if samples.dtype.itemsize == 1 else 9)
+
+
 def _values(frame: DecodedFrame, description: PixelDescription) -> Samples:
     """Give the numbers to be compressed with loss, free of what unused bits hold."""
     return _squeezed(stored_values(frame.samples, description))
@@ -148,7 +153,7 @@ def _values(frame: DecodedFrame, description: PixelDescription) -> Samples:
 
 def _jpeg_lossless(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     samples = _unsigned(frame)
-    precision = max(2, _precision(samples, description))
+    precision = _in_word(_precision(samples, description), samples)
     if samples.ndim == 2:
         return imagecodecs.jpeg8_encode(
             samples, lossless=True, predictor=1, bitspersample=precision
@@ -240,8 +245,9 @@ def _jpeg_2000(frame: DecodedFrame, description: PixelDescription) -> Encoded:
 
 
 def _jpeg_2000_lossy(frame: DecodedFrame, description: PixelDescription) -> Encoded:
+    samples = _values(frame, description)
     return imagecodecs.jpeg2k_encode(
-        _values(frame, description),
+        samples,
         level=_PEAK_SIGNAL_TO_NOISE_DB,
         codecformat="j2k",
         reversible=False,
@@ -292,18 +298,19 @@ def _jpeg_xl(frame: DecodedFrame, description: PixelDescription) -> Encoded:
         lossless=True,
         effort=3,
         numthreads=1,
-        bitspersample=_precision(samples, description),
+        bitspersample=_in_word(_precision(samples, description), samples),
     )
 
 
 def _jpeg_xl_lossy(frame: DecodedFrame, description: PixelDescription) -> Encoded:
     # Its own colour space, XYB, is reached from RGB only.
+    samples = _values(as_rgb(frame, description.bits_stored), description)
     return imagecodecs.jpegxl_encode(
-        _values(as_rgb(frame, description.bits_stored), description),
+        samples,
         distance=_JPEG_XL_DISTANCE,
         effort=3,
         numthreads=1,
-        bitspersample=description.bits_stored,
+        bitspersample=_in_word(description.bits_stored, samples),
     )
 
 

@@ -152,10 +152,11 @@ def _unfit_bits(asked: str, description: PixelDescription) -> str | None:
         return "signed colour is not compressed"
     if asked in JPEG_LOSSY and description.is_signed:
         return "signed samples cannot become lossy JPEG (PS3.5 table 8.2.1-1)"
-    if asked == JPEG_BASELINE and stored != 8:
+    bits = (description.bits_allocated, stored)
+    if asked == JPEG_BASELINE and bits != (8, 8):
         return "JPEG baseline holds 8 bits"
-    if asked == JPEG_EXTENDED and stored not in {8, 12}:
-        return "JPEG extended holds 8 or 12 bits (PS3.5 table 8.2.1-1)"
+    if asked == JPEG_EXTENDED and bits not in {(8, 8), (16, 12)}:
+        return "JPEG extended holds 8 bits, or 12 in 16 (PS3.5 table 8.2.1-1)"
     if asked in JPEG_XL and description.is_signed:
         return "JPEG XL knows no signed samples (PS3.5 8.2.15)"
     if asked in JPEG_LS and stored < 2:

@@ -47,6 +47,9 @@ LOSSLESS = [uid for uid in COMPRESSED if uid not in LOSSY_METHODS and uid != REC
 KINDS = {
     "8 bits": described(),
     "8 bits, many frames": described(frames=3, rows=19, columns=21),
+    "5 bits": described(stored=5),
+    "1 bit in 16": described(bits=16, stored=1),
+    "8 bits in 16": described(bits=16, stored=8),
     "12 bits": described(bits=16, stored=12),
     "16 bits": described(bits=16),
     "12 bits signed": described(bits=16, stored=12, signed=True),
@@ -125,7 +128,9 @@ def test_every_pair_of_compressed_syntaxes_gives_the_same_samples(kind: str) -> 
     "what was compressed with loss says so, with ratio and method, under its old UID",
     holds="chosen",
 )
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"palette", "32 bits"}])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in {"palette", "32 bits", "1 bit in 16"}]
+)
 def test_lossy_syntaxes_stay_near_and_say_what_they_are(kind: str) -> None:
     description = KINDS[kind]
     pixels = drawn(description)
@@ -150,7 +155,8 @@ def test_lossy_syntaxes_stay_near_and_say_what_they_are(kind: str) -> None:
                 original = as_rgb(original, description.bits_stored)
             error = now.samples.astype(float) - original.samples
             rms = np.sqrt((error**2).mean()) / (1 << description.bits_stored)
-            assert rms < RMS_MAX, (uid, rms)
+            # Of few bits a rounded step is much of the range.
+            assert rms < max(RMS_MAX, 1 / (1 << description.bits_stored)), (uid, rms)
             if uid.endswith(".81"):
                 assert np.abs(error).max() <= max(1, (1 << description.bits_stored) // 1024)
 
