@@ -251,7 +251,7 @@ def _jpeg_2000_lossy(frame: DecodedFrame, description: PixelDescription) -> Enco
         level=_PEAK_SIGNAL_TO_NOISE_DB,
         codecformat="j2k",
         reversible=False,
-        bitspersample=description.bits_stored,
+        bitspersample=_in_word(description.bits_stored, samples),
         planar=False,
         mct=frame.photometric_interpretation == "RGB",
     )
