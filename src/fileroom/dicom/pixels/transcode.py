@@ -83,7 +83,7 @@ def transcoded_pieces(
     *,
     reencode: Callable[[bytes, PixelDescription, str, str], bytes] = reencode_frame,
 ) -> Iterator[bytes]:
-    """Give a Part 10 file in another transfer syntax, in pieces.
+    """Give a Part 10 file in another transfer syntax, in pieces of at most 1 MB.
 
     Parameters
     ----------
@@ -116,7 +116,12 @@ def transcoded_pieces(
     # The ratio stands before the frames: it is that of the first.
     first = next(encoded)
     changed = _changed(header, description, asked, len(first))
-    return _pieces(header, changed, chain([first], encoded), asked, read)
+    pieces = _pieces(header, changed, chain([first], encoded), asked, read)
+    return (
+        piece[start : start + PIECE_BYTES]
+        for piece in pieces
+        for start in range(0, len(piece), PIECE_BYTES)
+    )
 
 
 def _counted(frames: Iterator[bytes], description: PixelDescription) -> Iterator[bytes]:
