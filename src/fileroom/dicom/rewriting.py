@@ -34,7 +34,7 @@ from fileroom.dicom.writing import (
 from fileroom.errors import Unimplemented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fileroom.dicom.encoding import Encoding
     from fileroom.dicom.header import Header
@@ -70,7 +70,7 @@ class Rewriting:
         """
         for part in self.parts:
             if isinstance(part, bytes):
-                yield from _cut_up(part)
+                yield from in_pieces([part])
                 continue
             for start in range(0, part.cut.length, PIECE_BYTES):
                 length = min(PIECE_BYTES, part.cut.length - start)
@@ -92,17 +92,8 @@ class DeflatedRewriting:
 
     def pieces(self, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
         """Give the file in pieces of at most 1 MB; ``read`` as of ``Rewriting``."""
-        yield from _cut_up(self.file_meta)
-        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        size = 0
-        for piece in self.data_set.pieces(read):
-            deflated = deflater.compress(piece)
-            size += len(deflated)
-            yield from _cut_up(deflated)
-        deflated = deflater.flush()
-        size += len(deflated)
-        # A stream of odd length is padded.
-        yield from _cut_up(deflated + bytes(size % 2))
+        yield from in_pieces([self.file_meta])
+        yield from in_pieces(deflated(self.data_set.pieces(read)))
 
 
 def native_rewriting(header: Header, transfer_syntax_uid: str) -> Rewriting | DeflatedRewriting:
@@ -158,6 +149,20 @@ def _data_set(header: Header, encoding: Encoding) -> Iterator[Part]:
     return data_set_parts(elements(header), encoding, reversed_words=big_endian(header))
 
 
-def _cut_up(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), PIECE_BYTES):
-        yield data[start : start + PIECE_BYTES]
+def deflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the deflated stream of a data set, padded to an even length (PS3.5 A.5)."""
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    size = 0
+    for piece in pieces:
+        some = deflater.compress(piece)
+        size += len(some)
+        yield some
+    some = deflater.flush()
+    yield some + bytes((size + len(some)) % 2)
+
+
+def in_pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the same bytes in pieces of at most 1 MB."""
+    for block in blocks:
+        for start in range(0, len(block), PIECE_BYTES):
+            yield block[start : start + PIECE_BYTES]

@@ -15,21 +15,18 @@ PS3.5 A.4 (encapsulation), 8.2; PS3.3 C.7.6.1.1.5 (lossy compression), C.7.6.3 (
 
 from __future__ import annotations
 
-import zlib
 from itertools import chain
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from fileroom.dicom.byte_order import swapped
 from fileroom.dicom.encoding import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
     IMPLICIT_VR_LITTLE_ENDIAN,
-    ITEM,
     PIXEL_DATA,
-    SEQUENCE_DELIMITER,
     UNDEFINED_LENGTH,
 )
-from fileroom.dicom.header import Element, big_endian, elements, find_elements
+from fileroom.dicom.header import Element, big_endian, elements, file_meta, find_elements
 from fileroom.dicom.media_types import NATIVE_TRANSFER_SYNTAXES
 from fileroom.dicom.pixels.description import (
     PHOTOMETRIC_INTERPRETATION,
@@ -46,21 +43,22 @@ from fileroom.dicom.pixels.syntaxes import (
     JPEG_XL_RECOMPRESSION,
     LOSSY_METHODS,
 )
-from fileroom.dicom.rewriting import (
-    PIECE_BYTES,
-    PREAMBLE,
-    Copied,
+from fileroom.dicom.rewriting import Rewriting, deflated, in_pieces
+from fileroom.dicom.writing import (
     data_set_parts,
-    file_meta_for,
-    head,
+    element_head,
+    encapsulated_parts,
+    merged,
+    write_file_meta,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from fileroom.dicom.encoding import Encoding
     from fileroom.dicom.header import Header
+    from fileroom.dicom.writing import Part
 
-_ITEM = Struct("<HHI")
 _LOSSY_IMAGE_COMPRESSION: Final = 0x00282110
 _LOSSY_RATIO: Final = 0x00282112
 _LOSSY_METHOD: Final = 0x00282114
@@ -116,12 +114,7 @@ def transcoded_pieces(
     # The ratio stands before the frames: it is that of the first.
     first = next(encoded)
     changed = _changed(header, description, asked, len(first))
-    pieces = _pieces(header, changed, chain([first], encoded), asked, read)
-    return (
-        piece[start : start + PIECE_BYTES]
-        for piece in pieces
-        for start in range(0, len(piece), PIECE_BYTES)
-    )
+    return in_pieces(_pieces(header, changed, chain([first], encoded), asked, read))
 
 
 def _counted(frames: Iterator[bytes], description: PixelDescription) -> Iterator[bytes]:
@@ -141,20 +134,9 @@ def _pieces(
     asked: str,
     read: Callable[[int, int], bytes],
 ) -> Iterator[bytes]:
-    yield PREAMBLE + file_meta_for(header, asked)
+    yield write_file_meta(file_meta(header), asked)
     data_set = _data_set(header, changed, frames, asked, read)
-    if asked != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
-        yield from data_set
-        return
-    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    size = 0
-    for piece in data_set:
-        out = deflater.compress(piece)
-        size += len(out)
-        if out:
-            yield out
-    out = deflater.flush()
-    yield out + b"\0" * ((size + len(out)) % 2)
+    yield from deflated(data_set) if asked == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN else data_set
 
 
 def _data_set(
@@ -165,13 +147,12 @@ def _data_set(
     read: Callable[[int, int], bytes],
 ) -> Iterator[bytes]:
     """Give the data set: what stands before the pixel data, they themselves, and what follows."""
-    reversed_words = big_endian(header)
-    implicit = asked == IMPLICIT_VR_LITTLE_ENDIAN
+    encoding = IMPLICIT_LITTLE if asked == IMPLICIT_VR_LITTLE_ENDIAN else EXPLICIT_LITTLE
     description = parse_pixel_description(header)
 
     def written(some: Iterable[Element]) -> Iterator[bytes]:
-        parts = data_set_parts(some, reversed_words=reversed_words, implicit=implicit)
-        return _copied(parts, read)
+        parts = data_set_parts(some, encoding, reversed_words=big_endian(header))
+        return Rewriting(parts=merged(parts)).pieces(read)
 
     kept = _with_changes(elements(header), changed)
     before: list[Element] = []
@@ -179,37 +160,18 @@ def _data_set(
         if element.tag >> 16 == _PIXEL_GROUP:
             break
         before.append(element)
-    # Values of changed elements are little endian, as is what ``Element`` holds of text.
     yield from written(before)
     if asked in NATIVE_TRANSFER_SYNTAXES:
-        yield from _native_pixels(description, frames, implicit=implicit)
+        yield from _native_pixels(description, frames, encoding)
     else:
-        yield from _encapsulated(frames)
+        fragments = ((frame,) for frame in frames)
+        yield from map(_bytes, encapsulated_parts(PIXEL_DATA, "OB", fragments))
     # Offset tables, and any other of the group, told of the stored frames.
     yield from written(element for element in kept if element.tag >> 16 != _PIXEL_GROUP)
 
 
-def _copied(parts: Iterable[bytes | Copied], read: Callable[[int, int], bytes]) -> Iterator[bytes]:
-    together = bytearray()
-    for part in parts:
-        if isinstance(part, bytes):
-            together += part
-            if len(together) < PIECE_BYTES:
-                continue
-        if together:
-            yield bytes(together)
-            together.clear()
-        if isinstance(part, Copied):
-            for start in range(0, part.cut.length, PIECE_BYTES):
-                length = min(PIECE_BYTES, part.cut.length - start)
-                piece = read(part.cut.offset + start, length)
-                yield swapped(piece, part.word_bytes) if part.word_bytes > 1 else piece
-    if together:
-        yield bytes(together)
-
-
 def _native_pixels(
-    description: PixelDescription, frames: Iterator[bytes], *, implicit: bool
+    description: PixelDescription, frames: Iterator[bytes], encoding: Encoding
 ) -> Iterator[bytes]:
     length = description.decoded_frame_bytes * description.number_of_frames
     if length + length % 2 >= UNDEFINED_LENGTH:
@@ -217,23 +179,14 @@ def _native_pixels(
             "the pixel data are over 4 GB when decoded, which no native transfer syntax can hold"
         )
     vr = "OW" if description.bits_allocated > 8 else "OB"
-    yield head(PIXEL_DATA, vr, length + length % 2, implicit=implicit)
+    yield element_head(PIXEL_DATA, vr, length + length % 2, encoding)
     yield from frames
-    if length % 2:
-        yield b"\0"
+    yield bytes(length % 2)
 
 
-def _encapsulated(frames: Iterator[bytes]) -> Iterator[bytes]:
-    yield head(PIXEL_DATA, "OB", UNDEFINED_LENGTH) + _item(ITEM, 0)
-    for frame in frames:
-        padding = len(frame) % 2
-        yield _item(ITEM, len(frame) + padding)
-        yield frame + b"\0" * padding
-    yield _item(SEQUENCE_DELIMITER, 0)
-
-
-def _item(tag: int, length: int) -> bytes:
-    return _ITEM.pack(tag >> 16, tag & 0xFFFF, length)
+def _bytes(part: Part) -> bytes:
+    assert isinstance(part, bytes), "frames are given as bytes"
+    return part
 
 
 def _with_changes(found: Iterable[Element], changed: list[Element]) -> Iterator[Element]:
