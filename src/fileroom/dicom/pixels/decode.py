@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 
 import imagecodecs
 import numpy as np
-import rle.rle
 
 from fileroom.dicom.media_types import NATIVE_TRANSFER_SYNTAXES
 from fileroom.dicom.pixels.codestreams import (
@@ -53,7 +52,6 @@ CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, IndexError, Overflow
 """What the codecs raise at a frame they cannot read."""
 _BIT: Final = 1
 _END_OF_IMAGE: Final = b"\xff\xd9"
-_RLE_HEADER_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,10 +199,11 @@ def _rle(frame: bytes, description: PixelDescription, _: str) -> DecodedFrame:
     sample_bytes = max(1, description.bits_allocated // 8)
     if int.from_bytes(frame[:4], "little") != count * sample_bytes:
         raise malformed("an RLE frame has another number of segments than its samples have bytes")
-    # Runs grow 64 times: a frame longer than literal runs could make it is built to.
-    if len(frame) > _RLE_HEADER_BYTES + 2 * description.decoded_frame_bytes + 4 * rows * count:
-        raise malformed("an RLE frame is longer than its samples could make it")
-    planes = rle.rle.decode_frame(frame, rows * columns, description.bits_allocated, "<")
+    # Not pylibjpeg-rle's: at a damaged segment it panics, which no handler of errors catches.
+    room = bytearray(description.decoded_frame_bytes)
+    planes = imagecodecs.dicomrle_decode(frame, sample_type(description), out=room)
+    if len(planes) != len(room):
+        raise malformed("an RLE frame decodes into another size than the header says")
     flat = np.frombuffer(planes, sample_type(description))
     return DecodedFrame(
         samples=np.moveaxis(flat.reshape(count, rows, columns), 0, -1),
