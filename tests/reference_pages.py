@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from fileroom.api import app, connections, requests
+from fileroom.api import app, connections, multipart, requests
+from fileroom.api.dicomweb import parts
 from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
 from fileroom.api.routes import DATASET, LOCATION, OPERATION, ROUTES, STORE
 from fileroom.api.routing import VERSIONS
@@ -20,6 +21,7 @@ from fileroom.archive.search import CANDIDATES_MAX
 from fileroom.cli.program import program
 from fileroom.database.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from fileroom.database.search import COUNT_MAX
+from fileroom.dicom.json_instances import INSTANCES_MAX
 from fileroom.dicom.levels import RULES, Level
 from fileroom.dicom.match_values import LIST_VALUES_MAX
 from fileroom.dicom.matching import OFFSET_MAX
@@ -160,7 +162,12 @@ def request_limits() -> str:
     """Give the bounds on one request."""
     rules = RULES[Level.STUDY], RULES[Level.INSTANCE]
     return _limits(
-        ("body of a request", _size(requests.BODY_BYTES_MAX), "413"),
+        ("body of a request that stores no instances", _size(requests.BODY_BYTES_MAX), "413"),
+        ("parts of a request that stores instances", f"{parts.PARTS_MAX:,}", "400"),
+        ("headers of a part", f"{multipart.PART_HEADERS_MAX}", "400"),
+        ("one header of a part", _size(multipart.PART_HEADER_BYTES_MAX), "400"),
+        ("metadata sent as DICOM JSON", _size(parts.METADATA_BYTES_MAX), "400"),
+        ("instances of such metadata", f"{INSTANCES_MAX:,}", "400"),
         ("body that is read leniently", _size(LENIENT_BYTES_MAX), "400"),
         ("request line and headers", _size(connections.HEAD_BYTES_MAX), "431"),
         ("requests at a time", f"{app.REQUESTS_MAX}", "503"),

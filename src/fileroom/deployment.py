@@ -20,6 +20,7 @@ from fileroom.archive.check import check_store
 from fileroom.archive.delete import Collector
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import blob_bucket
+from fileroom.archive.storing import StoringRequests
 from fileroom.auth.authenticate import open_access_token
 from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
@@ -65,6 +66,7 @@ class Deployment:
     blobs: Path
     facilities: Facilities
     runner: Runner
+    requests: StoringRequests
     access_token: AccessToken | None
 
     def ready(self) -> None:
@@ -107,14 +109,17 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         buckets = Buckets(settings.buckets, buckets_directory)
         pool = WorkerPool(settings.workers, name="ingest", preload=WORKER_MODULES)
         stack.callback(pool.kill_workers)
+        requests = StoringRequests()
         collector = Collector(
             database,
             blobs,
+            requests=requests,
             interval_seconds=settings.collection_interval_seconds,
             after_crash=bool(holder),
         )
         stack.callback(_let_go, lock, collector)
         runner, facilities = _runner(settings, database, buckets, pool, owner, collector)
+        requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs)
         stack.callback(indexer.stop)
         stack.callback(collector.stop)
@@ -129,6 +134,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             blobs=blobs,
             facilities=facilities,
             runner=runner,
+            requests=requests,
             access_token=token,
         )
 

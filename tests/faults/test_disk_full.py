@@ -131,6 +131,28 @@ def test_import_waits_for_space_for_everything(tmp_path: Path) -> None:
             tools.check_collected(disk)
 
 
+@pytest.mark.clause(
+    "Fileroom faults",
+    "a store that meets a full disk is answered with 507 and leaves nothing, and the same request "
+    "succeeds once there is space",
+    holds="own rule",
+)
+def test_store_on_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    file = tools.instance(tools.LARGE_UIDS, bytes(4 << 20))
+    with small_disk(tmp_path / "blobs") as blobs, served(tmp_path / "data", blobs) as client:
+        disk = Disk(tmp_path / "data", blobs)
+        store = tools.make_store(client, "s")
+        ballast = fill(blobs, but_bytes=6 << 20)
+        for _ in range(3):
+            with pytest.raises(ResourceExhausted, match="no space"):
+                client.store_instances(store, [file, file])
+        tools.wait_until(lambda: not disk.blob_files() - {ballast}, "parts are left")
+        assert client.get_dicom_store_metrics(store).instance_count == 0
+        ballast.unlink()
+        assert len(client.store_instances(store, [file, file]).stored) == 2
+        tools.check_collected(disk)
+
+
 def is_refused(client: Client) -> bool:
     """Try to make one more store."""
     try:

@@ -86,6 +86,28 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
     return recording
 
 
+def record_request(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
+    """Spool the parts of a request, throw one away, and publish the others in two slices."""
+    root.mkdir()
+    make_blob_bucket(root, PREFIX, {})
+    with recorded(root, patch, leave_out=leave_out) as recording:
+        drafts = blob_bucket(root, PREFIX).drafts()
+        parts = []
+        for number in range(8):
+            part = drafts.begin(f"{number % 2:02x}/unnamed")
+            part.write(b"some")
+            part.write(b"more" * number)
+            part.rest()
+            part.rename(f"part-{number}")
+            parts.append(part)
+        drafts.discard(parts.pop())
+        for some in (parts[:5], parts[5:]):
+            drafts.publish(some)
+            recording.promise(f"{PREFIX}/{part.key}" for part in some)
+        drafts.close()
+    return recording
+
+
 def import_task(root: Path) -> ImportTask:
     """Give a batch for a worker."""
     source = root.with_name(f"{root.name}-source")
@@ -102,7 +124,7 @@ def import_task(root: Path) -> ImportTask:
     )
 
 
-@pytest.mark.parametrize("record", [record_store, record_import, record_export])
+@pytest.mark.parametrize("record", [record_store, record_import, record_request, record_export])
 @pytest.mark.clause(
     "Fileroom faults",
     "whenever the power is cut, what was promised to be durable is there and whole, and no object "
@@ -120,7 +142,7 @@ def test_what_was_promised_survives_a_power_cut(
     assert recording.violations(draw) == []
 
 
-@pytest.mark.parametrize("record", [record_store, record_import, record_export])
+@pytest.mark.parametrize("record", [record_store, record_import, record_request, record_export])
 @pytest.mark.parametrize("leave_out", ["fdatasync", "fsync"])
 def test_power_cut_shows_a_sync_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record, leave_out: str

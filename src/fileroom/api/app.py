@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -28,10 +28,13 @@ from fileroom.api.requests import (
     ClientGone,
     allowed_hosts,
     bind_query,
+    body_pieces,
     headers_of,
     host_of,
+    origin_of,
     parse_query,
     read_body,
+    resource_name,
 )
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import RouteTable, split_path
@@ -47,20 +50,19 @@ from fileroom.errors import (
     Unavailable,
     Unknown,
 )
-from fileroom.names import DatasetName, DicomStoreName, LocationName, OperationName
 from fileroom.telemetry import request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from fileroom.api.calls import Handler
+    from fileroom.api.dicomweb.upload import Upload
     from fileroom.api.requests import Query
     from fileroom.api.routing import Route
     from fileroom.auth.authorize import Principal
     from fileroom.deployment import Deployment
-    from fileroom.names import ResourceName
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +78,14 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_CORS_HEADERS: Final = ("Accept", "Authorization", "Content-Type", "Range", "X-Goog-User-Project")
+_CORS_HEADERS: Final = (
+    "Accept",
+    "Authorization",
+    "Content-Type",
+    "Range",
+    "Storage-Class",
+    "X-Goog-User-Project",
+)
 
 
 def create_app(deployment: Deployment, routes: tuple[Route, ...] = ROUTES) -> ASGIApp:
@@ -116,7 +125,7 @@ class _Application:
         self._table = table
         self._authenticator = Authenticator(settings.auth, deployment.access_token)
         self._hosts = allowed_hosts(settings)
-        self._origins = frozenset({_origin(settings.public_url), *settings.cors_origins})
+        self._origins = frozenset({origin_of(settings.public_url), *settings.cors_origins})
         self._limiter = anyio.CapacityLimiter(settings.request_threads)
         self._running = 0
 
@@ -225,7 +234,7 @@ class _Application:
         query: Query,
         principal: Principal,
     ) -> Answer:
-        name = _resource_name(path)
+        name = resource_name(path)
         exchange.resource = str(name or f"projects/{path['project']}")
         require(principal, route.permission, exchange.resource)
         parameters = bind_query(query, route.query)
@@ -246,7 +255,30 @@ class _Application:
             body=body,
             request=request,
         )
-        return await self._in_thread(partial(_begin, route.handler, call))
+        if route.upload is None:
+            return await self._in_thread(partial(_begin, route.handler, call))
+        async with self._uploaded(exchange, route.upload, call) as upload:
+            call = replace(call, upload=upload)
+            return await self._in_thread(partial(_begin, route.handler, call))
+
+    @asynccontextmanager
+    async def _uploaded(
+        self, exchange: _Exchange, begin: Callable[[Call], Upload], call: Call
+    ) -> AsyncIterator[Upload]:
+        """Give a body of any size once all of it was taken, and let go of it in the end.
+
+        A thread is held for as long as a piece takes to be written, not for as long as the client
+        takes to send the next one.
+        """
+        upload = await self._in_thread(partial(begin, call))
+        try:
+            async for piece in body_pieces(exchange.receive):
+                await self._in_thread(partial(upload.write, piece))
+            await self._in_thread(upload.finish)
+            yield upload
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(upload.close)
 
     async def _health(self, exchange: _Exchange) -> Answer:
         exchange.method_id = exchange.scope["path"]
@@ -356,26 +388,6 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-def _resource_name(path: Mapping[str, str]) -> ResourceName | None:
-    """Give the Google resource that a path's variables name."""
-    if "location" not in path:
-        return None
-    location = LocationName(path["project"], path["location"])
-    if "dataset" not in path:
-        return location
-    dataset = DatasetName(location, path["dataset"])
-    if "dicomStore" in path:
-        return DicomStoreName(dataset, path["dicomStore"])
-    if "operation" in path:
-        return OperationName(dataset, path["operation"])
-    return dataset
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def _log_error(error: FileroomError) -> None:

@@ -25,6 +25,7 @@ from fileroom.names import (
 )
 
 if TYPE_CHECKING:
+    from fileroom.api.dicomweb.upload import Upload
     from fileroom.auth.authorize import Principal
     from fileroom.deployment import Deployment
 
@@ -56,6 +57,8 @@ class Call:
     body: bytes = b""
     request: msgspec.Struct | None = None
     """The decoded body, where the route names a Struct for it."""
+    upload: Upload | None = None
+    """The body taken apart and spooled, where the route takes one of any size."""
 
     @property
     def location(self) -> LocationName:
@@ -167,7 +170,7 @@ class Framed:
         close_pieces(self._framed)
 
 
-def close_pieces(pieces: Iterator[bytes]) -> None:
+def close_pieces(pieces: Iterator[object]) -> None:
     """Free what pieces that nobody will draw hold, such as an open file."""
     close = getattr(pieces, "close", None)
     if close is not None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from fileroom.api.calls import Answer
-from fileroom.errors import Code, FileroomError, Internal, InvalidArgument, Unauthenticated
+from fileroom.errors import (
+    Code,
+    FileroomError,
+    Internal,
+    InvalidArgument,
+    Reason,
+    Unauthenticated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +44,8 @@ HTTP_STATUS: Final = {
     Code.UNAUTHENTICATED: 401,
 }
 
+NO_SPACE_STATUS: Final = 507
+"""A full disk is no quota that a client has used up (RFC 4918 11.5)."""
 RETRY_AFTER_SECONDS: Final = 5
 _BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
 _INTERNAL: Final = (
@@ -60,9 +69,10 @@ def error_answer(error: FileroomError) -> Answer:
             details.append({"@type": _BAD_REQUEST, "fieldViolations": _violations(field, message)})
         case _ if error.code in {Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED}:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return status_answer(
-        HTTP_STATUS[error.code], error.code.name, message, details=details, headers=headers
-    )
+    status = HTTP_STATUS[error.code]
+    if error.code is Code.RESOURCE_EXHAUSTED and error.detail == Reason.NO_SPACE:
+        status = NO_SPACE_STATUS
+    return status_answer(status, error.code.name, message, details=details, headers=headers)
 
 
 def status_answer(

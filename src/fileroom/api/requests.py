@@ -11,12 +11,14 @@ from urllib.parse import parse_qsl, urlsplit
 import anyio
 
 from fileroom.errors import InvalidArgument
+from fileroom.names import DatasetName, DicomStoreName, LocationName, OperationName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from starlette.types import Receive, Scope
 
+    from fileroom.names import ResourceName
     from fileroom.settings import Settings
 
 BODY_BYTES_MAX: Final = 10 * 1024 * 1024
@@ -179,6 +181,12 @@ def host_of(header: str | None) -> str:
         return ""
 
 
+def origin_of(url: str) -> str:
+    """Give what a browser sends as Origin from a page of this URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
 async def read_body(receive: Receive, content_length: str | None) -> bytes:
     """Give the whole body, counted while it comes.
 
@@ -197,7 +205,26 @@ async def read_body(receive: Receive, content_length: str | None) -> bytes:
         raise BodyTooLarge
     pieces: list[bytes] = []
     size = 0
-    while True:
+    async for piece in body_pieces(receive):
+        size += len(piece)
+        if size > BODY_BYTES_MAX:
+            raise BodyTooLarge
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """Give a body as it comes; the server reads on from the client only as pieces are taken.
+
+    Raises
+    ------
+    BodyTooSlow
+        If it stalls.
+    ClientGone
+        If the client left.
+    """
+    more = True
+    while more:
         try:
             with anyio.fail_after(BODY_IDLE_SECONDS):
                 message = await receive()
@@ -205,10 +232,21 @@ async def read_body(receive: Receive, content_length: str | None) -> bytes:
             raise BodyTooSlow from error
         if message["type"] == "http.disconnect":
             raise ClientGone
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > BODY_BYTES_MAX:
-            raise BodyTooLarge
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return b"".join(pieces)
+        if piece := message.get("body", b""):
+            yield piece
+        more = message.get("more_body", False)
+
+
+def resource_name(path: Mapping[str, str]) -> ResourceName | None:
+    """Give the Google resource that a path's variables name."""
+    if "location" not in path:
+        return None
+    location = LocationName(path["project"], path["location"])
+    if "dataset" not in path:
+        return location
+    dataset = DatasetName(location, path["dataset"])
+    if "dicomStore" in path:
+        return DicomStoreName(dataset, path["dicomStore"])
+    if "operation" in path:
+        return OperationName(dataset, path["operation"])
+    return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -35,10 +36,9 @@ STUDY: Final = "/studies/{study}"
 SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 
-_STOW: Final = later("import the instances from a bucket with dicomStores.import")
 _WADO: Final = later("retrieve each instance with Accept: application/dicom; transfer-syntax=*")
 _DELETE: Final = later("delete the DICOM store and import again what is to stay")
-_UPDATE: Final = later("delete the DICOM store and import the new instances")
+_UPDATE: Final = later("replace the instances with PUT on v1beta1 …/dicomWeb/studies")
 _POLICY: Final = later("the server's one access token holds every permission")
 _STORAGE: Final = later("every instance is kept as STANDARD")
 _COUNT: Final = later("search for the series or instances, or ask for getDICOMStoreMetrics")
@@ -73,11 +73,21 @@ def _web(verb: str, path: str, method: str, right: str, handler: Handler) -> Rou
     return Route(method, verb, f"{STORE}/dicomWeb{path}", permission, handler, query=None)
 
 
-def _beta(verb: str, path: str, method: str) -> Route:
+def _stow(path: str, method: str) -> Route:
+    """One method that stores the instances of a body of any size."""
+    route = _web("POST", path, method, "Write", dicomweb.store_instances)
+    return replace(route, upload=dicomweb.begin_store)
+
+
+def _beta(verb: str, path: str, method: str, handler: Handler = _UPDATE) -> Route:
     """One method below ``dicomWeb`` that v1 does not have."""
-    permission = "healthcare.dicomStores.dicomWebUpdate"
-    method, path = f"datasets.dicomStores.{method}", f"{STORE}/dicomWeb{path}"
-    return Route(method, verb, path, permission, _UPDATE, query=None, versions=BETA)
+    return replace(_web(verb, path, method, "Update", handler), versions=BETA)
+
+
+def _put(path: str, method: str) -> Route:
+    """One method that stores instances in the place of others."""
+    route = _beta("PUT", path, method, dicomweb.store_instances)
+    return replace(route, upload=dicomweb.begin_update)
 
 
 ROUTES: Final = (
@@ -244,13 +254,13 @@ ROUTES: Final = (
         _WADO,
     ),
     # STOW-RS, delete, update
-    _web("POST", "/studies", "storeInstances", "Write", _STOW),
-    _web("POST", STUDY, "studies.storeInstances", "Write", _STOW),
+    _stow("/studies", "storeInstances"),
+    _stow(STUDY, "studies.storeInstances"),
     _web("DELETE", STUDY, "studies.delete", "Delete", _DELETE),
     _web("DELETE", SERIES, "studies.series.delete", "Delete", _DELETE),
     _web("DELETE", INSTANCE, "studies.series.instances.delete", "Delete", _DELETE),
-    _beta("PUT", "/studies", "updateInstances"),
-    _beta("PUT", STUDY, "studies.updateInstances"),
+    _put("/studies", "updateInstances"),
+    _put(STUDY, "studies.updateInstances"),
     _beta("PATCH", STUDY + "/metadata", "studies.updateMetadata"),
     _beta("PATCH", SERIES + "/metadata", "studies.series.updateMetadata"),
     _beta("PATCH", INSTANCE + "/metadata", "studies.series.instances.updateMetadata"),

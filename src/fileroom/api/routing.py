@@ -13,11 +13,12 @@ from urllib.parse import unquote
 from fileroom.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import msgspec
 
-    from fileroom.api.calls import Handler
+    from fileroom.api.calls import Call, Handler
+    from fileroom.api.dicomweb.upload import Upload
 
 VERSIONS: Final = ("v1", "v1beta1", "v1alpha2")
 
@@ -33,10 +34,15 @@ class Route:
     permission: str
     handler: Handler
     request: type[msgspec.Struct] | None = None
-    """The message its body holds; without one a body is not read."""
+    """The message its body holds."""
     query: tuple[str, ...] | None = ()
     """The query parameters it knows; ``None`` hands all of them to the handler."""
     versions: tuple[str, ...] = VERSIONS
+    upload: Callable[[Call], Upload] | None = None
+    """Begins to take a body of any size, piece by piece as it comes, for ``call.upload``.
+
+    Without it and ``request`` a body is not read.
+    """
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.layout import blob_bucket, writer_of
+from fileroom.archive.layout import blob_bucket, request_of, writer_of
 from fileroom.archive.packs import open_place
 from fileroom.database import collection
 from fileroom.database.instances import Place, PlaceKind, queue_blob_drops
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from fileroom.archive.storing import LivingRequests
     from fileroom.database.collection import KnownPlace, StoreArea
     from fileroom.database.engine import Database
     from fileroom.objectstore.local import LocalBucket, ObjectEntry
@@ -54,9 +55,18 @@ class Finding:
 
 
 def check_store(
-    database: Database, blobs: Path, store: StoreArea, *, deep: bool = False
+    database: Database,
+    blobs: Path,
+    store: StoreArea,
+    *,
+    deep: bool = False,
+    living: LivingRequests | None = None,
 ) -> Iterator[Finding]:
-    """Yield what is wrong in a store's blobs; ``deep`` reads every byte and compares checksums."""
+    """Yield what is wrong in a store's blobs; ``deep`` reads every byte and compares checksums.
+
+    ``living`` says which requests might yet commit blobs, before any row is read here; without it
+    there are none, since no server runs.
+    """
     bucket = blob_bucket(blobs, store.blob_prefix)
     missing: list[KnownPlace] = []
     with database.read() as connection:
@@ -68,8 +78,12 @@ def check_store(
             if entry is None:
                 missing += [place for place in places if place.size is not None]
             elif not places:
-                writer = writer_of(key)
-                if writer is not None and writer <= newest and writer not in unfinished:
+                request, writer = request_of(key), writer_of(key)
+                if request is not None:
+                    has_ended = living is None or not living.may_commit(request)
+                else:
+                    has_ended = writer is not None and writer <= newest and writer not in unfinished
+                if has_ended:
                     yield Finding(path=path, fault=Fault.ORPHANED)
             else:
                 for place, fault in _faults(bucket, places, entry, deep=deep):
@@ -85,11 +99,13 @@ def check_store(
                 yield Finding(path=path, fault=Fault.MISSING, place=place)
 
 
-def queue_orphans(database: Database, blobs: Path, store: StoreArea) -> int:
+def queue_orphans(
+    database: Database, blobs: Path, store: StoreArea, living: LivingRequests | None = None
+) -> int:
     """Queue a store's orphans for collection; give how many there were."""
     keys = [
         finding.path.removeprefix(f"{store.blob_prefix}/")
-        for finding in check_store(database, blobs, store)
+        for finding in check_store(database, blobs, store, living=living)
         if finding.fault is Fault.ORPHANED
     ]
     for start in range(0, len(keys), QUEUED_MAX):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.archive.check import queue_orphans
 from fileroom.archive.layout import blob_bucket
 from fileroom.archive.packs import delete_members
+from fileroom.archive.storing import StoringRequests
 from fileroom.database import collection, operations
 from fileroom.database.instances import PlaceKind
 from fileroom.errors import DataLoss, FileroomError, PermissionDenied
@@ -40,10 +41,17 @@ class Collector:
     """A thread that drops due blobs, purges deleted stores and forgets old operations."""
 
     def __init__(
-        self, database: Database, blobs: Path, *, interval_seconds: float, after_crash: bool
+        self,
+        database: Database,
+        blobs: Path,
+        *,
+        interval_seconds: float,
+        after_crash: bool,
+        requests: StoringRequests | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._requests = requests or StoringRequests()
         self._interval_seconds = interval_seconds
         self._after_crash = after_crash
         self._suspected: dict[int, frozenset[int]] = {}
@@ -69,6 +77,10 @@ class Collector:
         way has blobs that nobody commits.
         """
         self._suspect(store_id, frozenset({writer}))
+
+    def suspect_request(self, store_id: int) -> None:
+        """Compare a store's blobs with its rows: a request to store ended before its commit."""
+        self._suspect(store_id, frozenset())
 
     def is_settled(self) -> bool:
         """Tell whether no store is left whose blobs are to be compared with its rows."""
@@ -143,6 +155,8 @@ class Collector:
         That is what a worker or a server had written when it was lost, which is then written
         again under another name, and what an operation had in hand when it was cancelled.
         """
+        # Before the rows are read: who commits later than that is among the living.
+        living = self._requests.living()
         with self._database.read() as connection:
             stores = {store.id: store for store in collection.living_stores(connection)}
             if self._after_crash:
@@ -158,7 +172,7 @@ class Collector:
             ]
         for store_id in ready:
             if store_id in stores:
-                orphans = queue_orphans(self._database, self._blobs, stores[store_id])
+                orphans = queue_orphans(self._database, self._blobs, stores[store_id], living)
                 logger.info("blobs compared with rows", extra={"orphans": orphans})
             with self._suspecting:
                 left = self._suspected.pop(store_id) - suspected[store_id]

@@ -100,7 +100,7 @@ def store_contents(
                 )
             place = pack.add(content.data)
             records.append(
-                _describe(
+                describe(
                     content.ordinal,
                     content.source,
                     content.version,
@@ -134,10 +134,10 @@ def store_object(
         key = blob_key(digest.digest(), writer.number, ordinal)
         blob.commit(key.rpartition("/")[2])
     place = Place(key=key, size=content.size, sha256=digest.digest())
-    return _describe(ordinal, source, version, place, scanned, content.read_at)
+    return describe(ordinal, source, version, place, scanned, content.read_at)
 
 
-def _describe(
+def describe(
     ordinal: int,
     source: str,
     version: str | None,
@@ -145,6 +145,7 @@ def _describe(
     scanned: Scan,
     read: Read,
 ) -> InstanceRecord:
+    """Give the record of an object whose bytes lie at a place, and are read by ``read``."""
     header = encode_header(scanned.header, CURRENT_DICTIONARY_ID)
     frames_known, frame_table = _known_frames(scanned, read)
     return InstanceRecord(

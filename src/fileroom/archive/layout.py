@@ -15,6 +15,8 @@ files).
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -84,3 +86,43 @@ def check_blob_bucket(blobs: Path, blob_prefix: str) -> None:
             "another one; mount the right one",
             "BLOBS_MISSING",
         )
+
+
+# ------------------------------------------------------------------ what a request stores
+
+
+_REQUEST_BLOB: Final = re.compile(r"[0-9a-f]{64}-([0-9a-f]+)r(\d+)-\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestWriter:
+    """A request that stores instances: a writer that ends with its answer, or with its server.
+
+    It stands where the number of an operation stands in the keys of other blobs.
+    """
+
+    boot: str
+    """Hexadecimal, drawn by lot when the server started."""
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.boot}r{self.number}"
+
+
+def request_blob_key(sha256: bytes, writer: RequestWriter, ordinal: int) -> str:
+    """Give the key of the blob that a request makes of its ``ordinal``-th part."""
+    return f"{request_blob_directory(writer, ordinal)}/{sha256.hex()}-{writer}-{ordinal}"
+
+
+def request_blob_directory(writer: RequestWriter, ordinal: int) -> str:
+    """Give the directory of a request's ``ordinal``-th blob.
+
+    Requests of few parts spread over the directories by their number.
+    """
+    return blob_directory(writer.number * FAN_OUT + ordinal)
+
+
+def request_of(key: str) -> RequestWriter | None:
+    """Give the request that a blob's key tells; None where another writer made it."""
+    match = _REQUEST_BLOB.fullmatch(key.rpartition("/")[2])
+    return None if match is None else RequestWriter(boot=match[1], number=int(match[2]))

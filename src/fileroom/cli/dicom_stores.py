@@ -21,6 +21,7 @@ from fileroom.cli.rendering import (
     write_many,
     write_one,
 )
+from fileroom.cli.storing import store_each
 from fileroom.client.values import objects
 
 if TYPE_CHECKING:
@@ -172,6 +173,36 @@ def delete(connection: Connection, dicom_store: str, dataset: str | None) -> Non
     with connection.open() as client:
         client.delete_dicom_store(name)
     click.echo(f"Deleted dicomStore [{name.dicom_store_id}].", err=True)
+
+
+@dicom_stores.command(
+    "store", example="fileroom dicom-stores store trial --dataset=ct slice-1.dcm slice-2.dcm"
+)
+@click.argument("dicom_store")
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False))
+@dataset_option
+@click.option("--replace", is_flag=True, help="Put them in the place of other files of theirs.")
+@click.option(
+    "--storage-class",
+    type=click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]),
+    help="Kept with each instance; STANDARD unless given.",
+)
+@connected
+def store(
+    connection: Connection,
+    dicom_store: str,
+    files: tuple[str, ...],
+    dataset: str | None,
+    replace: bool,
+    storage_class: str | None,
+) -> None:
+    """Send files of this machine to a DICOM store; of many, import a bucket.
+
+    Exit codes: 0 all were stored, 1 the server refused or is gone, 3 some files were not stored.
+    """
+    name = connection.dicom_store(dicom_store, dataset)
+    with connection.open() as client:
+        store_each(client, name, files, replace=replace, storage_class=storage_class)
 
 
 @dicom_stores.group("import")

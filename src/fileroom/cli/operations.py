@@ -20,7 +20,7 @@ from fileroom.cli.rendering import (
     write_many,
     write_one,
 )
-from fileroom.client.client import PAGE_SIZE_MAX
+from fileroom.client.queries import PAGE_SIZE_MAX
 from fileroom.errors import ObjectFailure, Reason
 
 if TYPE_CHECKING:

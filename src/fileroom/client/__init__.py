@@ -1,6 +1,7 @@
 """A typed, synchronous client of a Fileroom server, for programs and for the command line."""
 
 from fileroom.client.client import Client
+from fileroom.client.storing import RefusedInstance, StoredInstance, StoreResult
 from fileroom.client.values import (
     Counters,
     Dataset,
@@ -23,5 +24,8 @@ __all__ = [
     "JsonObject",
     "Location",
     "Operation",
+    "RefusedInstance",
     "Status",
+    "StoreResult",
+    "StoredInstance",
 ]

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, Self
 
 from fileroom.client import values
 from fileroom.client.polling import poll
-from fileroom.client.transport import CHUNK_BYTES, Query, Transport
+from fileroom.client.queries import page_query, search_query
+from fileroom.client.storing import StoreResult, store_files
+from fileroom.client.transport import CHUNK_BYTES, Transport
 from fileroom.client.values import Operation
 from fileroom.errors import InvalidArgument, ObjectFailure, Reason, Unavailable
 from fileroom.names import (
@@ -20,13 +22,13 @@ from fileroom.names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from fileroom.client.values import Dataset, DicomStore, DicomStoreMetrics, JsonObject, Location
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-PAGE_SIZE_MAX = 1000
 
 
 class Client:
@@ -102,7 +104,7 @@ class Client:
     ) -> Iterator[Dataset]:
         """Give the datasets of a location, by name."""
         path = f"{_path(parent, LocationName)}/datasets"
-        pages = self._transport.pages(path, "datasets", query=_page(page_size))
+        pages = self._transport.pages(path, "datasets", query=page_query(page_size))
         return map(values.to_dataset, pages)
 
     def patch_dataset(
@@ -138,7 +140,7 @@ class Client:
         self, parent: DatasetName | str, *, filter_text: str = "", page_size: int | None = None
     ) -> Iterator[DicomStore]:
         """Give the DICOM stores of a dataset, by name; ``filter_text`` is about labels."""
-        query = [*_page(page_size), *([("filter", filter_text)] if filter_text else [])]
+        query = [*page_query(page_size), *([("filter", filter_text)] if filter_text else [])]
         path = f"{_path(parent, DatasetName)}/dicomStores"
         return map(values.to_dicom_store, self._transport.pages(path, "dicomStores", query=query))
 
@@ -199,7 +201,7 @@ class Client:
     ) -> Iterator[Operation]:
         """Give the operations of a dataset, newest first."""
         path = f"{_path(parent, DatasetName)}/operations"
-        pages = self._transport.pages(path, "operations", query=_page(page_size))
+        pages = self._transport.pages(path, "operations", query=page_query(page_size))
         return map(values.to_operation, pages)
 
     def cancel_operation(self, name: OperationName | str) -> None:
@@ -214,7 +216,7 @@ class Client:
         page_size: int | None = None,
     ) -> Iterator[ObjectFailure]:
         """Give the objects that failed, each with its reason, page by page as they are reached."""
-        query = [*_page(page_size), *([("reason", str(reason))] if reason else [])]
+        query = [*page_query(page_size), *([("reason", str(reason))] if reason else [])]
         path = f"{_path(name, OperationName)}:failures"
         pages = self._transport.pages(path, "failures", query=query)
         return map(values.to_object_failure, pages)
@@ -270,7 +272,7 @@ class Client:
         ----------
         PS3.18 10.6
         """
-        query = _search_query(filters, include_fields, limit, offset)
+        query = search_query(filters, include_fields, limit, offset)
         if fuzzy_matching:
             query.append(("fuzzymatching", "true"))
         return self._transport.search(f"{_web(name)}/studies", query=query)
@@ -287,7 +289,7 @@ class Client:
     ) -> list[JsonObject]:
         """Give the series that match, as DICOM JSON, in the whole store or ``within`` a study."""
         path = _below(name, within, "series")
-        query = _search_query(filters, include_fields, limit, offset)
+        query = search_query(filters, include_fields, limit, offset)
         return self._transport.search(path, query=query)
 
     def search_instances(
@@ -302,8 +304,29 @@ class Client:
     ) -> list[JsonObject]:
         """Give the instances that match, as DICOM JSON, also ``within`` a study or series."""
         path = _below(name, within, "instances")
-        query = _search_query(filters, include_fields, limit, offset)
+        query = search_query(filters, include_fields, limit, offset)
         return self._transport.search(path, query=query)
+
+    def store_instances(
+        self,
+        name: DicomStoreName | str,
+        files: Iterable[Path | str | bytes],
+        *,
+        replace: bool = False,
+        storage_class: str | None = None,
+    ) -> StoreResult:
+        """Store DICOM files, named or given, in one request, and tell what became of them.
+
+        An instance that the store has already with other bytes is refused, unless ``replace``.
+
+        References
+        ----------
+        PS3.18 10.5
+        """
+        path = f"{_web(name)}/studies"
+        return store_files(
+            self._transport, path, files, replace=replace, storage_class=storage_class
+        )
 
     def retrieve_instance(
         self,
@@ -375,22 +398,3 @@ def _below(
     level: Literal["series", "instances"],
 ) -> str:
     return f"{_web(name)}/{_instance_path(within)}/{level}" if within else f"{_web(name)}/{level}"
-
-
-def _page(page_size: int | None) -> Query:
-    return [("pageSize", str(min(page_size, PAGE_SIZE_MAX)))] if page_size is not None else []
-
-
-def _search_query(
-    filters: Mapping[str, str] | None,
-    include_fields: Sequence[str],
-    limit: int | None,
-    offset: int,
-) -> list[tuple[str, str]]:
-    query = list((filters or {}).items())
-    query += [("includefield", field) for field in include_fields]
-    if limit is not None:
-        query.append(("limit", str(limit)))
-    if offset:
-        query.append(("offset", str(offset)))
-    return query

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import httpx2
 
@@ -73,6 +74,17 @@ _BY_HTTP_STATUS: Mapping[int, type[FileroomError]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """A request whose body is no JSON, and whose answer may be other than a success."""
+
+    content: Iterable[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expected: Sequence[int] = ()
+    """Statuses beyond 2xx that have an answer of their own."""
+    api_version: str = "v1"
+
+
 class Transport:
     """One server, one token, one pool of connections."""
 
@@ -138,6 +150,7 @@ class Transport:
         *,
         query: Query = (),
         body: JsonObject | None = None,
+        sending: Sending | None = None,
         accept: str = "application/json",
     ) -> Iterator[httpx2.Response]:
         """Send one request and give the answer with its body unread.
@@ -147,15 +160,17 @@ class Transport:
         FileroomError
             Of the class that the server's status names; ``Unavailable`` if no answer came.
         """
+        sending = sending or Sending()
         try:
             with self._http.stream(
                 verb,
-                f"/v1/{path}",
+                f"/{sending.api_version}/{path}",
                 params=list(query),
                 json=body,
-                headers={"Accept": accept},
+                content=sending.content,
+                headers={"Accept": accept, **sending.headers},
             ) as response:
-                if not response.is_success:
+                if not response.is_success and response.status_code not in sending.expected:
                     raise to_error(response.status_code, _read(response), self.url)
                 yield response
         except httpx2.TimeoutException as error:

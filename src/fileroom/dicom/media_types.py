@@ -55,6 +55,7 @@ Big endian is not among them: it is read, never written (Cloud Healthcare confor
 
 APPLICATION_DICOM: Final = "application/dicom"
 APPLICATION_DICOM_JSON: Final = "application/dicom+json"
+APPLICATION_DICOM_XML: Final = "application/dicom+xml"
 MULTIPART_RELATED: Final = "multipart/related"
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -143,6 +144,12 @@ def parse_accept(values: Iterable[str]) -> tuple[MediaRange, ...]:
     """
     ranges = (_parse_range(entry) for value in values for entry in _split(value, ","))
     return tuple(found for found in ranges if found is not None)
+
+
+def find_media_type(text: str) -> MediaType | None:
+    """Give the media type of a body, from Content-Type; read as leniently as ``parse_accept``."""
+    found = _parse_range(text)
+    return None if found is None else found.media_type
 
 
 def negotiate(

@@ -41,8 +41,18 @@ def scripted_server(*answers: Scripted) -> Iterator[Script]:
     script = Script(list(answers))
 
     class Handler(BaseHTTPRequestHandler):
+        def read_body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
         def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self.read_body()
             script.requests.append((self.command, self.path, body))
             script.headers.append({name.lower(): value for name, value in self.headers.items()})
             answer = script.next()
@@ -55,7 +65,7 @@ def scripted_server(*answers: Scripted) -> Iterator[Script]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = answer
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
         def log_message(self, *_: object) -> None:
             pass

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
-from fileroom.api.calls import Answer, Framed
+from fileroom.api.calls import Answer
 from fileroom.api.dicomweb.answers import (
     DATA_SET_FORMS,
     answers_406,
@@ -14,12 +13,12 @@ from fileroom.api.dicomweb.answers import (
     negotiated,
     store_content,
 )
+from fileroom.api.multipart import BodyPart, multipart_related
 from fileroom.archive import retrieve
 from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN
 from fileroom.dicom.media_types import (
     APPLICATION_DICOM,
     AS_STORED,
-    MULTIPART_RELATED,
     NATIVE_TRANSFER_SYNTAXES,
     MediaType,
     dicom_file,
@@ -88,22 +87,13 @@ def _single_part(file: InstanceFile) -> Answer:
 
 
 def _multipart(file: InstanceFile) -> Answer:
-    # Drawn by lot, so that no instance can hold it.
-    boundary = secrets.token_hex(16)
-    head = (
-        f"--{boundary}\r\nContent-Type: {dicom_file(file.transfer_syntax_uid)}\r\n\r\n"
-    ).encode()
-    tail = f"\r\n--{boundary}--\r\n".encode()
-    media_type = MediaType(
-        name=MULTIPART_RELATED,
-        parameters=(
-            ("type", APPLICATION_DICOM),
-            ("transfer-syntax", file.transfer_syntax_uid),
-            ("boundary", boundary),
-        ),
+    part = BodyPart(
+        headers=(("Content-Type", str(dicom_file(file.transfer_syntax_uid))),),
+        pieces=file.pieces,
+        size=file.size,
     )
-    return Answer(
-        media_type=str(media_type),
-        body=Framed((head,), file.pieces, (tail,)),
-        headers={"Content-Length": str(len(head) + file.size + len(tail))},
+    return multipart_related(
+        (part,),
+        root=APPLICATION_DICOM,
+        parameters=(("transfer-syntax", file.transfer_syntax_uid),),
     )

@@ -162,6 +162,7 @@ def _replace(
             changed_seq=seq,
             operation_id=write.operation_id,
             stored_at=now_microseconds(),
+            storage_class=write.storage_class,
         )
     )
     for table in (schema.headers, schema.frame_tables):

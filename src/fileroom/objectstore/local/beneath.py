@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPORARY_PREFIX = ".fileroom-"
+OWN_TEMPORARY_PREFIX = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+"""Of what this process writes."""
 _INVALID = re.compile(rf"(?:^|/)(?:\.{{0,2}}(?:/|\Z)|{re.escape(TEMPORARY_PREFIX)})|\0")
 BENEATH = os.O_NOFOLLOW | os.O_CLOEXEC
 READABLE = os.O_DIRECTORY | os.O_RDONLY

@@ -17,6 +17,7 @@ from fileroom.objectstore.local.beneath import (
     is_valid,
     open_root,
 )
+from fileroom.objectstore.local.drafts import Drafts
 from fileroom.objectstore.local.durable import check_right_to_write, translated, translating
 from fileroom.objectstore.local.listing import sweep, walk
 from fileroom.objectstore.local.parts import LocalPart, erase_parts
@@ -171,6 +172,12 @@ class LocalBucket:
         """
         return write_batch(self._directories(), items)
 
+    def drafts(self) -> Drafts:
+        """Begin a number of objects that are to be published together, in a managed bucket."""
+        if not self.managed:
+            raise ValueError("drafts are for buckets whose directories exist")
+        return Drafts(self._directories())
+
     def make_directories(self, keys: Iterable[str]) -> None:
         """Make directories, and those above them, in a managed bucket too; durable on return."""
         check_right_to_write()
@@ -219,7 +226,8 @@ class LocalBucket:
         """Delete the temporary files that dead writers left, and give how many there were.
 
         Looks below the directory ``prefix``, in a managed bucket below ``tmp/``. A living writer
-        is known by having changed its file lately.
+        is known by having changed its file lately, one of this process by its name: what a client
+        sends slowly may lie for hours.
         """
         path = f"{TEMPORARY_DIRECTORY}/" if self.managed else prefix
         return sweep(self.root, path, time.time() - older_than_seconds)

@@ -128,7 +128,9 @@ def translated(error: OSError, what: str) -> FileroomError:
     why = os.strerror(error.errno) if error.errno else str(error)
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return ResourceExhausted(f"no space to write {what} ({why}); free some or add to it")
+            return ResourceExhausted(
+                f"no space to write {what} ({why}); free some or add to it", "NO_SPACE"
+            )
         case errno.EACCES | errno.EPERM:
             return PermissionDenied(
                 f"the account of the server may not access {what} ({why}); "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fileroom.objectstore.local.beneath import (
     BENEATH,
+    OWN_TEMPORARY_PREFIX,
     READABLE,
     TEMPORARY_PREFIX,
     is_valid,
@@ -68,7 +69,7 @@ def sweep(root: Path, path: str, changed_before: float) -> int:
     swept = 0
     for _, _, names, below in os.fwalk(".", dir_fd=directory):
         for name in names:
-            if name.startswith(TEMPORARY_PREFIX):
+            if name.startswith(TEMPORARY_PREFIX) and not name.startswith(OWN_TEMPORARY_PREFIX):
                 with suppress(OSError):
                     status = os.stat(name, dir_fd=below, follow_symlinks=False)
                     if status.st_mtime <= changed_before:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Self
 from fileroom.errors import Unavailable
 from fileroom.objectstore.local.beneath import (
     BENEATH,
+    OWN_TEMPORARY_PREFIX,
     READABLE,
-    TEMPORARY_PREFIX,
     check_key,
     open_root,
 )
@@ -24,7 +23,7 @@ from fileroom.objectstore.local.durable import (
     sync_unnamed,
     translating,
 )
-from fileroom.objectstore.local.reading import ObjectEntry, entry_of
+from fileroom.objectstore.local.reading import LocalObject, ObjectEntry, entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,7 +36,6 @@ _WRITE_BACK_BYTES = 8 << 20
 _SYNC_THREADS = 4
 _SYNC_GROUP_BYTES = 16 << 20
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-_WRITER: Final = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
 _numbers: Final = itertools.count()
 
 
@@ -81,9 +79,16 @@ class Directories:
 
     def sync(self) -> None:
         """Make the names durable that drafts and new directories were given."""
-        for path in self._changed:
-            sync_directory(self._open[path], f"directory {path!r}")
+        self._sync(self._changed)
         self._durable |= self._named
+
+    def sync_parents(self, drafts: Iterable[Draft]) -> None:
+        """Make the names durable that these drafts were given, in directories known to be so."""
+        self._sync({draft.key.rpartition("/")[0] for draft in drafts})
+
+    def _sync(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            sync_directory(self._open[path], f"directory {path!r}")
 
     def _open_below(self, above: int, name: str, path: str) -> int:
         made = False
@@ -115,6 +120,10 @@ class Directories:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all; a second call does nothing."""
         for directory in self._open.values():
             os.close(directory)
         self._open.clear()
@@ -123,13 +132,31 @@ class Directories:
 class Draft:
     """A file being written, under a temporary name until it is published."""
 
+    __slots__ = ("_directory", "_file", "_inode", "_key", "_size", "_temporary",
+                 "_temporary_directory", "_written_back")  # fmt: skip
+
     def __init__(self, key: str, directory: int, temporary_directory: int, mode: int) -> None:
         self._key = key
         self._directory = directory
         self._temporary_directory = temporary_directory
-        self._temporary = f"{_WRITER}-{next(_numbers)}"
+        self._temporary = f"{OWN_TEMPORARY_PREFIX}-{next(_numbers)}"
         self._size = self._written_back = self._inode = 0
         self._file = os.open(self._temporary, _NEW_FILE | BENEATH, mode, dir_fd=temporary_directory)
+
+    @property
+    def key(self) -> str:
+        """The key it will have once it is published."""
+        return self._key
+
+    @property
+    def temporary(self) -> str:
+        """The name of the file until it is published."""
+        return self._temporary
+
+    @property
+    def size(self) -> int:
+        """How many bytes were appended."""
+        return self._size
 
     def write(self, piece: bytes) -> None:
         """Append bytes."""
@@ -146,8 +173,27 @@ class Draft:
         start_write_back(self._file, self._written_back, self._size - self._written_back)
         self._written_back = self._size
 
+    def rest(self) -> None:
+        """Close the file until it is read or synced: thousands may wait for that together."""
+        self.start_write_back()
+        with translating(self._key):
+            os.close(self._file)
+        self._file = -1
+
+    def open(self) -> LocalObject:
+        """Open what was appended for reading."""
+        with translating(self._key):
+            file = os.open(self._temporary, os.O_RDONLY | BENEATH, dir_fd=self._temporary_directory)
+        entry = entry_of(self._key, os.fstat(file))
+        return LocalObject(file, self._key, entry.size, entry.version)
+
     def sync(self) -> ObjectEntry:
         """Make the bytes durable; nothing can be appended after."""
+        if self._file < 0:
+            with translating(self._key):
+                self._file = os.open(
+                    self._temporary, os.O_WRONLY | BENEATH, dir_fd=self._temporary_directory
+                )
         sync_unnamed(self._file, f"object {self._key!r}")
         with translating(self._key):
             status = os.fstat(self._file)
@@ -246,7 +292,7 @@ def write_batch(
     with ExitStack() as stack:
         stack.enter_context(directories)
         drafts = []
-        with _LaggingSyncs() as syncs:
+        with LaggingSyncs() as syncs:
             for key, content in items:
                 with translating(key):
                     draft = directories.draft(key)
@@ -262,7 +308,7 @@ def write_batch(
     return entries
 
 
-class _LaggingSyncs:
+class LaggingSyncs:
     """Makes files durable in threads, in groups, each a group after its write-back began.
 
     Little is left to wait for by then, and the caller goes on with the next objects meanwhile. A
