@@ -149,7 +149,7 @@ def test_real_jpeg_and_jpeg_ls_files_decode_into_the_pixels_that_dcmtk_gives(
         done = subprocess.run(
             [require_tool(program), *options, str(file), str(out)], capture_output=True, check=False
         )
-        if done.returncode or (description.samples_per_pixel == 3 and "422" in str(file)):
+        if done.returncode:
             continue
         theirs = parsed(out.read_bytes())
         try:
