@@ -78,8 +78,8 @@ def standing(area: Path) -> PLACES:
             continue
         with bucket.open(key) as pack:
             places |= {
-                (key, member.offset)
+                (key, member.extent.offset)
                 for member in members(pack)
-                if is_head(pack.read_at(member.offset, member.size))
+                if is_head(pack.read_at(member.extent.offset, member.extent.size))
             }
     return frozenset(places)

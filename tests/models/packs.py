@@ -1,11 +1,12 @@
 """Every interleaving of erasing members of a pack with looking at them and reading them.
 
 A pack of two members, 0 and 1, is committed. Users delete the one and the other, collectors of one
-or several servers erase what is due and unlink the pack when they see nothing stand, readers who
-had found a row before its delete read on. There is no lock and no count.
+or several servers erase what is due and unlink the pack when they see nothing left, readers who
+had found a row before its delete read on, a disk damages the head of a member. There is no lock
+and no count.
 
-What must hold in every state: a visible row's member is there. No reader ever takes erased bytes
-for content. And at rest a pack in which nothing stands is gone.
+What must hold in every state: what the disk left of a visible row's member is there. No reader
+ever takes erased bytes for content. And at rest a pack in which nothing is left is gone.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class Rules:
     """A reader looks at the head after it has read, not before."""
     looks_after_erasing: bool = True
     """A collector looks at what stands after it has erased, not before."""
-    unlinks_only_when_nothing_stands: bool = True
+    unlinks_only_when_nothing_is_left: bool = True
+    looks_at_bodies: bool = True
+    """What is left is told by all bytes, not by the heads alone."""
 
 
 def _with(pair: tuple[bool, bool], member: int, *, value: bool) -> tuple[bool, bool]:
@@ -73,7 +76,7 @@ def user_deletes(member: int) -> Actor:
 
 
 def collector(member: int, rules: Rules) -> Actor:
-    """Take a due drop, erase the member, look what stands, unlink, forget the drop."""
+    """Take a due drop, erase the member, look what is left of the others, unlink, forget it."""
 
     def take(world: World, memory: int) -> Move:
         return Move(world, memory, ends=world.drops[member] != QUEUED)
@@ -85,10 +88,12 @@ def collector(member: int, rules: Rules) -> Actor:
         return Move(world._replace(bodies=_with(world.bodies, member, value=False)), memory)
 
     def look(world: World, _memory: int) -> Move:
-        others = sum(world.heads[other] for other in MEMBERS if other != member)
-        if rules.looks_after_erasing:
-            others += world.heads[member]
-        return Move(world, others if rules.unlinks_only_when_nothing_stands else 0)
+        left = any(
+            world.heads[other] or (rules.looks_at_bodies and world.bodies[other])
+            for other in MEMBERS
+            if other != member
+        )
+        return Move(world, int(left and rules.unlinks_only_when_nothing_is_left))
 
     def unlink(world: World, memory: int) -> Move:
         return Move(world if memory else world._replace(linked=False), memory)
@@ -122,19 +127,27 @@ def reader(member: int, rules: Rules) -> Actor:
     return Actor(name=f"reader of {member}", steps=(*steps, believe))
 
 
+def damage(member: int) -> Actor:
+    """A disk that loses the head of a member, and nothing else."""
+
+    def lose(world: World, memory: int) -> Move:
+        return Move(world._replace(heads=_with(world.heads, member, value=False)), memory)
+
+    return Actor(name=f"damage of {member}", steps=(lose,))
+
+
 def explore(actors: Sequence[Actor], *, until: Violation | None = None) -> Findings:
     """Walk every schedule of the actors; or until one violation is found."""
 
     def violation(world: World) -> Violation | None:
         for member in MEMBERS:
-            whole = world.linked and world.heads[member] and world.bodies[member]
-            if world.rows[member] and not whole:
+            if world.rows[member] and not (world.linked and world.bodies[member]):
                 return "dangling"
         return "zeros read" if world.zeros_read else None
 
     def violation_at_rest(world: World) -> Violation | None:
         all_collected = QUEUED not in world.drops
-        leaked = all_collected and world.linked and not any(world.heads)
+        leaked = all_collected and world.linked and not any((*world.heads, *world.bodies))
         return "leaked" if leaked else None
 
     return walk(World(), actors, violation, violation_at_rest, until=until)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.models.packs import (
@@ -9,10 +11,18 @@ from tests.models.packs import (
     Rules,
     Violation,
     collector,
+    damage,
     explore,
     reader,
     user_deletes,
 )
+
+Scene = Callable[[Rules], list[Actor]]
+
+
+def damaged_pack(rules: Rules) -> list[Actor]:
+    """The neighbour of a member whose head the disk has lost goes."""
+    return [damage(1), user_deletes(0), collector(0, rules), collector(0, rules), reader(1, rules)]
 
 
 def emptied_pack(rules: Rules) -> list[Actor]:
@@ -36,17 +46,19 @@ def test_every_interleaving_keeps_the_members_that_rows_name() -> None:
 
     assert findings.schedules == {}
     assert findings.states > 3_000
+    assert explore(damaged_pack(Rules())).schedules == {}
 
 
 @pytest.mark.parametrize(
-    ("rules", "violation"),
+    ("scene", "rules", "violation"),
     [
-        (Rules(head_first=False), "zeros read"),
-        (Rules(reader_looks_after=False), "zeros read"),
-        (Rules(looks_after_erasing=False), "leaked"),
-        (Rules(unlinks_only_when_nothing_stands=False), "dangling"),
+        (emptied_pack, Rules(head_first=False), "zeros read"),
+        (emptied_pack, Rules(reader_looks_after=False), "zeros read"),
+        (emptied_pack, Rules(looks_after_erasing=False), "leaked"),
+        (emptied_pack, Rules(unlinks_only_when_nothing_is_left=False), "dangling"),
+        (damaged_pack, Rules(looks_at_bodies=False), "dangling"),
     ],
-    ids=["body first", "reader looks before", "collector looks before", "unlinked with a member"],
+    ids=["body first", "reader before", "collector before", "unlinked with a member", "heads"],
 )
-def test_each_rule_is_needed(rules: Rules, violation: Violation) -> None:
-    assert violation in explore(emptied_pack(rules), until=violation).schedules
+def test_each_rule_is_needed(scene: Scene, rules: Rules, violation: Violation) -> None:
+    assert violation in explore(scene(rules), until=violation).schedules

@@ -11,27 +11,32 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.layout import blob_bucket, request_of, writer_of
-from fileroom.archive.packs import open_place
+from fileroom.archive.layout import blob_bucket, is_pack, request_of, writer_of
+from fileroom.archive.packs import members, open_place
 from fileroom.database import collection
-from fileroom.database.instances import Place, PlaceKind, queue_blob_drops
+from fileroom.database.collection import KnownPlace
+from fileroom.database.engine import now_microseconds
+from fileroom.database.instances import Place, PlaceKind, queue_blob_drops, queue_drops
 from fileroom.errors import Aborted, DataLoss, NotFound
+from fileroom.objectstore.local import HEAD_BYTES, is_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from fileroom.archive.packs import Member
     from fileroom.archive.storing import LivingRequests
-    from fileroom.database.collection import KnownPlace, StoreArea
-    from fileroom.database.engine import Database
-    from fileroom.objectstore.local import LocalBucket, ObjectEntry
+    from fileroom.database.collection import StoreArea
+    from fileroom.database.engine import Connection, Database
+    from fileroom.database.instances import InstanceKey
+    from fileroom.objectstore.local import LocalBucket, LocalObject, ObjectEntry
 
 QUEUED_MAX: Final = 500
 _PIECE_BYTES: Final = 8 << 20
+_NOBODY: Final[InstanceKey] = ("", "", "")
 
 
 class Fault(StrEnum):
@@ -40,18 +45,20 @@ class Fault(StrEnum):
     MISSING = "MISSING_OBJECT"
     DIFFERING_SIZE = "DIFFERING_OBJECT_SIZE"
     DIFFERING_CHECKSUM = "DIFFERING_OBJECT_CHECKSUM"
+    DAMAGED_FOOTER = "DAMAGED_FOOTER"
+    """Of a pack: what is in it is whole, but cannot be told without the database."""
     ORPHANED = "ORPHANED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A place that is not as its row says, or a blob in which no row names a place."""
+    """A place that is not as its row says, or what no row names."""
 
     path: str
     """The blob's file, below the directory of blobs."""
     fault: Fault
     place: KnownPlace | None = None
-    """The place, as its row says; None of a blob that no row names."""
+    """The place, as its row or the pack's footer says; None of a whole blob."""
 
 
 def check_store(
@@ -70,21 +77,21 @@ def check_store(
     bucket = blob_bucket(blobs, store.blob_prefix)
     missing: list[KnownPlace] = []
     with database.read() as connection:
-        unfinished = collection.unfinished_writers(connection, store.id)
-        newest = collection.newest_writer(connection)
+        writers = _Writers(
+            newest=collection.newest_writer(connection),
+            unfinished=collection.unfinished_writers(connection, store.id),
+            living=living,
+        )
         known = groupby(collection.known_places(connection, store.id), key=lambda one: one.key)
         for key, places, entry in _merged(known, bucket.list()):
             path = f"{store.blob_prefix}/{key}"
             if entry is None:
                 missing += [place for place in places if place.size is not None]
             elif not places:
-                request, writer = request_of(key), writer_of(key)
-                if request is not None:
-                    has_ended = living is None or not living.may_commit(request)
-                else:
-                    has_ended = writer is not None and writer <= newest and writer not in unfinished
-                if has_ended:
+                if writers.have_ended(key):
                     yield Finding(path=path, fault=Fault.ORPHANED)
+            elif is_pack(key):
+                yield from _pack_findings(bucket, path, places, entry, writers, deep=deep)
             else:
                 for place, fault in _faults(bucket, places, entry, deep=deep):
                     yield Finding(path=path, fault=fault, place=place)
@@ -103,15 +110,42 @@ def queue_orphans(
     database: Database, blobs: Path, store: StoreArea, living: LivingRequests | None = None
 ) -> int:
     """Queue a store's orphans for collection; give how many there were."""
-    keys = [
-        finding.path.removeprefix(f"{store.blob_prefix}/")
+    orphans = [
+        finding
         for finding in check_store(database, blobs, store, living=living)
         if finding.fault is Fault.ORPHANED
     ]
-    for start in range(0, len(keys), QUEUED_MAX):
-        some = keys[start : start + QUEUED_MAX]
-        database.write(partial(queue_blob_drops, store_id=store.id, keys=some))
-    return len(keys)
+    for start in range(0, len(orphans), QUEUED_MAX):
+        some = orphans[start : start + QUEUED_MAX]
+        keys = [one.path.removeprefix(f"{store.blob_prefix}/") for one in some if one.place is None]
+        members = [(_place(one.place), _NOBODY) for one in some if one.place is not None]
+
+        def queue(
+            transaction: Connection,
+            keys: Sequence[str] = keys,
+            members: Sequence[tuple[Place, InstanceKey]] = members,
+        ) -> None:
+            queue_blob_drops(transaction, store.id, keys)
+            queue_drops(transaction, store.id, members, not_before=now_microseconds())
+
+        database.write(queue)
+    return len(orphans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writers:
+    """Who might yet commit a blob, by what was known before any row was read."""
+
+    newest: int
+    unfinished: frozenset[int]
+    living: LivingRequests | None
+
+    def have_ended(self, key: str) -> bool:
+        """Whether nobody commits the blob of this key any more."""
+        request, writer = request_of(key), writer_of(key)
+        if request is not None:
+            return self.living is None or not self.living.may_commit(request)
+        return writer is not None and writer <= self.newest and writer not in self.unfinished
 
 
 def _merged(
@@ -132,34 +166,92 @@ def _merged(
             place, entry = next(known, None), next(entries, None)
 
 
+def _pack_findings(
+    bucket: LocalBucket,
+    path: str,
+    places: Sequence[KnownPlace],
+    entry: ObjectEntry,
+    writers: _Writers,
+    *,
+    deep: bool,
+) -> Iterator[Finding]:
+    """Compare a pack with the places in it that the database knows, and its footer with both."""
+    try:
+        with bucket.open(entry.key) as pack:
+            listed: list[Member] = []
+            try:
+                listed = members(pack)
+            except DataLoss:
+                yield Finding(path=path, fault=Fault.DAMAGED_FOOTER)
+            for place, fault in _faults(bucket, places, entry, deep=deep, pack=pack):
+                yield Finding(path=path, fault=fault, place=place)
+            is_queued = any(place.kind is PlaceKind.OWN_BLOB for place in places)
+            if not is_queued and writers.have_ended(entry.key):
+                known = {place.offset for place in places}
+                for member in listed:
+                    if member.extent.offset not in known and _stands(pack, member.extent.offset):
+                        left = _known_place(entry.key, member)
+                        yield Finding(path=path, fault=Fault.ORPHANED, place=left)
+    except (Aborted, NotFound):
+        # Another server erases from it just now: it is looked at the next time.
+        return
+
+
 def _faults(
-    bucket: LocalBucket, places: Sequence[KnownPlace], entry: ObjectEntry, *, deep: bool
+    bucket: LocalBucket,
+    places: Sequence[KnownPlace],
+    entry: ObjectEntry,
+    *,
+    deep: bool,
+    pack: LocalObject | None = None,
 ) -> Iterator[tuple[KnownPlace, Fault]]:
     """Find what is wrong with the places of one blob that rows name."""
     for place in places:
         if place.size is None:
             continue
-        if place.kind is PlaceKind.PACK:
-            whole = place.offset + place.size <= entry.size
-        else:
-            whole = place.size == entry.size
-        if not whole:
+        end = place.offset + place.size
+        if end > entry.size or (pack is None and end != entry.size):
             yield place, Fault.DIFFERING_SIZE
+        elif pack is not None and not _stands(pack, place.offset):
+            yield place, Fault.MISSING
         elif deep and place.sha256 is not None:
-            fault = _read_fault(bucket, place, place.size, place.sha256)
+            fault = _read_fault(bucket, place, place.sha256)
             if fault is not None:
                 yield place, fault
 
 
-def _read_fault(bucket: LocalBucket, place: KnownPlace, size: int, sha256: bytes) -> Fault | None:
+def _read_fault(bucket: LocalBucket, place: KnownPlace, sha256: bytes) -> Fault | None:
     digest = hashlib.sha256()
-    kept = Place(kind=place.kind, key=place.key, offset=place.offset, size=size, sha256=sha256)
     try:
-        with open_place(bucket, kept) as content:
-            for offset in range(0, size, _PIECE_BYTES):
+        with open_place(bucket, _place(place)) as content:
+            for offset in range(0, content.size, _PIECE_BYTES):
                 digest.update(content.read_at(offset, _PIECE_BYTES))
     except (Aborted, NotFound):
         return Fault.MISSING
     except DataLoss:
         return Fault.DIFFERING_SIZE
     return None if digest.digest() == sha256 else Fault.DIFFERING_CHECKSUM
+
+
+def _stands(pack: LocalObject, offset: int) -> bool:
+    return is_head(pack.read_at(offset, HEAD_BYTES))
+
+
+def _known_place(key: str, member: Member) -> KnownPlace:
+    return KnownPlace(
+        kind=PlaceKind.PACK,
+        key=key,
+        offset=member.extent.offset,
+        size=member.extent.size,
+        sha256=member.sha256,
+    )
+
+
+def _place(known: KnownPlace) -> Place:
+    return Place(
+        kind=known.kind,
+        key=known.key,
+        offset=known.offset,
+        size=known.size or 0,
+        sha256=known.sha256,
+    )

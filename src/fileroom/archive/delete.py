@@ -18,7 +18,7 @@ from fileroom.archive.storing import StoringRequests
 from fileroom.database import collection, operations
 from fileroom.database.instances import PlaceKind
 from fileroom.errors import DataLoss, FileroomError, PermissionDenied
-from fileroom.objectstore.local import LocalBucket
+from fileroom.objectstore.local import DurabilityLost, Extent, LocalBucket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,30 +121,48 @@ class Collector:
         drops = self._database.write(collection.take_due_drops)
         dropped: list[int] = []
         later: list[int] = []
-        for _, of_blob in groupby(sorted(drops, key=_blob), key=_blob):
-            some = list(of_blob)
-            done = dropped if self._drop(some) else later
-            done += [drop.id for drop in some]
 
         def settle(transaction: Connection) -> None:
             collection.forget_drops(transaction, dropped)
             collection.put_off_drops(transaction, later, seconds=PUT_OFF_SECONDS)
 
-        self._database.write(settle)
+        try:
+            for _, group in groupby(sorted(drops, key=_blob), key=_blob):
+                of_blob = list(group)
+                done = dropped if self._drop(of_blob) else later
+                done += [drop.id for drop in of_blob]
+        finally:
+            self._database.write(settle)
         return bool(drops)
 
     def _drop(self, drops: list[Drop]) -> bool:
-        """Delete a blob, or members of a pack; one that cannot be keeps nobody else's waiting."""
+        """Delete a blob, or members of a pack; one that cannot be keeps nobody else's waiting.
+
+        Raises
+        ------
+        Unavailable
+            If the directory of all of them is gone.
+        DurabilityLost
+            If the disk did not keep what was written.
+        """
         blob = drops[0]
         if blob.place is PlaceKind.REFERENCE:
             return True
         bucket = blob_bucket(self._blobs, blob.blob_prefix)
         try:
             if blob.place is PlaceKind.PACK:
-                delete_members(bucket, blob.place_key, [(one.offset, one.size) for one in drops])
+                extents = [Extent(drop.offset, drop.size) for drop in drops]
+                delete_members(bucket, blob.place_key, extents)
             else:
                 bucket.delete(blob.place_key)
-        except (DataLoss, PermissionDenied) as error:
+        except DurabilityLost:
+            raise
+        except DataLoss as error:
+            # Erased, but nobody can tell what else the pack holds: the scan asks the rows.
+            logger.warning("a pack is damaged", extra={"cause": str(error)})
+            self._suspect(blob.store_id, frozenset())
+        except FileroomError as error:
+            bucket.is_directory("")
             logger.warning("a blob cannot be deleted", extra={"cause": str(error)})
             return False
         return True
@@ -200,8 +218,9 @@ class Collector:
         logger.info("purged a deleted DICOM store", extra={"storeId": store.id})
 
 
-def _blob(drop: Drop) -> tuple[str, str, PlaceKind]:
-    return drop.blob_prefix, drop.place_key, drop.place
+def _blob(drop: Drop) -> tuple[bool, str, str, PlaceKind]:
+    """Whole blobs first: on a full disk they make room for what erasing takes."""
+    return drop.place is PlaceKind.PACK, drop.blob_prefix, drop.place_key, drop.place
 
 
 def _forget_operations(transaction: Connection) -> int:

@@ -48,6 +48,11 @@ def pack_key(writer: int, first_ordinal: int, token: str) -> str:
     return f"{blob_directory(first_ordinal)}/{_PACK}-{writer}-{first_ordinal}-{token}"
 
 
+def is_pack(key: str) -> bool:
+    """Whether the blob of this key holds the instances of a batch."""
+    return key.rpartition("/")[2].startswith(f"{_PACK}-")
+
+
 def writer_of(key: str) -> int | None:
     """Give the writer that a blob's key tells; None if it is not the key of a blob."""
     parts = key.rpartition("/")[2].split("-")

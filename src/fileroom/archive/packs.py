@@ -6,7 +6,7 @@
 
 One file for a batch in place of one for each instance means one file made, one sync and one name,
 which is most of what a small instance costs. What is collected is erased from the pack, and the
-pack goes once no member of it stands: the bytes themselves say so, nothing is counted. The footer
+pack goes once nothing is left in it: the bytes themselves say so, nothing is counted. The footer
 lets the rows be made again from blobs alone.
 """
 
@@ -21,14 +21,15 @@ from zlib import crc32
 
 from fileroom.archive.layout import pack_key
 from fileroom.database.values.instances import Place, PlaceKind
-from fileroom.errors import Aborted, DataLoss, NotFound
-from fileroom.objectstore.local import BLOCK_BYTES, HEAD_BYTES, is_head
+from fileroom.errors import Aborted, DataLoss, Internal, NotFound
+from fileroom.objectstore.local import BLOCK_BYTES, Extent, is_head
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
 
-    from fileroom.objectstore.local import LocalBucket, LocalObject, LocalPart
+    from fileroom.objectstore.local import LocalBucket, LocalExtent, LocalObject
 
 MEMBERS_MAX: Final = 1 << 16
 """Far more than the objects of a batch: what a footer claims is never believed further."""
@@ -42,8 +43,7 @@ _PADDING: Final = bytes(BLOCK_BYTES)
 class Member:
     """One file in a pack, as its footer tells; it may have been erased since."""
 
-    offset: int
-    size: int
+    extent: Extent
     sha256: bytes
 
 
@@ -60,22 +60,24 @@ class PackWriter:
     def add(self, content: bytes) -> Place:
         """Append a file and give its place, which holds once the pack is committed."""
         assert is_head(content), "a Part 10 file never begins with 132 zero bytes"
-        member = Member(
-            offset=self._size, size=len(content), sha256=hashlib.sha256(content).digest()
-        )
+        extent = Extent(self._size, len(content))
+        member = Member(extent=extent, sha256=hashlib.sha256(content).digest())
         self._members.append(member)
         self._append(content)
         return Place(
             kind=PlaceKind.PACK,
             key=self._key,
-            offset=member.offset,
-            size=member.size,
+            offset=extent.offset,
+            size=extent.size,
             sha256=member.sha256,
         )
 
     def commit(self) -> None:
         """Make the pack durable and give it its name; raises as ``LocalBucket.write`` does."""
-        entries = b"".join(_ENTRY.pack(one.offset, one.size, one.sha256) for one in self._members)
+        entries = b"".join(
+            _ENTRY.pack(member.extent.offset, member.extent.size, member.sha256)
+            for member in self._members
+        )
         self._pack.write(entries + _END.pack(len(self._members), crc32(entries), _MAGIC))
         self._pack.commit()
 
@@ -98,7 +100,7 @@ class PackWriter:
 
 
 def members(pack: LocalObject) -> list[Member]:
-    """Give what the footer of a pack tells.
+    """Give what the footer of a pack tells, erased members among them.
 
     Raises
     ------
@@ -113,37 +115,55 @@ def members(pack: LocalObject) -> list[Member]:
     if not whole or crc32(entries) != checksum:
         raise DataLoss(f"the footer of pack {pack.key} is damaged; restore it from a backup")
     return [
-        Member(offset=offset, size=size, sha256=sha256)
+        Member(extent=Extent(offset, size), sha256=sha256)
         for offset, size, sha256 in _ENTRY.iter_unpack(entries)
     ]
 
 
-def delete_members(bucket: LocalBucket, key: str, parts: Sequence[tuple[int, int]]) -> None:
-    """Erase members of a pack, each an offset and a size; the last of them take it with them.
+def delete_members(bucket: LocalBucket, key: str, extents: Iterable[Extent]) -> None:
+    """Delete members of a pack; the last of them take it with them.
 
-    May be repeated; a pack that is not there is no error.
+    May be repeated; a pack that is not there is no error. Another server may do the same beside.
 
     Raises
     ------
     DataLoss
-        If the pack's footer is damaged, so that nobody can tell whether others stand.
+        If the footer is damaged: nobody can tell what else the pack holds. They are erased then.
+    Internal
+        If the pack has no such members; nothing was done then.
     """
-    if not bucket.erase_parts(key, parts):
-        return
+    doomed = set(extents)
     try:
-        with bucket.open(key) as pack:
-            stands = any(
-                is_head(pack.read_at(one.offset, min(HEAD_BYTES, one.size)))
-                for one in members(pack)
-            )
-    except (Aborted, NotFound):
-        # Another server erases from it too, and looks after this one has.
-        return
-    if not stands:
+        others = _others(bucket, key, doomed)
+        if not bucket.is_blank(key, others):
+            bucket.erase_extents(key, doomed)
+            # Who erased beside us saw ours stand, perhaps: whoever looks last sees none.
+            if not bucket.is_blank(key, others):
+                return
         bucket.delete(key)
+    except NotFound:
+        return
+    except DataLoss:
+        bucket.erase_extents(key, doomed)
+        raise
 
 
-def open_place(bucket: LocalBucket, place: Place) -> LocalObject | LocalPart:
+def _others(bucket: LocalBucket, key: str, doomed: AbstractSet[Extent]) -> AbstractSet[Extent]:
+    """Give the members that are not to be deleted, whether they still stand or not."""
+    for last_try in (False, False, True):
+        try:
+            with bucket.open(key) as pack:
+                listed = {member.extent for member in members(pack)}
+            break
+        except Aborted:  # another server erases from it; its footer stays
+            if last_try:
+                raise
+    if not doomed <= listed:
+        raise Internal(f"pack {key} has not the members that were to be deleted")
+    return listed - doomed
+
+
+def open_place(bucket: LocalBucket, place: Place) -> LocalObject | LocalExtent:
     """Open the bytes of an instance that the archive itself holds.
 
     Raises
@@ -154,7 +174,7 @@ def open_place(bucket: LocalBucket, place: Place) -> LocalObject | LocalPart:
         If they are fewer or more than were stored.
     """
     if place.kind is PlaceKind.PACK:
-        return bucket.open_part(place.key, place.offset, place.size)
+        return bucket.open_extent(place.key, Extent(place.offset, place.size))
     blob = bucket.open(place.key)
     if blob.size != place.size:
         blob.close()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fileroom.dicom.header import ByteSource, Header
     from fileroom.dicom.json_model import JsonObject
     from fileroom.names import InstancePath
-    from fileroom.objectstore.local import LocalObject, LocalPart
+    from fileroom.objectstore.local import LocalExtent, LocalObject
 
 METADATA_FORMAT: Final = 1
 """Changes whenever the same instance gets other metadata, so that no client keeps the old."""
@@ -189,7 +189,7 @@ class InstanceReader:
         self._content = content
         self.stored = stored
         """The rows that are read by; others than given if the instance was replaced meanwhile."""
-        self._blob: LocalObject | LocalPart | None = None
+        self._blob: LocalObject | LocalExtent | None = None
         self._source: ByteSource | None = None
         self._inflated: Inflated | None = None
         self._header: Header | None = None
@@ -294,7 +294,7 @@ class FilePieces:
 class _Source:
     """The bytes of one instance, where a change is a loss: what is stored never changes."""
 
-    def __init__(self, blob: LocalObject | LocalPart, place: Place) -> None:
+    def __init__(self, blob: LocalObject | LocalExtent, place: Place) -> None:
         self._blob = blob
         self._place = place
         self.size = place.size
@@ -309,7 +309,7 @@ class _Source:
 
 def _open_blob(
     content: StoreContent, stored: StoredInstance
-) -> tuple[StoredInstance, LocalObject | LocalPart]:
+) -> tuple[StoredInstance, LocalObject | LocalExtent]:
     bucket = blob_bucket(content.blobs, content.blob_prefix)
     _refuse_reference(stored)
     try:

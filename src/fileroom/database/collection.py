@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
 
     from fileroom.database.engine import Connection
+    from fileroom.database.values.instances import InstanceRecord
 
 DROPS_MAX: Final = 1000
 ROWS_MAX: Final = 500
@@ -33,6 +34,7 @@ class Drop:
     """A blob, or a part of a pack, that may go."""
 
     id: int
+    store_id: int
     blob_prefix: str
     place: PlaceKind
     place_key: str
@@ -70,6 +72,7 @@ def take_due_drops(transaction: Connection) -> list[Drop]:
     taken = [
         Drop(
             id=row.id,
+            store_id=row.store_id,
             blob_prefix=row.blob_prefix,
             place=PlaceKind(row.place),
             place_key=row.place_key,
@@ -105,6 +108,7 @@ def _some_drops(
     statement = (
         select(
             drops.id,
+            drops.store_id,
             drops.place,
             drops.place_key,
             drops.place_offset,
@@ -246,6 +250,23 @@ def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
             size=row.size,
             sha256=row.sha256,
         )
+
+
+def named_blobs(
+    connection: Connection, store_id: int, records: Collection[InstanceRecord]
+) -> set[str]:
+    """Give the blobs of some records that the records' own instances name now."""
+    blobs = {record.place.key for record in records}
+    instances = schema.instances.c
+    rows = connection.execute(
+        select(instances.place_key).where(
+            instances.store_id == store_id,
+            instances.sop_instance_uid.in_(
+                [record.attributes.sop_instance_uid for record in records]
+            ),
+        )
+    )
+    return blobs & {row.place_key for row in rows}
 
 
 def still_named(

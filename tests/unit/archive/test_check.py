@@ -77,12 +77,13 @@ def test_each_damage_is_found(site: Site) -> None:
     assert quick == {
         **dict.fromkeys(places(gone), Fault.MISSING),
         **dict.fromkeys(places(short[2:]), Fault.DIFFERING_SIZE),
+        (short[0].place.key, 0): Fault.DAMAGED_FOOTER,
+        **dict.fromkeys(places(damaged[1:2]), Fault.MISSING),
         (orphan.place.key, 0): Fault.ORPHANED,
     }
     assert found(site, deep=True) == {
         **quick,
         **dict.fromkeys(places(damaged[:1]), Fault.DIFFERING_CHECKSUM),
-        **dict.fromkeys(places(damaged[1:2]), Fault.MISSING),
     }
 
 
@@ -147,6 +148,18 @@ def test_orphans_are_queued_to_be_dropped_and_nothing_else(site: Site) -> None:
     assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 1
     assert drops(site) == {(orphans[0].place.key, 0)}
     assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 0
+
+
+def test_member_that_stands_without_a_row_is_an_orphan(site: Site) -> None:
+    """As after an older copy of a pack was put back."""
+    writer = ended(site).id
+    records = write_blobs(site, 3, writer=writer)
+    store(site, records[1:], writer=writer)
+
+    assert found(site) == {(records[0].place.key, 0): Fault.ORPHANED}
+    assert queue_orphans(site.database, site.facilities.blobs, area(site)) == 1
+    assert drops(site) == places(records[:1])
+    assert found(site) == {}
 
 
 def test_row_without_a_blob_is_told_and_kept(site: Site) -> None:

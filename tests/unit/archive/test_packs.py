@@ -10,8 +10,8 @@ import pytest
 
 from fileroom.archive.layout import blob_bucket, make_blob_bucket, writer_of
 from fileroom.archive.packs import Member, PackWriter, delete_members, members, open_place
-from fileroom.errors import DataLoss, NotFound
-from fileroom.objectstore.local import BLOCK_BYTES
+from fileroom.errors import DataLoss, Internal, NotFound
+from fileroom.objectstore.local import BLOCK_BYTES, Extent
 from tests import corpus
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ def packed(bucket: LocalBucket, *files: bytes) -> list[Place]:
     return places
 
 
+def extent_of(place: Place) -> Extent:
+    return Extent(place.offset, place.size)
+
+
 def test_each_file_is_read_from_its_place(bucket: LocalBucket) -> None:
     for file, place in zip(FILES, packed(bucket, *FILES), strict=True):
         with open_place(bucket, place) as content:
@@ -49,8 +53,7 @@ def test_footer_tells_the_members(bucket: LocalBucket) -> None:
 
     with bucket.open(places[0].key) as pack:
         assert members(pack) == [
-            Member(offset=place.offset, size=place.size, sha256=place.sha256 or b"")
-            for place in places
+            Member(extent=extent_of(place), sha256=place.sha256 or b"") for place in places
         ]
 
 
@@ -72,16 +75,48 @@ def test_pack_that_is_not_committed_leaves_no_file(bucket: LocalBucket) -> None:
 
 def test_pack_goes_with_the_last_of_its_members(bucket: LocalBucket) -> None:
     places = packed(bucket, *FILES)
-    parts = [(place.offset, place.size) for place in places]
-    delete_members(bucket, places[0].key, parts[:2])
+    extents = [extent_of(place) for place in places]
+    delete_members(bucket, places[0].key, extents[:2])
     with open_place(bucket, places[2]) as content:
         assert content.read_at(0, places[2].size) == FILES[2]
     with pytest.raises(NotFound):
         open_place(bucket, places[0])
-    delete_members(bucket, places[0].key, parts[2:])
+    delete_members(bucket, places[0].key, extents[2:])
 
     assert bucket.find(places[0].key) is None
-    delete_members(bucket, places[0].key, parts)
+    delete_members(bucket, places[0].key, extents)
+
+
+def test_member_whose_head_is_damaged_keeps_the_pack(bucket: LocalBucket) -> None:
+    first, second = packed(bucket, *FILES[:2])
+    path = bucket.root / first.key
+    with path.open("r+b") as file:
+        file.seek(second.offset)
+        file.write(bytes(132))
+    delete_members(bucket, first.key, [extent_of(first)])
+
+    with path.open("rb") as file:
+        file.seek(second.offset + 132)
+        assert file.read(second.size - 132) == FILES[1][132:]
+    delete_members(bucket, first.key, [extent_of(second)])
+    assert not path.exists()
+
+
+def test_what_is_no_member_is_never_erased(bucket: LocalBucket) -> None:
+    places = packed(bucket, *FILES)
+    wrong = Extent(places[0].offset, places[0].size + BLOCK_BYTES)
+    with pytest.raises(Internal):
+        delete_members(bucket, places[0].key, [wrong])
+
+    for file, place in zip(FILES, places, strict=True):
+        with open_place(bucket, place) as content:
+            assert content.read_at(0, place.size) == file
+
+
+@pytest.mark.parametrize("offset", [-4096, 1, 4095])
+def test_extent_begins_at_a_block(offset: int) -> None:
+    with pytest.raises(ValueError, match="no extent"):
+        Extent(offset, 10)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 21, 60, 10**9])
@@ -93,7 +128,7 @@ def test_damaged_footer_is_data_loss_and_the_pack_stays(bucket: LocalBucket, cut
     with bucket.open(place.key) as pack, pytest.raises(DataLoss, match="footer"):
         members(pack)
     with pytest.raises(DataLoss, match="footer"):
-        delete_members(bucket, place.key, [(place.offset, place.size)])
+        delete_members(bucket, place.key, [extent_of(place)])
     assert path.exists()
 
 

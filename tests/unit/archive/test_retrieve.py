@@ -16,6 +16,7 @@ from fileroom.database.instances import DuplicatePolicy
 from fileroom.dicom.rewriting import PIECE_BYTES
 from fileroom.errors import DataLoss, NotFound, Unimplemented
 from fileroom.names import InstancePath, Uid
+from fileroom.objectstore.local import Extent
 from tests.corpus import (
     BIG_ENDIAN,
     DEFLATED,
@@ -219,7 +220,7 @@ def test_an_instance_erased_while_it_is_read_is_data_loss(case: Case) -> None:
     next(file.pieces)
     place = case.find().place
     area = blob_bucket(case.content.blobs, case.content.blob_prefix)
-    area.erase_parts(place.key, [(place.offset, place.size)])
+    area.erase_extents(place.key, [Extent(place.offset, place.size)])
     with pytest.raises(DataLoss):
         list(file.pieces)
 

@@ -63,6 +63,7 @@ class NumberWork:
         self.finished: list[int] = []
         self.lost: dict[int, WorkerLost] = {}
         self.discarded: list[int] = []
+        self.released: list[int] = []
         self.late = 0
         self.alone_now = 0
         self.alone_most = 0
@@ -131,6 +132,9 @@ class NumberWork:
 
     def abandoned(self) -> None:
         self.late += 1
+
+    def release(self, outcome: Moved) -> None:
+        self.released += outcome.numbers
 
     def discard(self, outcome: Moved) -> None:
         self.discarded += outcome.numbers

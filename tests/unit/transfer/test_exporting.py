@@ -22,7 +22,7 @@ from fileroom.errors import (
     Unimplemented,
 )
 from fileroom.names import DicomStoreName
-from fileroom.objectstore.local import LocalBucket, LocalPart, durability_lost
+from fileroom.objectstore.local import Extent, LocalBucket, LocalExtent, durability_lost
 from fileroom.operations.operation import account
 from fileroom.transfer.commits import ATTEMPTS_MAX
 from fileroom.transfer.exporting.job import ExportJob, request_export
@@ -327,17 +327,17 @@ def test_blob_that_the_disk_does_not_give_fails_alone_after_some_attempts(
 ) -> None:
     fill(site, uids(1), uids(2))
     lost = lying(site, uids(1))
-    open_part = LocalBucket.open_part
+    open_extent = LocalBucket.open_extent
     reads = 0
 
-    def open_or_fail(bucket: LocalBucket, key: str, offset: int, size: int) -> LocalPart:
+    def open_or_fail(bucket: LocalBucket, key: str, extent: Extent) -> LocalExtent:
         nonlocal reads
-        if (key, offset) == (str(lost.file.relative_to(site.blobs)), lost.offset):
+        if (key, extent.offset) == (str(lost.file.relative_to(site.blobs)), lost.offset):
             reads += 1
             raise Unavailable("cannot access the object (Input/output error)")
-        return open_part(bucket, key, offset, size)
+        return open_extent(bucket, key, extent)
 
-    monkeypatch.setattr(LocalBucket, "open_part", open_or_fail)
+    monkeypatch.setattr(LocalBucket, "open_extent", open_or_fail)
     monkeypatch.setattr("fileroom.transfer.commits.RETRY_SECONDS", 0.0)
     monkeypatch.setattr(
         "fileroom.transfer.exporting.worker.BATCH_BYTES_MAX", 1 if large else 1 << 20

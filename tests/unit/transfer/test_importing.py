@@ -348,6 +348,52 @@ def test_blobs_of_a_cancelled_import_are_queued_to_be_dropped(site: Site) -> Non
     assert site.standing() == places(outcome.records)
 
 
+def test_packs_that_are_made_again_do_not_pile_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, where each attempt must leave the space to the next."""
+    for number in range(60):
+        site.put(f"{number:04}.dcm", instance(uids(number)))
+    run = requested(site)
+
+    def fail(*_: object) -> None:
+        raise ResourceExhausted("no space for the database")
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr("fileroom.transfer.commits.commit_batch", fail)
+            with pytest.raises(ResourceExhausted):
+                run_import(site, run)
+        assert site.blob_files() == set()
+    assert run_import(site, run)
+    assert site.standing() == named(site)
+    assert len(named(site)) == 60
+
+
+def test_packs_of_a_commit_whose_end_was_not_heard_of_stay(site: Site) -> None:
+    _, work, batch, outcome = begun(site)
+    work.commit(batch, outcome)
+    work.release(outcome)
+
+    assert site.standing() == named(site) == places(outcome.records)
+
+
+def test_pack_goes_when_its_headers_cannot_be_spooled(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.transfer.importing.worker.MESSAGE_BYTES_MAX", 0)
+    site.put("a.dcm", instance(uids(1)))
+
+    def fail(*_: object) -> None:
+        raise ResourceExhausted("no space for headers")
+
+    monkeypatch.setattr("fileroom.transfer.importing.worker.spool_headers", fail)
+    with pytest.raises(ResourceExhausted):
+        run_import(site, requested(site))
+
+    assert site.blob_files() == set()
+
+
 def test_coordinator_that_was_replaced_discards_nothing(site: Site) -> None:
     """The one that took over may be about to commit the same blobs."""
     run, work, batch, outcome = begun(site)

@@ -12,19 +12,13 @@ from sqlalchemy import select
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
-from fileroom.database.instances.changes import (
-    next_change_seq,
-    queue_blob_drops,
-    queue_drops,
-)
+from fileroom.database.instances.changes import next_change_seq, queue_drops
 from fileroom.database.instances.duplicates import settle_duplicates
 from fileroom.database.instances.owners import Owner, count_instances, describe_owners, owners_of
 from fileroom.database.instances.rows import insert_instances
 from fileroom.database.values.instances import (
     InstanceKey,
     InstanceRecord,
-    Place,
-    PlaceKind,
     RecordResult,
     Result,
     StoreWrite,
@@ -146,18 +140,15 @@ class _Tombstones:
 
 
 def _drop_unused(transaction: Connection, store_id: int, results: Iterable[RecordResult]) -> None:
-    """Queue the places of records that got no row, a pack in which none did as a whole."""
+    """Queue the places of records that got no row."""
     used = {Result.IMPORTED, Result.REPLACED}
-    unused: list[tuple[Place, InstanceKey]] = []
-    named: set[str] = set()
-    for result in results:
-        if result.result in used:
-            named.add(result.record.place.key)
-        else:
-            unused.append((result.record.place, record_key(result.record)))
-    whole = {
-        place.key for place, _ in unused if place.kind is PlaceKind.PACK and place.key not in named
-    }
-    parts = [(place, key) for place, key in unused if place.key not in whole]
-    queue_blob_drops(transaction, store_id, whole)
-    queue_drops(transaction, store_id, parts, not_before=now_microseconds())
+    queue_drops(
+        transaction,
+        store_id,
+        [
+            (result.record.place, record_key(result.record))
+            for result in results
+            if result.result not in used
+        ],
+        not_before=now_microseconds(),
+    )

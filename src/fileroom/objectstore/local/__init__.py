@@ -11,7 +11,13 @@ from fileroom.objectstore.local.durable import (
     durability_lost,
     end_right_to_write,
 )
-from fileroom.objectstore.local.parts import BLOCK_BYTES, HEAD_BYTES, LocalPart, is_head
+from fileroom.objectstore.local.extents import (
+    BLOCK_BYTES,
+    HEAD_BYTES,
+    Extent,
+    LocalExtent,
+    is_head,
+)
 from fileroom.objectstore.local.reading import LocalObject, ObjectEntry
 from fileroom.objectstore.local.writing import ObjectWriter
 
@@ -19,9 +25,10 @@ __all__ = [
     "BLOCK_BYTES",
     "HEAD_BYTES",
     "DurabilityLost",
+    "Extent",
     "LocalBucket",
+    "LocalExtent",
     "LocalObject",
-    "LocalPart",
     "ObjectEntry",
     "ObjectWriter",
     "durability_lost",

@@ -9,7 +9,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from fileroom.errors import NotFound, Unavailable
+from fileroom.errors import Unavailable
 from fileroom.objectstore.local.beneath import (
     READABLE,
     check_key,
@@ -19,8 +19,13 @@ from fileroom.objectstore.local.beneath import (
 )
 from fileroom.objectstore.local.drafts import Drafts
 from fileroom.objectstore.local.durable import check_right_to_write, translated, translating
+from fileroom.objectstore.local.extents import (
+    Extent,
+    LocalExtent,
+    erase_extents,
+    is_blank,
+)
 from fileroom.objectstore.local.listing import sweep, walk
-from fileroom.objectstore.local.parts import LocalPart, erase_parts
 from fileroom.objectstore.local.reading import (
     ABSENT,
     LocalObject,
@@ -108,34 +113,42 @@ class LocalBucket:
         """
         return open_object(self.root, key, version)
 
-    def open_part(self, key: str, offset: int, size: int) -> LocalPart:
-        """Open a part of an object whose other parts may be erased meanwhile.
+    def open_extent(self, key: str, extent: Extent) -> LocalExtent:
+        """Open an extent of an object whose other extents may be erased meanwhile.
 
         Raises
         ------
         NotFound
-            If there is no such object, or the part was erased.
+            If there is no such object, or the extent was erased.
         DataLoss
-            If the object ends before the part does.
+            If the object ends before the extent does.
         """
-        return LocalPart(open_file(self.root, key, os.O_RDONLY), key, offset, size)
+        return LocalExtent(open_file(self.root, key, os.O_RDONLY), key, extent)
 
-    def erase_parts(self, key: str, parts: Iterable[tuple[int, int]]) -> bool:
-        """Erase parts of an object, each an offset and a length; False if there is none.
+    def erase_extents(self, key: str, extents: Iterable[Extent]) -> None:
+        """Erase extents of an object.
 
-        Parts begin at multiples of ``BLOCK_BYTES``, and the rest of their last block is theirs.
         They are zeros on return, durably, and on most file systems take no space any more.
+
+        Raises
+        ------
+        NotFound
+            If there is no such object.
         """
         check_right_to_write()
+        file = open_file(self.root, key, os.O_RDWR)
         try:
-            file = open_file(self.root, key, os.O_RDWR)
-        except NotFound:
-            return False
-        try:
-            erase_parts(file, parts, f"object {key!r}")
+            erase_extents(file, extents, key)
         finally:
             os.close(file)
-        return True
+
+    def is_blank(self, key: str, extents: Iterable[Extent]) -> bool:
+        """Whether nothing but zeros is in some extents of an object; NotFound without one."""
+        file = open_file(self.root, key, os.O_RDONLY)
+        try:
+            return is_blank(file, extents, key)
+        finally:
+            os.close(file)
 
     def read(self, key: str, version: str | None = None) -> bytes:
         """Give the whole of one object; raises as ``open`` and ``read_at`` do."""

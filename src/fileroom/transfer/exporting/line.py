@@ -234,6 +234,9 @@ class Export:
     def discard(self, outcome: ExportOutcome) -> None:
         """Leave what was written: objects of a cancelled export are whole, and the user's."""
 
+    def release(self, outcome: ExportOutcome) -> None:
+        """Leave it as ``discard`` does: it is written again, to the same names."""
+
     def abandoned(self) -> None:
         """Leave it as ``discard`` does."""
 

@@ -206,7 +206,8 @@ class _Worker:
         self, instance: InstanceToExport, error: Aborted | DataLoss | NotFound | _Unreadable
     ) -> None:
         match error:
-            case NotFound():
+            case NotFound() | Aborted():
+                # Deleted or replaced, perhaps just while it was read: its row says which.
                 self._missing.append((instance, MISSING))
             case _Unreadable():
                 self._missing.append((instance, UNREADABLE))

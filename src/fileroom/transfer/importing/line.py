@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from fileroom.archive.ingest import Writer, unspool_headers
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
 from fileroom.database import operations, stores
+from fileroom.database.collection import named_blobs
+from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import (
+    PlaceKind,
     Result,
     StoreWrite,
     current_change_seq,
-    queue_blob_drops,
+    queue_drops,
     record_key,
     store_records,
 )
@@ -187,15 +190,29 @@ class Import:
 
     def discard(self, outcome: ImportOutcome) -> None:
         """Queue the blobs of a cancelled operation that nobody will commit for collection."""
-        keys = {record.place.key for record in outcome.records}
+        drops = [(record.place, record_key(record)) for record in outcome.records]
 
         def queue(transaction: Connection) -> None:
             # Another coordinator might commit the same blobs yet; whoever claims after this one
             # sees the cancellation before it commits any.
             operations.lock_operation(transaction, self._run.operation)
-            queue_blob_drops(transaction, self._write.store_id, keys)
+            now = now_microseconds()
+            queue_drops(transaction, self._write.store_id, drops, not_before=now)
 
         self._facilities.database.write(queue)
+        _forget_spool(outcome)
+
+    def release(self, outcome: ImportOutcome) -> None:
+        """Delete the packs of what was not committed: it is made again, into other packs.
+
+        Only this coordinator knows their names, so nobody else commits them; a commit of its own
+        whose end it did not hear of shows in the rows.
+        """
+        packed = [one for one in outcome.records if one.place.kind is PlaceKind.PACK]
+        with self._facilities.database.read() as connection:
+            named = named_blobs(connection, self._write.store_id, packed)
+        for key in {record.place.key for record in packed} - named:
+            self._writer.bucket.delete(key)
         _forget_spool(outcome)
 
     def abandoned(self) -> None:

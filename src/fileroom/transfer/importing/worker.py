@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +38,7 @@ from fileroom.transfer.executors import begin_item
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, NO_BLAME, Blame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fileroom.database.values.instances import InstanceRecord
     from fileroom.objectstore.buckets import BucketSettings
@@ -113,13 +114,12 @@ class _Worker:
 
     def work(self) -> ImportOutcome:
         began = time.monotonic()
-        records = store_contents(self._task.writer, self._contents(), self._refuse)
-        records += self._large
-        spooled = None
-        if sum(record.kept_bytes for record in records) > MESSAGE_BYTES_MAX:
-            path = self._task.writer.bucket.root / "tmp" / self._task.spool_name
-            spooled = spool_headers(records, path)
-            records = [replace(record, header=None, frame_table=()) for record in records]
+        packed = store_contents(self._task.writer, self._contents(), self._refuse)
+        with ExitStack() as stack:
+            # Nobody else knows the pack's name.
+            stack.callback(self._delete_packs, packed)
+            records, spooled = self._spooled([*packed, *self._large])
+            stack.pop_all()
         return ImportOutcome(
             records=tuple(records),
             spooled=spooled,
@@ -127,6 +127,20 @@ class _Worker:
             deferred=tuple(self._deferred),
             seconds=time.monotonic() - began,
         )
+
+    def _spooled(
+        self, records: list[InstanceRecord]
+    ) -> tuple[list[InstanceRecord], SpooledHeaders | None]:
+        """Give the records, what weighs too much for a message left in a file."""
+        if sum(record.kept_bytes for record in records) <= MESSAGE_BYTES_MAX:
+            return records, None
+        path = self._task.writer.bucket.root / "tmp" / self._task.spool_name
+        spooled = spool_headers(records, path)
+        return [replace(record, header=None, frame_table=()) for record in records], spooled
+
+    def _delete_packs(self, records: Iterable[InstanceRecord]) -> None:
+        for key in {record.place.key for record in records}:
+            self._task.writer.bucket.delete(key)
 
     def _contents(self) -> Iterator[Content]:
         blamed = dict(self._task.blame.reasons)

@@ -112,8 +112,11 @@ class Work(Protocol[ItemT, OutcomeT]):
     def discard(self, outcome: OutcomeT) -> None:
         """Throw away what a worker made and nobody will commit."""
 
+    def release(self, outcome: OutcomeT) -> None:
+        """Give back what a worker made and will be made again, unless it is committed after all."""
+
     def abandoned(self) -> None:
-        """Hear that a worker has ended something that was given up while it was at it."""
+        """Hear that a worker was lost over something, or ends it only after it was given up."""
 
 
 def cut_batches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import threading
 import time
@@ -11,7 +12,7 @@ from concurrent.futures import wait as wait_for_futures
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic
 
-from fileroom.errors import Cancelled, Unavailable
+from fileroom.errors import Cancelled, FileroomError, Unavailable
 from fileroom.objectstore.local import DurabilityLost, end_right_to_write
 from fileroom.transfer.executors import WorkerLost
 from fileroom.transfer.pipeline.batches import NO_BLAME, Batch, Blame, ItemT, OutcomeT, Work
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from fileroom.database.values.operations import DeferredObject
     from fileroom.operations.runner import Run
 
+
+logger = logging.getLogger(__name__)
 
 WINDOW_PER_WORKER: Final = 16
 """Batches in the line for each worker: 4 cost 32 % with slow objects, 16 nothing (simulated)."""
@@ -79,7 +82,7 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         return False
 
     def close(self, *, discard: bool) -> None:
-        """Stop listing; wait for what workers have begun; throw it away if asked to."""
+        """Stop listing, wait for what workers have begun, and give it back or throw it away."""
         self._lister.close()
         futures = [entry.future for entry in self._line]
         futures += [future for _, future in self._lane.values()]
@@ -88,10 +91,20 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
         begun = [future for future in futures if not future.cancelled()]
         for future in wait_for_futures(begun, SETTLE_SECONDS).not_done:
             future.add_done_callback(lambda _: self._work.abandoned())
-        if discard:
-            for future in futures:
-                if future.done() and not future.cancelled() and future.exception() is None:
+        for future in futures:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                if discard:
                     self._work.discard(future.result())
+                else:
+                    self._release(future.result())
+
+    def _release(self, outcome: OutcomeT) -> None:
+        """Give back an outcome; where not even that can be done, it is looked for later."""
+        try:
+            self._work.release(outcome)
+        except FileroomError as error:
+            logger.warning("what was not committed stays for now", extra={"cause": str(error)})
+            self._work.abandoned()
 
     def _slow_seconds(self) -> float:
         median = statistics.median(self._durations) if self._durations else 0.0
