@@ -19,6 +19,7 @@ from fileroom.api.routing import VERSIONS
 from fileroom.api.wire import LENIENT_BYTES_MAX
 from fileroom.archive.search import CANDIDATES_MAX
 from fileroom.cli.program import program
+from fileroom.database.instances.deleting import SLICE_MAX
 from fileroom.database.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from fileroom.database.search import COUNT_MAX
 from fileroom.dicom.json_instances import INSTANCES_MAX
@@ -31,8 +32,8 @@ from fileroom.names import UID_LENGTH_MAX
 from fileroom.operations.operation import SAMPLE_ERRORS_MAX
 from fileroom.settings import SETTINGS
 from fileroom.transfer.executors import WorkerLimits
-from fileroom.transfer.exporting.line import FILTER_BYTES_MAX
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
+from fileroom.transfer.selection import FILTER_BYTES_MAX
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -196,7 +197,12 @@ def operation_limits() -> str:
         ("objects of a batch", f"{BATCH_OBJECTS_MAX}", "the next batch"),
         ("bytes of a batch", _size(BATCH_BYTES_MAX), "the next batch"),
         ("bytes of an object in its turn", _size(LARGE_BYTES), "finished beside the others"),
-        ("filter file of an export", _size(FILTER_BYTES_MAX), "`INVALID_ARGUMENT`"),
+        (
+            "filter file of an export or a change of storage class",
+            _size(FILTER_BYTES_MAX),
+            "`INVALID_ARGUMENT`",
+        ),
+        ("instances deleted in one transaction", f"{SLICE_MAX}", "the next transaction"),
         ("`sampleErrors`", f"{SAMPLE_ERRORS_MAX}", "all are in `:failures`"),
     )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import check_store
-from fileroom.archive.delete import Collector
+from fileroom.archive.collect import Collector
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import blob_bucket
 from fileroom.archive.storing import StoringRequests
@@ -30,6 +30,8 @@ from fileroom.errors import FailedPrecondition, NotFound, Unavailable
 from fileroom.objectstore.buckets import Buckets
 from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
+from fileroom.transfer.changing.deletion import DeleteJob
+from fileroom.transfer.changing.storage_class import StorageClassJob
 from fileroom.transfer.executors import WorkerPool
 from fileroom.transfer.exporting.job import ExportJob
 from fileroom.transfer.facilities import Facilities
@@ -263,6 +265,9 @@ def _runner(
         {
             Kind.IMPORT: ImportJob(facilities=facilities),
             Kind.EXPORT: ExportJob(facilities=facilities),
+            Kind.DELETE_STUDY: DeleteJob(facilities=facilities),
+            Kind.DELETE_SERIES: DeleteJob(facilities=facilities),
+            Kind.SET_STORAGE_CLASS: StorageClassJob(facilities=facilities),
         },
         failures_url=failures_url,
         options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),

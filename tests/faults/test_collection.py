@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from fileroom.archive.delete import Collector
+from fileroom.archive.collect import Collector
 from tests.store_content import filled_store
 
 if TYPE_CHECKING:

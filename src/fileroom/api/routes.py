@@ -16,6 +16,7 @@ from fileroom.api.wire import (
     DicomStore,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
+    SetBlobStorageSettingsRequest,
 )
 
 if TYPE_CHECKING:
@@ -37,11 +38,8 @@ SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 
 _WADO: Final = later("retrieve each instance with Accept: application/dicom; transfer-syntax=*")
-_DELETE: Final = later("delete the DICOM store and import again what is to stay")
 _UPDATE: Final = later("replace the instances with PUT on v1beta1 …/dicomWeb/studies")
 _POLICY: Final = later("the server's one access token holds every permission")
-_STORAGE: Final = later("every instance is kept as STANDARD")
-_COUNT: Final = later("search for the series or instances, or ask for getDICOMStoreMetrics")
 _DEIDENTIFY: Final = later("export the DICOM store and de-identify the files")
 
 
@@ -155,7 +153,14 @@ ROUTES: Final = (
         dicom_stores.get_metrics,
     ),
     _store("deidentify", "POST", f"{STORE}:deidentify", "deidentify", _DEIDENTIFY),
-    _store("setBlobStorageSettings", "POST", f"{STORE}:setBlobStorageSettings", "update", _STORAGE),
+    _store(
+        "setBlobStorageSettings",
+        "POST",
+        f"{STORE}:setBlobStorageSettings",
+        "update",
+        dicom_stores.set_blob_storage_settings,
+        SetBlobStorageSettingsRequest,
+    ),
     _store("getIamPolicy", "GET", f"{STORE}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
     _store("setIamPolicy", "POST", f"{STORE}:setIamPolicy", "setIamPolicy", _POLICY),
     _store("testIamPermissions", "POST", f"{STORE}:testIamPermissions", "get", _POLICY),
@@ -256,37 +261,52 @@ ROUTES: Final = (
     # STOW-RS, delete, update
     _stow("/studies", "storeInstances"),
     _stow(STUDY, "studies.storeInstances"),
-    _web("DELETE", STUDY, "studies.delete", "Delete", _DELETE),
-    _web("DELETE", SERIES, "studies.series.delete", "Delete", _DELETE),
-    _web("DELETE", INSTANCE, "studies.series.instances.delete", "Delete", _DELETE),
+    _web("DELETE", STUDY, "studies.delete", "Delete", dicomweb.delete_study_or_series),
+    _web("DELETE", SERIES, "studies.series.delete", "Delete", dicomweb.delete_study_or_series),
+    _web(
+        "DELETE",
+        INSTANCE,
+        "studies.series.instances.delete",
+        "Delete",
+        dicomweb.delete_instance,
+    ),
     _put("/studies", "updateInstances"),
     _put(STUDY, "studies.updateInstances"),
     _beta("PATCH", STUDY + "/metadata", "studies.updateMetadata"),
     _beta("PATCH", SERIES + "/metadata", "studies.series.updateMetadata"),
     _beta("PATCH", INSTANCE + "/metadata", "studies.series.instances.updateMetadata"),
     # Metrics and storage below dicomWeb
-    _web("GET", STUDY + ":getStudyMetrics", "dicomWeb.studies.getStudyMetrics", "Read", _COUNT),
+    _web(
+        "GET",
+        STUDY + ":getStudyMetrics",
+        "dicomWeb.studies.getStudyMetrics",
+        "Read",
+        dicomweb.get_study_metrics,
+    ),
     _web(
         "GET",
         SERIES + ":getSeriesMetrics",
         "dicomWeb.studies.series.getSeriesMetrics",
         "Read",
-        _COUNT,
+        dicomweb.get_series_metrics,
     ),
     _web(
         "GET",
         INSTANCE + ":getStorageInfo",
         "dicomWeb.studies.series.instances.getStorageInfo",
         "Read",
-        _STORAGE,
+        dicomweb.get_storage_info,
     ),
     *(
-        _web(
-            "POST",
-            path + ":setBlobStorageSettings",
-            "dicomWeb.studies.setBlobStorageSettings",
-            "Update",
-            _STORAGE,
+        replace(
+            _web(
+                "POST",
+                path + ":setBlobStorageSettings",
+                "dicomWeb.studies.setBlobStorageSettings",
+                "Update",
+                dicomweb.set_blob_storage_settings,
+            ),
+            request=SetBlobStorageSettingsRequest,
         )
         for path in (STUDY, SERIES, INSTANCE)
     ),

@@ -156,6 +156,54 @@ class DicomFilterConfig(Message):
     resource_paths_gcs_uri: str = ""
 
 
+class SetBlobStorageSettingsRequest(Message):
+    """``SetBlobStorageSettingsRequest``."""
+
+    blob_storage_settings: BlobStorageSettings | None = None
+    filter_config: DicomFilterConfig | None = None
+
+
+class StudyMetrics(Message):
+    """``StudyMetrics``."""
+
+    study: str
+    series_count: str = ""
+    instance_count: str = ""
+    structured_storage_size_bytes: str = ""
+    blob_storage_size_bytes: str = ""
+
+
+class SeriesMetrics(Message):
+    """``SeriesMetrics``."""
+
+    series: str
+    instance_count: str = ""
+    structured_storage_size_bytes: str = ""
+    blob_storage_size_bytes: str = ""
+
+
+class BlobStorageInfo(Message):
+    """``BlobStorageInfo``."""
+
+    size_bytes: str = ""
+    storage_class: str = ""
+    storage_class_update_time: str = ""
+
+
+class StructuredStorageInfo(Message):
+    """``StructuredStorageInfo``."""
+
+    size_bytes: str = ""
+
+
+class StorageInfo(Message):
+    """``StorageInfo``."""
+
+    referenced_resource: str
+    blob_storage_info: BlobStorageInfo | None = None
+    structured_storage_info: StructuredStorageInfo | None = None
+
+
 class ExportDicomDataRequest(Message):
     """``ExportDicomDataRequest``."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fileroom.cli.connection import Connection, confirm, connected, dataset_option
-from fileroom.cli.following import begin
+from fileroom.cli.following import begin, detach_option
 from fileroom.cli.groups import Group
 from fileroom.cli.rendering import (
     Column,
@@ -42,9 +42,7 @@ _COLUMNS = [
     field("BULKIMPORT", "notificationConfig", "sendForBulkImport"),
     Column("BQDESTINATION", _pick_tables),
 ]
-_detach_option = click.option(
-    "--async", "detach", is_flag=True, help="Print the operation's name; do not wait."
-)
+_storage_classes = click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -220,7 +218,12 @@ def import_() -> None:
     required=True,
     help="gs://BUCKET/OBJECT; * and ? match within a directory, a closing ** or **.dcm below it.",
 )
-@_detach_option
+@click.option(
+    "--storage-class",
+    type=_storage_classes,
+    help="Kept with each instance; STANDARD unless given.",
+)
+@detach_option
 @result_format_option
 @connected
 def import_gcs(
@@ -228,6 +231,7 @@ def import_gcs(
     dicom_store: str,
     dataset: str | None,
     gcs_uri: str,
+    storage_class: str | None,
     detach: bool,
     output_format: Format | None,
 ) -> None:
@@ -237,7 +241,8 @@ def import_gcs(
     """
     name = connection.dicom_store(dicom_store, dataset)
     with connection.open() as client:
-        begin(client, client.import_(name, gcs_uri), output_format, detach=detach)
+        operation = client.import_(name, gcs_uri, storage_class=storage_class or "")
+        begin(client, operation, output_format, detach=detach)
 
 
 @dicom_stores.group("export")
@@ -260,7 +265,7 @@ def export() -> None:
     default="",
     help="gs:// file of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
 )
-@_detach_option
+@detach_option
 @result_format_option
 @connected
 def export_gcs(
@@ -284,6 +289,47 @@ def export_gcs(
             gcs_uri_prefix,
             mime_type=mime_type,
             filter_config_gcs_uri=filter_config_gcs_uri,
+        )
+        begin(client, operation, output_format, detach=detach)
+
+
+@dicom_stores.command(
+    "set-blob-storage-settings",
+    example="fileroom dicom-stores set-blob-storage-settings trial --dataset=ct"
+    " --storage-class=ARCHIVE",
+)
+@click.argument("dicom_store")
+@dataset_option
+@click.option(
+    "--storage-class", type=_storage_classes, required=True, help="Kept with each instance."
+)
+@click.option("--path", help="studies/UID[/series/UID[/instances/UID]]; everything unless given.")
+@click.option(
+    "--filter-config-gcs-uri",
+    default="",
+    help="gs:// file of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
+)
+@detach_option
+@result_format_option
+@connected
+def set_blob_storage_settings(
+    connection: Connection,
+    dicom_store: str,
+    dataset: str | None,
+    storage_class: str,
+    path: str | None,
+    filter_config_gcs_uri: str,
+    detach: bool,
+    output_format: Format | None,
+) -> None:
+    """Set the storage class of instances and follow it to the end.
+
+    It is kept and told; all bytes stay on the same disk.
+    """
+    name = connection.dicom_store(dicom_store, dataset)
+    with connection.open() as client:
+        operation = client.set_blob_storage_settings(
+            name, storage_class, within=path, filter_config_gcs_uri=filter_config_gcs_uri
         )
         begin(client, operation, output_format, detach=detach)
 

@@ -36,10 +36,17 @@ _OUTCOMES = {
     "identical": "there already",
     "kept": "kept as they were",
     "unchanged": "unchanged",
+    "deleted": "deleted",
+    "updated": "updated",
     "failed": "failed",
     "pending": "pending",
     "notStarted": "not started",
 }
+
+
+detach_option = click.option(
+    "--async", "detach", is_flag=True, help="Print the operation's name; do not wait."
+)
 
 
 def begin(

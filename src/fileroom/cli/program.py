@@ -21,6 +21,9 @@ COMMANDS = {
     "dicom-stores": LazyCommand(
         "fileroom.cli.dicom_stores", "dicom_stores", "Manage DICOM stores; import and export."
     ),
+    "studies": LazyCommand(
+        "fileroom.cli.studies", "studies", "Count and delete studies, series and instances."
+    ),
     "operations": LazyCommand(
         "fileroom.cli.operations", "operations", "Follow imports, exports and other long work."
     ),

@@ -3,6 +3,7 @@
 from fileroom.client.client import Client
 from fileroom.client.storing import RefusedInstance, StoredInstance, StoreResult
 from fileroom.client.values import (
+    ContentMetrics,
     Counters,
     Dataset,
     DicomStore,
@@ -12,10 +13,12 @@ from fileroom.client.values import (
     Location,
     Operation,
     Status,
+    StorageInfo,
 )
 
 __all__ = [
     "Client",
+    "ContentMetrics",
     "Counters",
     "Dataset",
     "DicomStore",
@@ -26,6 +29,7 @@ __all__ = [
     "Operation",
     "RefusedInstance",
     "Status",
+    "StorageInfo",
     "StoreResult",
     "StoredInstance",
 ]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from fileroom.client import values
+from fileroom.client.bodies import export_body, import_body, storage_class_body
+from fileroom.client.paths import below, content_path, instance_path, name_path, to_name, web_path
 from fileroom.client.polling import poll
 from fileroom.client.queries import page_query, search_query
+from fileroom.client.retrieving import pieces
 from fileroom.client.storing import StoreResult, store_files
-from fileroom.client.transport import CHUNK_BYTES, Transport
+from fileroom.client.transport import Transport
 from fileroom.client.values import Operation
-from fileroom.errors import InvalidArgument, ObjectFailure, Reason, Unavailable
 from fileroom.names import (
     DatasetName,
     DicomStoreName,
     InstancePath,
     LocationName,
     OperationName,
-    parse_instance_path,
-    parse_name,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from fileroom.client.values import Dataset, DicomStore, DicomStoreMetrics, JsonObject, Location
+    from fileroom.client.values import (
+        ContentMetrics,
+        Dataset,
+        DicomStore,
+        DicomStoreMetrics,
+        JsonObject,
+        Location,
+        StorageInfo,
+    )
+    from fileroom.errors import ObjectFailure, Reason, Unavailable
+
+    Content = InstancePath | str
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -74,7 +85,7 @@ class Client:
 
     def get_location(self, name: LocationName | str) -> Location:
         """Give one location."""
-        return values.to_location(self._transport.call("GET", _path(name, LocationName)))
+        return values.to_location(self._transport.call("GET", name_path(name, LocationName)))
 
     def list_locations(self, project: str) -> Iterator[Location]:
         """Give the locations that a project may use."""
@@ -85,7 +96,7 @@ class Client:
 
     def create_dataset(self, name: DatasetName | str, *, time_zone: str = "") -> Operation:
         """Create a dataset and give the operation that does it."""
-        dataset = _name(name, DatasetName)
+        dataset = to_name(name, DatasetName)
         body: JsonObject = {"timeZone": time_zone} if time_zone else {}
         answer = self._transport.call(
             "POST",
@@ -97,13 +108,13 @@ class Client:
 
     def get_dataset(self, name: DatasetName | str) -> Dataset:
         """Give one dataset."""
-        return values.to_dataset(self._transport.call("GET", _path(name, DatasetName)))
+        return values.to_dataset(self._transport.call("GET", name_path(name, DatasetName)))
 
     def list_datasets(
         self, parent: LocationName | str, *, page_size: int | None = None
     ) -> Iterator[Dataset]:
         """Give the datasets of a location, by name."""
-        path = f"{_path(parent, LocationName)}/datasets"
+        path = f"{name_path(parent, LocationName)}/datasets"
         pages = self._transport.pages(path, "datasets", query=page_query(page_size))
         return map(values.to_dataset, pages)
 
@@ -111,11 +122,11 @@ class Client:
         self, name: DatasetName | str, changes: JsonObject, *, update_mask: Sequence[str]
     ) -> Dataset:
         """Set the fields that ``update_mask`` names, in the API's spelling."""
-        return values.to_dataset(self._patch(_path(name, DatasetName), changes, update_mask))
+        return values.to_dataset(self._patch(name_path(name, DatasetName), changes, update_mask))
 
     def delete_dataset(self, name: DatasetName | str) -> None:
         """Delete a dataset with all its DICOM stores."""
-        self._transport.call("DELETE", _path(name, DatasetName))
+        self._transport.call("DELETE", name_path(name, DatasetName))
 
     # DICOM stores
 
@@ -123,7 +134,7 @@ class Client:
         self, name: DicomStoreName | str, settings: JsonObject | None = None
     ) -> DicomStore:
         """Create a DICOM store, with the API's settings (labels, notifications, streams)."""
-        dicom_store = _name(name, DicomStoreName)
+        dicom_store = to_name(name, DicomStoreName)
         answer = self._transport.call(
             "POST",
             f"{dicom_store.parent}/dicomStores",
@@ -134,39 +145,41 @@ class Client:
 
     def get_dicom_store(self, name: DicomStoreName | str) -> DicomStore:
         """Give one DICOM store."""
-        return values.to_dicom_store(self._transport.call("GET", _path(name, DicomStoreName)))
+        return values.to_dicom_store(self._transport.call("GET", name_path(name, DicomStoreName)))
 
     def list_dicom_stores(
         self, parent: DatasetName | str, *, filter_text: str = "", page_size: int | None = None
     ) -> Iterator[DicomStore]:
         """Give the DICOM stores of a dataset, by name; ``filter_text`` is about labels."""
         query = [*page_query(page_size), *([("filter", filter_text)] if filter_text else [])]
-        path = f"{_path(parent, DatasetName)}/dicomStores"
+        path = f"{name_path(parent, DatasetName)}/dicomStores"
         return map(values.to_dicom_store, self._transport.pages(path, "dicomStores", query=query))
 
     def patch_dicom_store(
         self, name: DicomStoreName | str, changes: JsonObject, *, update_mask: Sequence[str]
     ) -> DicomStore:
         """Set the fields that ``update_mask`` names, in the API's spelling."""
-        answer = self._patch(_path(name, DicomStoreName), changes, update_mask)
+        answer = self._patch(name_path(name, DicomStoreName), changes, update_mask)
         return values.to_dicom_store(answer)
 
     def delete_dicom_store(self, name: DicomStoreName | str) -> None:
         """Delete a DICOM store with all its instances."""
-        self._transport.call("DELETE", _path(name, DicomStoreName))
+        self._transport.call("DELETE", name_path(name, DicomStoreName))
 
     def get_dicom_store_metrics(self, name: DicomStoreName | str) -> DicomStoreMetrics:
         """Give how many studies, series, instances and bytes a DICOM store holds."""
-        path = f"{_path(name, DicomStoreName)}:getDICOMStoreMetrics"
+        path = f"{name_path(name, DicomStoreName)}:getDICOMStoreMetrics"
         return values.to_dicom_store_metrics(self._transport.call("GET", path))
 
     # Import and export
 
-    def import_(self, name: DicomStoreName | str, uri: str) -> Operation:
+    def import_(
+        self, name: DicomStoreName | str, uri: str, *, storage_class: str = ""
+    ) -> Operation:
         """Start to import the objects that a ``gs://`` URI or pattern names."""
-        body: JsonObject = {"gcsSource": {"uri": uri}}
-        answer = self._transport.call("POST", f"{_path(name, DicomStoreName)}:import", body=body)
-        return values.to_operation(answer)
+        return self._begin(
+            f"{name_path(name, DicomStoreName)}:import", import_body(uri, storage_class)
+        )
 
     def export(
         self,
@@ -181,32 +194,42 @@ class Client:
         Without ``mime_type`` instances leave as they came; ``filter_config_gcs_uri`` names a file
         of resource paths, one on a line, that narrows what leaves.
         """
-        destination: JsonObject = {"uriPrefix": uri_prefix}
-        if mime_type:
-            destination["mimeType"] = mime_type
-        body: JsonObject = {"gcsDestination": destination}
-        if filter_config_gcs_uri:
-            body["filterConfig"] = {"resourcePathsGcsUri": filter_config_gcs_uri}
-        answer = self._transport.call("POST", f"{_path(name, DicomStoreName)}:export", body=body)
-        return values.to_operation(answer)
+        body = export_body(uri_prefix, mime_type, filter_config_gcs_uri)
+        return self._begin(f"{name_path(name, DicomStoreName)}:export", body)
+
+    def set_blob_storage_settings(
+        self,
+        name: DicomStoreName | str,
+        storage_class: str,
+        *,
+        within: InstancePath | str | None = None,
+        filter_config_gcs_uri: str = "",
+    ) -> Operation:
+        """Start to set the storage class of a DICOM store's instances, or of some of them.
+
+        These are below a path (``within``), or below those that a file names, as in ``export``.
+        """
+        path = content_path(name, within) if within else name_path(name, DicomStoreName)
+        body = storage_class_body(storage_class, filter_config_gcs_uri)
+        return self._begin(f"{path}:setBlobStorageSettings", body)
 
     # Operations
 
     def get_operation(self, name: OperationName | str) -> Operation:
         """Give an operation as it stands."""
-        return values.to_operation(self._transport.call("GET", _path(name, OperationName)))
+        return values.to_operation(self._transport.call("GET", name_path(name, OperationName)))
 
     def list_operations(
         self, parent: DatasetName | str, *, page_size: int | None = None
     ) -> Iterator[Operation]:
         """Give the operations of a dataset, newest first."""
-        path = f"{_path(parent, DatasetName)}/operations"
+        path = f"{name_path(parent, DatasetName)}/operations"
         pages = self._transport.pages(path, "operations", query=page_query(page_size))
         return map(values.to_operation, pages)
 
     def cancel_operation(self, name: OperationName | str) -> None:
         """Ask an operation to end; it is ``done`` a moment later, and keeps what it did."""
-        self._transport.call("POST", f"{_path(name, OperationName)}:cancel", body={})
+        self._transport.call("POST", f"{name_path(name, OperationName)}:cancel", body={})
 
     def failures(
         self,
@@ -217,7 +240,7 @@ class Client:
     ) -> Iterator[ObjectFailure]:
         """Give the objects that failed, each with its reason, page by page as they are reached."""
         query = [*page_query(page_size), *([("reason", str(reason))] if reason else [])]
-        path = f"{_path(name, OperationName)}:failures"
+        path = f"{name_path(name, OperationName)}:failures"
         pages = self._transport.pages(path, "failures", query=query)
         return map(values.to_object_failure, pages)
 
@@ -275,7 +298,7 @@ class Client:
         query = search_query(filters, include_fields, limit, offset)
         if fuzzy_matching:
             query.append(("fuzzymatching", "true"))
-        return self._transport.search(f"{_web(name)}/studies", query=query)
+        return self._transport.search(f"{web_path(name)}/studies", query=query)
 
     def search_series(
         self,
@@ -288,7 +311,7 @@ class Client:
         offset: int = 0,
     ) -> list[JsonObject]:
         """Give the series that match, as DICOM JSON, in the whole store or ``within`` a study."""
-        path = _below(name, within, "series")
+        path = below(name, within, "series")
         query = search_query(filters, include_fields, limit, offset)
         return self._transport.search(path, query=query)
 
@@ -303,7 +326,7 @@ class Client:
         offset: int = 0,
     ) -> list[JsonObject]:
         """Give the instances that match, as DICOM JSON, also ``within`` a study or series."""
-        path = _below(name, within, "instances")
+        path = below(name, within, "instances")
         query = search_query(filters, include_fields, limit, offset)
         return self._transport.search(path, query=query)
 
@@ -323,7 +346,7 @@ class Client:
         ----------
         PS3.18 10.5
         """
-        path = f"{_web(name)}/studies"
+        path = f"{web_path(name)}/studies"
         return store_files(
             self._transport, path, files, replace=replace, storage_class=storage_class
         )
@@ -336,7 +359,9 @@ class Client:
         transfer_syntax: str = "*",
     ) -> bytes:
         """Give one instance as a DICOM file; ``*`` is the file as it was stored."""
-        return b"".join(self._retrieve(name, instance, transfer_syntax))
+        return b"".join(
+            pieces(self._transport, content_path(name, instance, "instance"), transfer_syntax)
+        )
 
     def retrieve_instance_to(
         self,
@@ -347,54 +372,49 @@ class Client:
         transfer_syntax: str = "*",
     ) -> int:
         """Write one instance to a file as it arrives, and give its size in bytes."""
-        return sum(map(file.write, self._retrieve(name, instance, transfer_syntax)))
+        return sum(
+            map(
+                file.write,
+                pieces(self._transport, content_path(name, instance, "instance"), transfer_syntax),
+            )
+        )
 
-    def retrieve_metadata(
-        self, name: DicomStoreName | str, path: InstancePath | str
-    ) -> list[JsonObject]:
+    def retrieve_metadata(self, name: DicomStoreName | str, path: Content) -> list[JsonObject]:
         """Give the metadata of every instance of a study, series or instance, as DICOM JSON."""
-        return self._transport.search(f"{_web(name)}/{_instance_path(path)}/metadata", query=[])
+        return self._transport.search(f"{web_path(name)}/{instance_path(path)}/metadata", query=[])
 
-    def _retrieve(
-        self, name: DicomStoreName | str, instance: InstancePath | str, transfer_syntax: str
-    ) -> Iterator[bytes]:
-        path = _instance_path(instance)
-        if path.sop_instance_uid is None:
-            raise InvalidArgument(f"{path} is no instance; add /series/UID/instances/UID", "path")
-        with self._transport.open(
-            "GET",
-            f"{_web(name)}/{path}",
-            accept=f"application/dicom; transfer-syntax={transfer_syntax}",
-        ) as response:
-            yield from response.iter_bytes(CHUNK_BYTES)
+    def get_study_metrics(self, name: DicomStoreName | str, study: Content) -> ContentMetrics:
+        """Give how many series, instances and bytes a study holds."""
+        path = f"{content_path(name, study, 'study')}:getStudyMetrics"
+        return values.to_content_metrics(self._transport.call("GET", path))
+
+    def get_series_metrics(self, name: DicomStoreName | str, series: Content) -> ContentMetrics:
+        """Give how many instances and bytes a series holds."""
+        path = f"{content_path(name, series, 'series')}:getSeriesMetrics"
+        return values.to_content_metrics(self._transport.call("GET", path))
+
+    def get_storage_info(self, name: DicomStoreName | str, instance: Content) -> StorageInfo:
+        """Give how large an instance is, and its storage class."""
+        path = f"{content_path(name, instance, 'instance')}:getStorageInfo"
+        return values.to_storage_info(self._transport.call("GET", path))
+
+    def delete_study(self, name: DicomStoreName | str, study: Content) -> Operation:
+        """Hide a study at once, and give the operation that deletes what it holds."""
+        path = content_path(name, study, "study")
+        return values.to_operation(self._transport.call("DELETE", path))
+
+    def delete_series(self, name: DicomStoreName | str, series: Content) -> Operation:
+        """Hide a series at once, and give the operation that deletes what it holds."""
+        path = content_path(name, series, "series")
+        return values.to_operation(self._transport.call("DELETE", path))
+
+    def delete_instance(self, name: DicomStoreName | str, instance: Content) -> None:
+        """Delete one instance."""
+        self._transport.call("DELETE", content_path(name, instance, "instance"))
+
+    def _begin(self, path: str, body: JsonObject) -> Operation:
+        return values.to_operation(self._transport.call("POST", path, body=body))
 
     def _patch(self, path: str, changes: JsonObject, update_mask: Sequence[str]) -> JsonObject:
         query = [("updateMask", ",".join(update_mask))]
         return self._transport.call("PATCH", path, query=query, body=changes)
-
-
-def _name(name: values.Name | str, kind: type[values.Name]) -> values.Name:
-    parsed = parse_name(name) if isinstance(name, str) else name
-    if not isinstance(parsed, kind):
-        raise InvalidArgument(f"{str(name)!r} is not a {kind.__name__}", "name")
-    return parsed
-
-
-def _path(name: values.Name | str, kind: type[values.Name]) -> str:
-    return str(_name(name, kind))
-
-
-def _web(name: DicomStoreName | str) -> str:
-    return f"{_path(name, DicomStoreName)}/dicomWeb"
-
-
-def _instance_path(path: InstancePath | str) -> InstancePath:
-    return parse_instance_path(path) if isinstance(path, str) else path
-
-
-def _below(
-    name: DicomStoreName | str,
-    within: InstancePath | str | None,
-    level: Literal["series", "instances"],
-) -> str:
-    return f"{_web(name)}/{_instance_path(within)}/{level}" if within else f"{_web(name)}/{level}"

@@ -24,6 +24,8 @@ _ACCOUNT = (
     "replaced",
     "exported",
     "unchanged",
+    "deleted",
+    "updated",
     "failed",
     "pending",
     "notStarted",
@@ -68,6 +70,28 @@ class DicomStoreMetrics:
     instance_count: int
     structured_storage_size_bytes: int
     blob_storage_size_bytes: int
+    body: JsonObject = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentMetrics:
+    """How much a study or series holds."""
+
+    series_count: int
+    """0 of a series."""
+    instance_count: int
+    structured_storage_size_bytes: int
+    blob_storage_size_bytes: int
+    body: JsonObject = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageInfo:
+    """How the bytes of an instance are kept."""
+
+    size_bytes: int
+    storage_class: str
+    storage_class_update_time: datetime | None
     body: JsonObject = field(repr=False, compare=False)
 
 
@@ -150,6 +174,28 @@ def to_dicom_store_metrics(body: JsonObject) -> DicomStoreMetrics:
         instance_count=integer(body, "instanceCount"),
         structured_storage_size_bytes=integer(body, "structuredStorageSizeBytes"),
         blob_storage_size_bytes=integer(body, "blobStorageSizeBytes"),
+        body=body,
+    )
+
+
+def to_content_metrics(body: JsonObject) -> ContentMetrics:
+    """Read a ``StudyMetrics`` or ``SeriesMetrics``."""
+    return ContentMetrics(
+        series_count=integer(body, "seriesCount"),
+        instance_count=integer(body, "instanceCount"),
+        structured_storage_size_bytes=integer(body, "structuredStorageSizeBytes"),
+        blob_storage_size_bytes=integer(body, "blobStorageSizeBytes"),
+        body=body,
+    )
+
+
+def to_storage_info(body: JsonObject) -> StorageInfo:
+    """Read a ``StorageInfo``."""
+    blob = child(body, "blobStorageInfo")
+    return StorageInfo(
+        size_bytes=integer(blob, "sizeBytes"),
+        storage_class=text(blob, "storageClass"),
+        storage_class_update_time=_time(text(blob, "storageClassUpdateTime")),
         body=body,
     )
 

@@ -1,4 +1,4 @@
-"""Which instances an export gives: those stored up to its horizon, in the order of their keys.
+"""Which instances an operation takes: those stored up to its horizon, in the order of their keys.
 
 Each page is one short read, so that an export of days holds back neither the log of SQLite nor the
 vacuum of PostgreSQL.
@@ -30,6 +30,7 @@ Key = tuple[int, str]
 class StoredInstance:
     """An instance and where its bytes lie."""
 
+    id: int
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
@@ -72,7 +73,8 @@ def find_instance(
     connection: Connection, store_id: int, path: InstancePath
 ) -> StoredInstance | None:
     """Give one instance as it is stored now."""
-    row = connection.execute(_select_instances().where(_below(store_id, path))).one_or_none()
+    statement = _select_instances().where(_below(store_id, path), _is_living())
+    row = connection.execute(statement).one_or_none()
     return None if row is None else _stored_instance(row)
 
 
@@ -92,6 +94,7 @@ def _select_instances() -> Select[*tuple[object, ...]]:
         schema.studies.c.study_instance_uid,
         series.series_instance_uid,
         series.id.label("series_id"),
+        instances.id.label("instance_id"),
         instances.sop_instance_uid,
         instances.place,
         instances.place_key,
@@ -104,10 +107,13 @@ def _select_instances() -> Select[*tuple[object, ...]]:
 def _among(store_id: int, horizon: int, path: InstancePath | None) -> ColumnElement[bool]:
     return and_(
         schema.series.c.store_id == store_id if path is None else _below(store_id, path),
-        schema.studies.c.state == "LIVING",
-        schema.series.c.state == "LIVING",
+        _is_living(),
         schema.instances.c.created_seq <= horizon,
     )
+
+
+def _is_living() -> ColumnElement[bool]:
+    return and_(schema.studies.c.state == "LIVING", schema.series.c.state == "LIVING")
 
 
 def _below(store_id: int, path: InstancePath) -> ColumnElement[bool]:
@@ -126,6 +132,7 @@ def _below(store_id: int, path: InstancePath) -> ColumnElement[bool]:
 
 def _stored_instance(row: Row[*tuple[object, ...]]) -> StoredInstance:
     return StoredInstance(
+        id=row.instance_id,
         study_instance_uid=row.study_instance_uid,
         series_instance_uid=row.series_instance_uid,
         sop_instance_uid=row.sop_instance_uid,

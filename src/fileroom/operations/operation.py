@@ -23,6 +23,9 @@ SAMPLE_ERRORS_MAX: Final = 10
 _TERMS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.IMPORT: ("imported", "identical", "kept", "replaced", "failed"),
     Kind.EXPORT: ("exported", "unchanged", "failed"),
+    Kind.DELETE_STUDY: ("deleted",),
+    Kind.DELETE_SERIES: ("deleted",),
+    Kind.SET_STORAGE_CLASS: ("updated", "unchanged"),
 }
 _NOUNS: Final = {Kind.IMPORT: "imported", Kind.EXPORT: "exported"}
 
@@ -50,9 +53,10 @@ def account(operation: Operation) -> dict[str, int]:
 
 def ended_well(operation: Operation) -> Json:
     """Give the response of an operation without failures."""
+    if operation.kind in {Kind.DELETE_STUDY, Kind.DELETE_SERIES}:
+        return {"@type": "type.googleapis.com/google.protobuf.Empty"}
     package = f"google.cloud.healthcare.{operation.api_version}.dicom"
-    method = {Kind.IMPORT: "ImportDicomData", Kind.EXPORT: "ExportDicomData"}[operation.kind]
-    return {"@type": f"type.googleapis.com/{package}.{method}Response"}
+    return {"@type": f"type.googleapis.com/{package}.{operation.kind}Response"}
 
 
 def ended_with_failures(

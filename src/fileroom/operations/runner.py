@@ -92,6 +92,8 @@ class Run:
         """Raise Cancelled if somebody asked for it, Aborted if another server took over."""
         if self._lost.is_set():
             raise Aborted(f"operation {self.operation.name} was claimed by another server")
+        if not self.operation.kind.can_be_cancelled:
+            return
         with self.database.read() as connection:
             if operations.is_cancel_requested(connection, self.operation):
                 raise Cancelled("the operation was cancelled")

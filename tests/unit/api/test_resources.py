@@ -367,10 +367,10 @@ def test_deletion_of_a_dataset_takes_its_stores_with_it(server: ServedDeployment
         (
             {
                 "gcsSource": {"uri": "gs://demo/**"},
-                "blobStorageSettings": {"blobStorageClass": "ARCHIVE"},
+                "blobStorageSettings": {"blobStorageClass": "FROZEN"},
             },
-            501,
-            "STANDARD",
+            400,
+            "blob_storage_class",
         ),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import update
 
 from fileroom.archive.check import Fault, check_store, queue_orphans
-from fileroom.archive.delete import Collector
+from fileroom.archive.collect import Collector
 from fileroom.archive.layout import RequestWriter, blob_bucket, request_blob_key, request_of
 from fileroom.archive.retrieve import StoreContent
 from fileroom.archive.storing import LivingRequests, StoreRules, StoringRequest, StoringRequests

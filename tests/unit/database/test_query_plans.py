@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event
 
-from fileroom.database import collection, exports, extra_attributes, operations, stored, stores
+from fileroom.database import (
+    collection,
+    content_metrics,
+    exports,
+    extra_attributes,
+    operations,
+    stored,
+    stores,
+)
 from fileroom.database.collection import StoreArea
-from fileroom.database.instances import DuplicatePolicy, StoreWrite, store_records
+from fileroom.database.instances import DuplicatePolicy, StoreWrite, deleting, store_records
+from fileroom.database.instances.describing import Describer
 from fileroom.database.operations import Counters, DeferredObject
 from fileroom.errors import Code, ObjectFailure, Reason
 from fileroom.names import InstancePath, Uid
@@ -180,6 +189,39 @@ def index_attributes(transaction: Connection, operation: Operation) -> None:
             pass
 
 
+def delete_one(transaction: Connection, operation: Operation) -> None:
+    deleting.delete_instance(
+        transaction, operation.store_id or 0, PATH, grace_microseconds=0, known=Everything()
+    )
+
+
+class Everything(dict[Describer, None]):
+    """Says of each instance that nobody knows its attributes."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __missing__(self, _: Describer) -> None:
+        return None
+
+
+def delete_all(transaction: Connection, operation: Operation, levels: int) -> None:
+    store_id, path = operation.store_id or 0, InstancePath(*map(Uid, KEY[:levels]))
+    deleting.begin_deletion(transaction, store_id, path, known=Everything())
+    deleting.count_below(transaction, store_id, path)
+    while not deleting.delete_slice(transaction, store_id, path, grace_microseconds=0).is_last:
+        pass
+
+
+def measure(transaction: Connection, operation: Operation) -> None:
+    store_id = operation.store_id or 0
+    for levels in (1, 2):
+        path = InstancePath(*map(Uid, KEY[:levels]))
+        content_metrics.get_content_metrics(transaction, store_id, path)
+    content_metrics.get_storage_info(transaction, store_id, PATH)
+    content_metrics.set_storage_class(transaction, [1, 2], "ARCHIVE")
+
+
 RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "claim": lambda tx, _: operations.claim_operation(tx, "boot-1"),
     "heartbeat": operations.prolong_lease,
@@ -201,6 +243,10 @@ RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "export an instance": lambda tx, op: page_of_instances(tx, op, 3),
     "find_instance": lambda tx, op: exports.find_instance(tx, op.store_id or 0, PATH),
     "read frames": read_frames,
+    "delete an instance": delete_one,
+    "delete a study": lambda tx, op: delete_all(tx, op, 1),
+    "delete a series": lambda tx, op: delete_all(tx, op, 2),
+    "metrics and storage": measure,
     "due drops": lambda tx, _: collection.take_due_drops(tx),
     "spent tombstones": lambda tx, _: collection.forget_spent_tombstones(tx),
     "purge": purge,
@@ -236,7 +282,7 @@ def test_statement_finds_its_rows_by_an_index(transaction: Connection, name: str
 
 
 @pytest.mark.parametrize(
-    "name", ["due drops", *(name for name in RUNS if name.startswith("export"))]
+    "name", ["due drops", *(name for name in RUNS if name.startswith(("export", "delete")))]
 )
 def test_first_rows_are_found_without_sorting_all(transaction: Connection, name: str) -> None:
     found = steps_of(transaction, name)

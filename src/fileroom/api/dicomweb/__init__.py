@@ -1,12 +1,19 @@
-"""DICOMweb: search (QIDO-RS), retrieval (WADO-RS) and storing (STOW-RS)."""
+"""DICOMweb: search, retrieval, storing and deletion; metrics and storage beside them."""
 
 from __future__ import annotations
 
+from fileroom.api.dicomweb.delete import delete_instance, delete_study_or_series
 from fileroom.api.dicomweb.retrieve import retrieve_instance, retrieve_metadata
 from fileroom.api.dicomweb.search import (
     search_for_instances,
     search_for_series,
     search_for_studies,
+)
+from fileroom.api.dicomweb.storage import (
+    get_series_metrics,
+    get_storage_info,
+    get_study_metrics,
+    set_blob_storage_settings,
 )
 from fileroom.api.dicomweb.store import store_instances
 from fileroom.api.dicomweb.upload import begin_store, begin_update
@@ -14,10 +21,16 @@ from fileroom.api.dicomweb.upload import begin_store, begin_update
 __all__ = [
     "begin_store",
     "begin_update",
+    "delete_instance",
+    "delete_study_or_series",
+    "get_series_metrics",
+    "get_storage_info",
+    "get_study_metrics",
     "retrieve_instance",
     "retrieve_metadata",
     "search_for_instances",
     "search_for_series",
     "search_for_studies",
+    "set_blob_storage_settings",
     "store_instances",
 ]

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fileroom.api.healthcare.storage_classes import find_storage_class, parse_storage_class
 from fileroom.api.healthcare.store_rules import indexed_tags, to_config, wants_delivery
 from fileroom.api.healthcare.update_masks import apply_update_mask, parse_update_mask
 from fileroom.api.wire import (
     EMPTY,
-    BlobStorageSettings,
     DicomStore,
     DicomStoreMetrics,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
     ListDicomStoresResponse,
+    SetBlobStorageSettingsRequest,
     int64,
     json_answer,
 )
@@ -27,6 +28,7 @@ from fileroom.database.extra_attributes import set_indexed_attributes
 from fileroom.errors import FileroomError, InvalidArgument, Unimplemented
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.local import LocalBucket
+from fileroom.transfer.changing.storage_class import request_storage_class
 from fileroom.transfer.exporting.job import request_export
 from fileroom.transfer.importing.job import request_import
 
@@ -146,12 +148,12 @@ def import_(call: Call) -> Answer:
             "gcs_source.uri is required, as in {'gcsSource': {'uri': 'gs://BUCKET/**.dcm'}}",
             "gcs_source.uri",
         )
-    _refuse_storage_class(body.blob_storage_settings)
     _get(call)
     operation = request_import(
         call.deployment.facilities,
         call.dicom_store,
         body.gcs_source.uri,
+        storage_class=find_storage_class(body.blob_storage_settings),
         api_version=call.api_version,
     )
     return json_answer({"name": str(operation)})
@@ -184,6 +186,26 @@ def export(call: Call) -> Answer:
         mime_type=body.gcs_destination.mime_type,
         filter_uri="" if body.filter_config is None else body.filter_config.resource_paths_gcs_uri,
         api_version=call.api_version,
+    )
+    return json_answer({"name": str(operation)})
+
+
+def set_blob_storage_settings(call: Call) -> Answer:
+    """Start to set the storage class of all instances, or of those that a filter names."""
+    body = call.request_as(SetBlobStorageSettingsRequest)
+    filter_uri = "" if body.filter_config is None else body.filter_config.resource_paths_gcs_uri
+    if body.filter_config is not None and not filter_uri:
+        raise InvalidArgument(
+            "filter_config.resource_paths_gcs_uri is required; leave filter_config out for all",
+            "filter_config.resource_paths_gcs_uri",
+        )
+    operation = request_storage_class(
+        call.deployment.facilities,
+        call.dicom_store,
+        parse_storage_class(body.blob_storage_settings),
+        filter_uri=filter_uri,
+        api_version=call.api_version,
+        permission=call.permission,
     )
     return json_answer({"name": str(operation)})
 
@@ -223,14 +245,4 @@ def _log_undelivered(store: stores.DicomStore) -> None:
         logger.warning(
             "notification and stream settings are kept; this version delivers nothing",
             extra={"dicomStore": str(store.name)},
-        )
-
-
-def _refuse_storage_class(settings: BlobStorageSettings | None) -> None:
-    storage_class = "" if settings is None else settings.blob_storage_class
-    if storage_class not in {"", "BLOB_STORAGE_CLASS_UNSPECIFIED", "STANDARD"}:
-        raise Unimplemented(
-            f"blob_storage_settings: this server keeps everything as STANDARD, not yet as"
-            f" {storage_class}",
-            "blob_storage_settings.blob_storage_class",
         )

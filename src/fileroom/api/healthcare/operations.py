@@ -28,8 +28,11 @@ METHOD_NAMES: Final = {
     Kind.CREATE_DATASET: "dataset.DatasetService.CreateDataset",
     Kind.IMPORT: "dicom.DicomService.ImportDicomData",
     Kind.EXPORT: "dicom.DicomService.ExportDicomData",
+    Kind.DELETE_STUDY: "dicom.DicomService.DeleteStudy",
+    Kind.DELETE_SERIES: "dicom.DicomService.DeleteSeries",
+    Kind.SET_STORAGE_CLASS: "dicom.DicomService.SetBlobStorageSettings",
 }
-_WITH_OBJECTS: Final = frozenset({Kind.IMPORT, Kind.EXPORT})
+_WITH_OBJECTS: Final = frozenset(Kind) - {Kind.CREATE_DATASET}
 _NDJSON: Final = "application/x-ndjson"
 _CSV: Final = "text/csv"
 _CSV_COLUMNS: Final = ("source", "reason", "code", "message", "tag", "byteOffset")

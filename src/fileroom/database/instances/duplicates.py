@@ -163,6 +163,7 @@ def _replace(
             operation_id=write.operation_id,
             stored_at=now_microseconds(),
             storage_class=write.storage_class,
+            storage_class_updated_at=None,
         )
     )
     for table in (schema.headers, schema.frame_tables):

@@ -117,6 +117,8 @@ def list_operations(
 def request_cancel(transaction: Connection, name: OperationName) -> None:
     """Ask an operation to end; one that nobody has begun ends here, one that has ended stays.
 
+    A deletion goes on all the same: what it hid is not shown again half deleted.
+
     Raises
     ------
     NotFound
@@ -126,7 +128,7 @@ def request_cancel(transaction: Connection, name: OperationName) -> None:
     if operation.state is State.DONE:
         return
     values: dict[str, object] = {"cancel_requested": True}
-    if operation.state is State.QUEUED:
+    if operation.state is State.QUEUED and operation.kind.can_be_cancelled:
         now = now_microseconds()
         values |= {
             "state": State.DONE,

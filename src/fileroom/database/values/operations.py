@@ -21,6 +21,14 @@ class Kind(StrEnum):
     CREATE_DATASET = "CreateDataset"
     IMPORT = "ImportDicomData"
     EXPORT = "ExportDicomData"
+    DELETE_STUDY = "DeleteStudy"
+    DELETE_SERIES = "DeleteSeries"
+    SET_STORAGE_CLASS = "SetBlobStorageSettings"
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether a cancellation ends it; what a deletion hid is not shown again half deleted."""
+        return self not in {Kind.DELETE_STUDY, Kind.DELETE_SERIES}
 
 
 class State(StrEnum):
@@ -45,6 +53,8 @@ class Counters:
     replaced: int = 0
     exported: int = 0
     unchanged: int = 0
+    deleted: int = 0
+    updated: int = 0
     failed: int = 0
     deferred: int = 0
     bytes: int = 0
@@ -59,6 +69,8 @@ class Counters:
             + self.replaced
             + self.exported
             + self.unchanged
+            + self.deleted
+            + self.updated
         )
 
 

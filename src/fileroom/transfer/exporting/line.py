@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
 from fileroom.database import exports, operations, stores
 from fileroom.database.instances import current_change_seq
 from fileroom.database.values.operations import DeferredObject
-from fileroom.errors import (
-    Code,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-    ObjectFailure,
-    Reason,
-    ResourceExhausted,
-)
-from fileroom.names import InstancePath, parse_instance_path
+from fileroom.errors import Code, NotFound, ObjectFailure, Reason
+from fileroom.names import parse_instance_path
 from fileroom.objectstore.buckets import open_bucket
-from fileroom.objectstore.uri import parse_object_uri, parse_uri_prefix
+from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
 from fileroom.transfer.exporting.worker import (
@@ -35,6 +24,7 @@ from fileroom.transfer.exporting.worker import (
 )
 from fileroom.transfer.ledger import LedgerLine, failure_line
 from fileroom.transfer.pipeline import BATCH_OBJECTS_MAX, NO_BLAME, Batch, Blame, cut_batches
+from fileroom.transfer.selection import read_selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,18 +34,7 @@ if TYPE_CHECKING:
     from fileroom.database.exports import StoredInstance
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
-
-FILTER_BYTES_MAX: Final = 256 << 20
-
-
-class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """How far an export is: which path of its filter, and the key of the last instance."""
-
-    path_index: int = 0
-    series_id: int = 0
-    sop_instance_uid: str = ""
-    filter_sha256: str = ""
-    """Of the filter that ``path_index`` counts in."""
+    from fileroom.transfer.selection import Cursor
 
 
 class Export:
@@ -78,41 +57,12 @@ class Export:
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._store_id = store.id
         self._blobs = blob_bucket(facilities.blobs, store.blob_prefix)
-        self._start = (
-            msgspec.json.decode(progress.cursor, type=Cursor) if progress.cursor else Cursor()
-        )
-        self._filter_sha256 = ""
-        self._paths = self._selected()
+        self._selection = read_selection(facilities, progress)
         self._horizon = self._begin()
         if progress.total is None:
             self._count()
         if progress.start_seq is not None:
             self._sweep()
-
-    def _selected(self) -> Sequence[InstancePath | None]:
-        filter_config = self._progress.request.get("filterConfig")
-        if not isinstance(filter_config, dict):
-            return [None]
-        uri = parse_object_uri(str(filter_config["resourcePathsGcsUri"]))
-        bucket = open_bucket(self._facilities.bucket(self._progress, uri.bucket_name, "read"))
-        entry = bucket.find(uri.key)
-        if entry is None:
-            raise NotFound(f"the filter {uri} does not exist")
-        if entry.size > FILTER_BYTES_MAX:
-            raise ResourceExhausted(
-                f"the filter {uri} has {entry.size} bytes; at most {FILTER_BYTES_MAX} are read:"
-                " split it into several exports",
-                "filter_config",
-            )
-        content = bucket.read(uri.key)
-        self._filter_sha256 = hashlib.sha256(content).hexdigest()
-        if self._start.filter_sha256 not in {"", self._filter_sha256}:
-            raise FailedPrecondition(
-                f"the filter {uri} was changed while the export was under way: some of what it "
-                "names is written already; export again",
-                "filter_config",
-            )
-        return _parse_paths(str(uri), content)
 
     def _begin(self) -> int:
         """Give the store's last change when the operation first began: its horizon."""
@@ -131,12 +81,7 @@ class Export:
     def _count(self) -> None:
         """Note how many instances there are to export, so that progress has an end."""
         with self._facilities.database.read() as connection:
-            total = sum(
-                exports.count_instances(
-                    connection, self._store_id, horizon=self._horizon, path=path
-                )
-                for path in self._paths
-            )
+            total = self._selection.count(connection, self._store_id, horizon=self._horizon)
         self._facilities.database.write(
             lambda transaction: operations.set_total(transaction, self._run.operation, total)
         )
@@ -160,23 +105,18 @@ class Export:
         return cut_batches(items, first_ordinal=first_ordinal)
 
     def _listed(self) -> Iterator[tuple[StoredInstance, str]]:
-        start, filter_sha256 = self._start, self._filter_sha256
-        key = (start.series_id, start.sop_instance_uid)
-        for index in range(start.path_index, len(self._paths)):
-            while page := self._page(self._paths[index], key):
-                for stored in page:
-                    cursor = Cursor(index, *stored.key, filter_sha256)
-                    yield stored, msgspec.json.encode(cursor).decode()
-                key = page[-1].key
-            key = (0, "")
+        cursor = self._selection.start
+        while page := self._page(cursor):
+            for stored, after in page:
+                yield stored, after.encode()
+                cursor = after
 
-    def _page(self, path: InstancePath | None, after: exports.Key) -> Sequence[StoredInstance]:
+    def _page(self, after: Cursor) -> Sequence[tuple[StoredInstance, Cursor]]:
         with self._facilities.database.read() as connection:
-            return exports.list_instances(
+            return self._selection.page(
                 connection,
                 self._store_id,
                 horizon=self._horizon,
-                path=path,
                 after=after,
                 at_most=BATCH_OBJECTS_MAX,
             )
@@ -297,37 +237,4 @@ def _failed(deferred: DeferredObject, code: Code, reason: Reason, message: str) 
     failure = ObjectFailure(source=deferred.source, code=code, reason=reason, message=message)
     return ExportOutcome(
         exported=(), failures=((deferred.ordinal, failure),), missing=(), seconds=0.0
-    )
-
-
-def _parse_paths(uri: str, content: bytes) -> list[InstancePath]:
-    """Give the paths of a filter in order, without those that another one contains.
-
-    References
-    ----------
-    Cloud Healthcare v1 ``DicomFilterConfig``.
-    """
-    paths = set()
-    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            paths.add(parse_instance_path(line))
-        except InvalidArgument as error:
-            raise InvalidArgument(
-                f"line {number} of the filter {uri}: {error.message}", "filter_config"
-            ) from error
-    kept: list[InstancePath] = []
-    # By their parts: as texts, study 1.2.3 would come between study 1.2 and a series of it.
-    for path in sorted(paths, key=_parts):
-        if not kept or not str(path).startswith(f"{kept[-1]}/"):
-            kept.append(path)
-    return kept
-
-
-def _parts(path: InstancePath) -> tuple[str, str, str]:
-    return (
-        path.study_instance_uid,
-        path.series_instance_uid or "",
-        path.sop_instance_uid or "",
     )

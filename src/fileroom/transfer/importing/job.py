@@ -15,13 +15,19 @@ from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
     from fileroom.database.engine import Connection
+    from fileroom.database.operations import Json
     from fileroom.names import DicomStoreName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
 
 def request_import(
-    facilities: Facilities, name: DicomStoreName, uri: str, *, api_version: str
+    facilities: Facilities,
+    name: DicomStoreName,
+    uri: str,
+    *,
+    storage_class: str = "",
+    api_version: str,
 ) -> OperationName:
     """Ask for an import; it begins as soon as the runner has room for it.
 
@@ -35,6 +41,10 @@ def request_import(
     pattern = parse_pattern(uri)
     facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
 
+    request: Json = {"name": str(name), "gcsSource": {"uri": uri}}
+    if storage_class:
+        request["blobStorageSettings"] = {"blobStorageClass": storage_class}
+
     def insert(transaction: Connection) -> str:
         store = stores.get_dicom_store(
             transaction, name, permission="healthcare.dicomStores.import"
@@ -45,7 +55,7 @@ def request_import(
             kind=Kind.IMPORT,
             api_version=api_version,
             store_id=store.id,
-            request={"name": str(name), "gcsSource": {"uri": uri}},
+            request=request,
         )
 
     operation_id = facilities.database.write(insert)

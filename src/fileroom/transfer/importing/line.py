@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
-    from fileroom.database.values.operations import DeferredObject
+    from fileroom.database.values.operations import DeferredObject, Json
     from fileroom.objectstore.local import ObjectEntry
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
@@ -73,6 +73,7 @@ class Import:
             store_id=store.id,
             operation_id=progress.id,
             start_seq=self._begin(store.id),
+            storage_class=_storage_class(progress.request),
             grace_microseconds=int(facilities.grace_seconds * 1_000_000),
         )
         self._counting_stopped = threading.Event()
@@ -261,6 +262,11 @@ class Import:
         whole = _with_headers(outcome)
         commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, whole))
         _forget_spool(outcome)
+
+
+def _storage_class(request: Json) -> str:
+    settings = request.get("blobStorageSettings")
+    return str(settings["blobStorageClass"]) if isinstance(settings, dict) else "STANDARD"
 
 
 def _with_headers(outcome: ImportOutcome) -> ImportOutcome:

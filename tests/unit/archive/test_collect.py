@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.archive.delete import Collector
+from fileroom.archive.collect import Collector
 from fileroom.archive.layout import make_blob_bucket
 from fileroom.database import collection, operations, schema, stores
 from fileroom.database.engine import now_microseconds
@@ -431,7 +431,7 @@ def test_collector_outlives_a_fault_of_its_own(site: Site, monkeypatch: pytest.M
 def test_end_of_the_server_does_not_wait_for_a_long_slice(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fileroom.archive.delete.STOP_SECONDS", 0.05)
+    monkeypatch.setattr("fileroom.archive.collect.STOP_SECONDS", 0.05)
     begun, go = threading.Event(), threading.Event()
 
     def long(_: Connection) -> list[object]:

@@ -1,0 +1,32 @@
+"""The bodies of requests that start operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fileroom.client.values import JsonObject
+
+
+def import_body(uri: str, storage_class: str) -> JsonObject:
+    """Give an ``ImportDicomDataRequest``."""
+    body: JsonObject = {"gcsSource": {"uri": uri}}
+    return body | storage_class_body(storage_class, "") if storage_class else body
+
+
+def export_body(uri_prefix: str, mime_type: str, filter_config_gcs_uri: str) -> JsonObject:
+    """Give an ``ExportDicomDataRequest``."""
+    destination: JsonObject = {"uriPrefix": uri_prefix}
+    if mime_type:
+        destination["mimeType"] = mime_type
+    return {"gcsDestination": destination, **_filter(filter_config_gcs_uri)}
+
+
+def storage_class_body(storage_class: str, filter_config_gcs_uri: str) -> JsonObject:
+    """Give a ``SetBlobStorageSettingsRequest``."""
+    settings: JsonObject = {"blobStorageSettings": {"blobStorageClass": storage_class}}
+    return settings | _filter(filter_config_gcs_uri)
+
+
+def _filter(gcs_uri: str) -> JsonObject:
+    return {"filterConfig": {"resourcePathsGcsUri": gcs_uri}} if gcs_uri else {}
