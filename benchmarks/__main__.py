@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.export_ct import export_ct
 from benchmarks.import_ct import import_ct, import_small
+from benchmarks.metadata import metadata_first, metadata_later
 from benchmarks.scan import scan_ct
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "import_ct": (import_ct, {"small": 300, "full": 2000}),
     "import_small": (import_small, {"small": 1000, "full": 5000}),
     "export_ct": (export_ct, {"small": 300, "full": 2000}),
+    "metadata_first": (metadata_first, {"small": 300, "full": 1000}),
+    "metadata_later": (metadata_later, {"small": 300, "full": 1000}),
     "scan_ct": (scan_ct, {"small": 300, "full": 2000}),
 }
 _ROUNDS: Final = 3

@@ -26,6 +26,15 @@ def make_ct(directory: Path, count: int) -> int:
     return _write(directory, slices)
 
 
+def make_ct_study(directory: Path, count: int) -> int:
+    """Write one study of one series of ``count`` CT slices of 529 KB; give their bytes."""
+    slices = ct_series(count, seed=0)
+    return _write(
+        directory,
+        ((f"series-000/{index:04d}.dcm", content) for index, content in enumerate(slices)),
+    )
+
+
 def make_small(directory: Path, count: int) -> int:
     """Write ``count`` MR slices of 24 KB into one directory a series; give their bytes."""
     slices = (

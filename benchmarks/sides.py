@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fileroom.client import Operation
 
 DATASET: Final = "projects/benchmark/locations/us-central1/datasets/benchmark"
+ORTHANC_DICOMWEB: Final = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 CLIENT_COUNTS: Final = (1, 2, 4, 8)
 _POLL_SECONDS: Final = 0.1
 _START_SECONDS: Final = 30
@@ -39,6 +41,8 @@ class Fileroom:
     """A running embedded server with a bucket to import from and one to export to."""
 
     client: Client
+    url: str
+    data: Path
     source: Path
     destination: Path
 
@@ -78,7 +82,13 @@ def running_fileroom(directory: Path, source: Path) -> Iterator[Fileroom]:
     flags = ("--auth=none", f"--bucket=source={source}", f"--bucket=destination={destination}")
     with running_server(directory / "data", *flags) as server, Client(server.url) as client:
         client.wait(client.create_dataset(DATASET), poll_seconds=_POLL_SECONDS)
-        fileroom = Fileroom(client=client, source=source, destination=destination)
+        fileroom = Fileroom(
+            client=client,
+            url=server.url,
+            data=server.data,
+            source=source,
+            destination=destination,
+        )
         fileroom.import_("warm-up", 1, "series-000/0000.dcm")
         yield fileroom
 
@@ -103,21 +113,22 @@ class Orthanc:
 
     def store(self, source: Path, clients: int, limit: int | None = None) -> float:
         """Send files over HTTP by so many clients at once; give the seconds."""
-        files: SimpleQueue[Path] = SimpleQueue()
-        for file in sorted(path for path in source.rglob("*") if path.is_file())[:limit]:
-            files.put(file)
-        with self._running() as port, ThreadPoolExecutor(clients) as threads:
-            began = time.perf_counter()
-            for future in [threads.submit(_send, port, files) for _ in range(clients)]:
-                future.result()
-            return time.perf_counter() - began
+        with self._running() as port:
+            return _send_all(port, source, clients, limit)
 
     def best_client_count(self, source: Path, sample: int) -> int:
         """Give the number of clients that sends a sample of the files fastest."""
         return min(CLIENT_COUNTS, key=lambda clients: self.store(source, clients, sample))
 
     @contextmanager
-    def _running(self) -> Iterator[int]:
+    def serving(self, source: Path, clients: int) -> Iterator[int]:
+        """Run it with its DICOMweb plugin and with the files of a directory; give its port."""
+        with self._running((str(ORTHANC_DICOMWEB),)) as port:
+            _send_all(port, source, clients)
+            yield port
+
+    @contextmanager
+    def _running(self, plugins: tuple[str, ...] = ()) -> Iterator[int]:
         port = free_port()
         with tempfile.TemporaryDirectory(dir=self.directory) as name:
             settings = Path(name) / "orthanc.json"
@@ -131,7 +142,7 @@ class Orthanc:
                         "RemoteAccessAllowed": False,
                         "SyncStorageArea": True,
                         "KeepAlive": True,
-                        "Plugins": [],
+                        "Plugins": plugins,
                     }
                 )
             )
@@ -156,6 +167,25 @@ def find_orthanc(directory: Path) -> Orthanc | None:
     output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     version = output.stdout.partition("\n")[0].split()[-1]
     return Orthanc(program=program, version=version, directory=directory)
+
+
+def _send_all(port: int, source: Path, clients: int, limit: int | None = None) -> float:
+    files: SimpleQueue[Path] = SimpleQueue()
+    for file in sorted(path for path in source.rglob("*") if path.is_file())[:limit]:
+        files.put(file)
+    with ThreadPoolExecutor(clients) as threads:
+        began = time.perf_counter()
+        for future in [threads.submit(_send, port, files) for _ in range(clients)]:
+            future.result()
+        return time.perf_counter() - began
+
+
+def fetch(url: str) -> tuple[float, bytes]:
+    """Give the seconds that a GET takes to its last byte, and the body."""
+    began = time.perf_counter()
+    with urllib.request.urlopen(url, timeout=300) as answer:
+        body: bytes = answer.read()
+    return time.perf_counter() - began, body
 
 
 def _send(port: int, files: SimpleQueue[Path]) -> None:

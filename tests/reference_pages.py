@@ -17,6 +17,7 @@ from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
 from fileroom.api.routes import DATASET, LOCATION, OPERATION, ROUTES, STORE
 from fileroom.api.routing import VERSIONS
 from fileroom.api.wire import LENIENT_BYTES_MAX
+from fileroom.archive.metadata.slices import SLICE_INSTANCES, TEXT_BYTES
 from fileroom.archive.search import CANDIDATES_MAX
 from fileroom.cli.program import program
 from fileroom.database.instances.deleting import SLICE_MAX
@@ -191,6 +192,19 @@ def request_limits() -> str:
     )
 
 
+def request_object_limits() -> str:
+    """Give the bounds on what a worker does for a request."""
+    worker = WorkerLimits()
+    return _limits(
+        ("memory of the worker for it", _size(worker.memory_bytes), "429, `MEMORY_LIMIT`"),
+        ("processor time", f"{worker.cpu_seconds} s", "429, `TIME_LIMIT`"),
+        ("time without progress", f"{worker.wall_seconds:g} s", "429, `TIME_LIMIT`"),
+        ("workers that end over it", "2", "500, `WORKER_CRASHED`"),
+        ("instances of a slice of metadata", f"{SLICE_INSTANCES}", "the next slice"),
+        ("text of a slice of metadata", _size(TEXT_BYTES), "the next slice"),
+    )
+
+
 def operation_limits() -> str:
     """Give the bounds on one operation."""
     return _limits(
@@ -224,6 +238,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "routes": routes,
     "object-limits": object_limits,
     "request-limits": request_limits,
+    "request-object-limits": request_object_limits,
     "operation-limits": operation_limits,
 }
 

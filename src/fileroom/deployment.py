@@ -20,7 +20,11 @@ from fileroom.archive.check import check_store
 from fileroom.archive.collect import Collector
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import blob_bucket
+from fileroom.archive.metadata.cache import MetadataCache
+from fileroom.archive.metadata.filling import MetadataFiller
+from fileroom.archive.metadata.retrieval import Metadata
 from fileroom.archive.storing import StoringRequests
+from fileroom.archive.workers import RequestWorkers
 from fileroom.auth.authenticate import open_access_token
 from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
@@ -32,7 +36,7 @@ from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
 from fileroom.transfer.changing.deletion import DeleteJob
 from fileroom.transfer.changing.storage_class import StorageClassJob
-from fileroom.transfer.executors import WorkerPool
+from fileroom.transfer.executors import WorkerPool, begin_item
 from fileroom.transfer.exporting.job import ExportJob
 from fileroom.transfer.facilities import Facilities
 from fileroom.transfer.importing.job import ImportJob
@@ -55,6 +59,8 @@ DRAIN_SECONDS: Final = 15.0
 after, 30 s from SIGTERM to the end; what workers are at then is cut off and done again."""
 WORKER_MODULES: Final = ("fileroom.transfer.importing.worker", "fileroom.transfer.exporting.worker")
 """What a worker imports before its first task, so that the first instance is not kept waiting."""
+RENDER_MODULES: Final = ("fileroom.archive.metadata.slices",)
+"""The same for the workers of requests, which start when they are first needed."""
 LOCK_FILE: Final = "lock"
 
 
@@ -69,6 +75,8 @@ class Deployment:
     facilities: Facilities
     runner: Runner
     requests: StoringRequests
+    render_workers: RequestWorkers
+    metadata: Metadata
     access_token: AccessToken | None
 
     def ready(self) -> None:
@@ -120,6 +128,13 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             after_crash=bool(holder),
         )
         stack.callback(_let_go, lock, collector)
+        workers = _render_workers(settings, stack)
+        cache = MetadataCache(settings.cache_directory, settings.metadata_cache_bytes)
+        metadata = Metadata(workers, cache)
+        if settings.metadata_cache_bytes:
+            filler = MetadataFiller(database, blobs, metadata)
+            stack.callback(filler.stop)
+            filler.start()
         runner, facilities = _runner(settings, database, buckets, pool, owner, collector)
         requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs)
@@ -137,6 +152,8 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             facilities=facilities,
             runner=runner,
             requests=requests,
+            render_workers=workers,
+            metadata=metadata,
             access_token=token,
         )
 
@@ -232,6 +249,13 @@ def _take_over(database: Database, blobs: Path, owner: str) -> None:
     for store in stores:
         if (blobs / store.blob_prefix).is_dir():
             blob_bucket(blobs, store.blob_prefix).sweep_temporaries(older_than_seconds=0)
+
+
+def _render_workers(settings: Settings, stack: ExitStack) -> RequestWorkers:
+    """Give the second pool: a codec that ends its process ends no batch of an import with it."""
+    pool = WorkerPool(settings.render_workers, name="render", preload=RENDER_MODULES, lazy=True)
+    stack.callback(pool.kill_workers)
+    return RequestWorkers(executor=pool, count=settings.render_workers, begin_item=begin_item)
 
 
 def _runner(

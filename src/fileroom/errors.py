@@ -15,6 +15,7 @@
     ├── Unimplemented        12
     ├── Internal             13
     ├── Unavailable          14
+    │   └── WorkerLost       14
     ├── DataLoss             15
     └── Unauthenticated      16
 
@@ -187,6 +188,21 @@ class Reason(StrEnum):
     NO_SPACE = "NO_SPACE"
     DATA_LOSS = "DATA_LOSS"
     INTERNAL = "INTERNAL"
+
+
+class WorkerLost(Unavailable):
+    """The worker of this task was lost or ran out of memory; ``item`` is the object it was at.
+
+    ``item`` is None where no object is to blame.
+    """
+
+    def __init__(
+        self, message: str, reason: Reason = Reason.WORKER_CRASHED, item: int | None = None
+    ) -> None:
+        super().__init__(message, reason)
+        self.args = (message, reason, item)
+        self.reason = reason
+        self.item = item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,12 +62,25 @@ def end_at(item: int, how: str) -> None:
             os._exit(3)
 
 
+def end_at_the_third(item: int | None) -> None:
+    """Begin an object, and end the worker at the third of a task."""
+    begin_item(item)
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_at_once(item: int | None) -> None:
+    """Begin an object, and end the worker."""
+    begin_item(item)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def sleep(seconds: float) -> int:
     time.sleep(seconds)
     return os.getpid()
 
 
-def hang_at(item: int) -> None:
+def hang_at(item: int | None) -> None:
     begin_item(item)
     while True:
         time.sleep(1)

@@ -23,6 +23,22 @@ class TestWorkerPool(ExecutorContract):
         return WorkerPool(2, name="test")
 
 
+class TestLazyWorkerPool(ExecutorContract):
+    @classmethod
+    def new_executor(cls) -> WorkerPool:
+        return WorkerPool(2, name="test", lazy=True)
+
+
+def test_a_lazy_pool_starts_a_worker_with_its_first_task() -> None:
+    server = psutil.Process()
+    before = len(server.children())
+    with WorkerPool(2, name="test", lazy=True) as pool:
+        assert len(server.children()) == before
+        pid = pool.submit(tasks.process_id).result(10)
+        assert [child.pid for child in server.children()][before:] == [pid]
+    assert not psutil.pid_exists(pid)
+
+
 def test_a_hang_is_ended_at_the_wall_limit_and_names_the_object() -> None:
     with WorkerPool(2, name="test", limits=WorkerLimits(wall_seconds=1), preload=_TASKS) as pool:
         hung = pool.submit(tasks.hang_at, 7)

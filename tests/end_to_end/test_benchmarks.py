@@ -25,11 +25,11 @@ def test_a_benchmark_runs_and_reports_each_side(
     (result,) = json.loads(report.read_text())
     assert result["instances"] == 10
     shown = capsys.readouterr().out
-    peer = "pydicom" if name == "scan_ct" else "cp -r && sync"
-    for side in ("Fileroom", peer):
+    peers = {"scan_ct": ["pydicom"], "metadata_first": [], "metadata_later": []}
+    for side in ("Fileroom", *peers.get(name, ["cp -r && sync"])):
         assert len(result["sides"][side]["seconds"]) == 1
         assert f"| {side} |" in shown
-    if name.startswith("import_"):
+    if name.startswith(("import_", "metadata_")):
         assert "Orthanc" in result["sides"] or "not installed" in result["absent"]["Orthanc"]
     assert result["machine"]["fileroom"]
     assert list(work.iterdir()) == []

@@ -82,6 +82,7 @@ _CORS_HEADERS: Final = (
     "Accept",
     "Authorization",
     "Content-Type",
+    "If-None-Match",
     "Range",
     "Storage-Class",
     "X-Goog-User-Project",
@@ -327,7 +328,7 @@ class _Application:
         if isinstance(body, bytes):
             if answer.pretty and exchange.pretty:
                 body = msgspec.json.format(body, indent=2) + b"\n"
-            if answer.status != 204:
+            if answer.status not in {204, 304}:
                 headers["Content-Length"] = str(len(body))
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
         start = {"type": "http.response.start", "status": answer.status, "headers": raw}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fileroom.archive.retrieve import InstanceReader
+from fileroom.archive.reading import InstanceReader
 from fileroom.database.instances import deleting
 from fileroom.database.instances.describing import Describer, Undescribed
 from fileroom.database.stored import find_stored_instances

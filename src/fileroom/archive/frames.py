@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from fileroom.archive.retrieve import InstanceReader
+from fileroom.archive.reading import InstanceReader
 from fileroom.database.stored import (
     find_frame_chunk,
     find_stored_frames,
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fileroom.archive.retrieve import StoreContent
-    from fileroom.database.stored import StoredFrames, StoredInstance
+    from fileroom.database.stored import StoredFrames
+    from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.frames import TableChunk
     from fileroom.dicom.header import Cut, Header
     from fileroom.names import InstancePath

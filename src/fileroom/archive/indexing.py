@@ -10,7 +10,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.retrieve import InstanceReader, StoreContent
+from fileroom.archive.reading import InstanceReader
+from fileroom.archive.retrieve import StoreContent
 from fileroom.database import extra_attributes
 from fileroom.database.stored import find_stored_instances
 from fileroom.dicom import json_model
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Database
     from fileroom.database.extra_attributes import Keys, Slice
-    from fileroom.database.stored import StoredInstance
+    from fileroom.database.values.stored import StoredInstance
 
 logger = logging.getLogger(__name__)
 

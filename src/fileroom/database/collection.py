@@ -280,3 +280,12 @@ def still_named(
         )
     )
     return {(row.place_key, row.place_offset) for row in rows}
+
+
+def change_numbers(connection: Connection) -> dict[StoreArea, int]:
+    """Give the number of the last change of each store that is not deleted."""
+    stores = schema.dicom_stores.c
+    rows = connection.execute(
+        select(stores.id, stores.blob_prefix, stores.change_seq).where(stores.deleted_at.is_(None))
+    )
+    return {StoreArea(id=row.id, blob_prefix=row.blob_prefix): row.change_seq for row in rows}

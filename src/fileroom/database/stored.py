@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, exists, select, update
 
 from fileroom.database.instances import Place, PlaceKind
 from fileroom.database.instances.rows import insert_frame_tables
-from fileroom.database.schema import frame_tables, headers, instances, series, studies
+from fileroom.database.schema import (
+    dicom_stores,
+    frame_tables,
+    headers,
+    instances,
+    series,
+    studies,
+)
+from fileroom.database.values.stored import SeriesVersion, StoredInstance
 from fileroom.names import InstancePath, Uid
 
 if TYPE_CHECKING:
@@ -24,22 +32,7 @@ Statement = Select[*tuple[object, ...]]
 
 IDS_MAX: Final = 500
 """Ids in one statement."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredInstance:
-    """One instance of a DICOM store, as its rows have it."""
-
-    id: int
-    path: InstancePath
-    transfer_syntax_uid: str
-    place: Place
-    series_id: int
-    series_changed_seq: int
-    """Moves with every change to an instance of the series."""
-    header: bytes | None = None
-    """The compressed skeleton; ``None`` where it is cut from the blob."""
-    header_dictionary: int = 0
+_LIVING: Final = (studies.c.state == "LIVING", series.c.state == "LIVING")
 
 
 def find_stored_instance(
@@ -121,6 +114,67 @@ def list_instance_ids(connection: Connection, store_id: int, path: InstancePath)
     return [row.id for row in connection.execute(statement)]
 
 
+def list_series(
+    connection: Connection, store_id: int, path: InstancePath
+) -> Sequence[SeriesVersion]:
+    """Give the series of a study, or the one at the path, that have instances, by their ids."""
+    statement = (
+        select(series.c.store_id, series.c.id, series.c.changed_seq, series.c.instance_count)
+        .join(studies, studies.c.id == series.c.study_id)
+        .where(
+            studies.c.store_id == store_id,
+            studies.c.study_instance_uid == path.study_instance_uid,
+            *_LIVING,
+            exists().where(instances.c.series_id == series.c.id),
+        )
+        .order_by(series.c.id)
+    )
+    if path.series_instance_uid is not None:
+        statement = statement.where(series.c.series_instance_uid == path.series_instance_uid)
+    return [_series_version(row) for row in connection.execute(statement)]
+
+
+def find_series(connection: Connection, store_id: int, series_id: int) -> SeriesVersion | None:
+    """Give a living series of a living store."""
+    statement = (
+        select(series.c.store_id, series.c.id, series.c.changed_seq, series.c.instance_count)
+        .join(studies, studies.c.id == series.c.study_id)
+        .join(dicom_stores, dicom_stores.c.id == series.c.store_id)
+        .where(
+            series.c.id == series_id,
+            series.c.store_id == store_id,
+            dicom_stores.c.deleted_at.is_(None),
+            *_LIVING,
+        )
+    )
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else _series_version(row)
+
+
+def list_instances_of_series(connection: Connection, series_id: int) -> Sequence[int]:
+    """Give the ids of a series' instances, by SOP Instance UID."""
+    statement = (
+        select(instances.c.id)
+        .where(instances.c.series_id == series_id)
+        .order_by(instances.c.sop_instance_uid)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def list_changed_series(
+    connection: Connection, store_id: int, after_seq: int, at_most: int
+) -> Sequence[int]:
+    """Give the series of the first instances that a store got or changed after a change of it."""
+    columns = instances.c
+    changed = connection.execute(
+        select(columns.series_id)
+        .where(columns.store_id == store_id, columns.changed_seq > after_seq)
+        .order_by(columns.changed_seq)
+        .limit(at_most)
+    )
+    return list(dict.fromkeys(changed.scalars()))
+
+
 def find_stored_instances(
     connection: Connection, ids: Sequence[int]
 ) -> Sequence[StoredInstance | None]:
@@ -162,7 +216,7 @@ def _joined(*columns: Column[object]) -> Statement:
         statement.select_from(instances)
         .join(series, series.c.id == instances.c.series_id)
         .join(studies, studies.c.id == series.c.study_id)
-        .where(studies.c.state == "LIVING", series.c.state == "LIVING")
+        .where(*_LIVING)
     )
 
 
@@ -176,6 +230,15 @@ def _below(statement: Statement, store_id: int, path: InstancePath) -> Statement
     if path.sop_instance_uid is not None:
         statement = statement.where(instances.c.sop_instance_uid == path.sop_instance_uid)
     return statement
+
+
+def _series_version(row: Row[*tuple[object, ...]]) -> SeriesVersion:
+    return SeriesVersion(
+        store_id=row.store_id,
+        series_id=row.id,
+        changed_seq=row.changed_seq,
+        instance_count=row.instance_count,
+    )
 
 
 def _stored(row: Row[*tuple[object, ...]]) -> StoredInstance:

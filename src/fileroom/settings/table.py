@@ -127,6 +127,23 @@ SETTINGS: Final = (
         help="Worker processes.",
     ),
     Setting(
+        name="render_workers",
+        kind="integer",
+        minimum=1,
+        maximum=1024,
+        default_text="number of processors",
+        help="Worker processes for what requests ask: metadata of many instances, pixels. They are"
+        " started when first needed.",
+    ),
+    Setting(
+        name="metadata_cache_bytes",
+        kind="integer",
+        maximum=2**50,
+        default_text="1073741824 (1 GiB)",
+        help="What DATA/cache may take of the disk: metadata of series that were read or have come"
+        " to rest, compressed. 0 keeps none. It may be deleted at any time.",
+    ),
+    Setting(
         name="search",
         kind="text",
         choices=("extended", "google"),

@@ -39,6 +39,8 @@ class Settings:
     blobs: str | None = None
     executor: str = "processes"
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    render_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    metadata_cache_bytes: int = 1 << 30
     search: Search = "extended"
     collection_grace_seconds: int = 86_400
     collection_interval_seconds: int = 60
@@ -62,6 +64,11 @@ class Settings:
     def blobs_directory(self) -> Path:
         """The directory of all blobs."""
         return self.data / "blobs" if self.blobs is None else Path(self.blobs)
+
+    @property
+    def cache_directory(self) -> Path:
+        """The directory of what can be made again at any time."""
+        return self.data / "cache"
 
     def with_port(self, port: int) -> Settings:
         """Give the same settings at the port that was bound in the end."""

@@ -6,11 +6,13 @@ from email import message_from_bytes
 from io import BytesIO
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
+from xml.etree import ElementTree
 
 import pydicom
 import pytest
 
 from fileroom.api.dicomweb import answers
+from fileroom.archive.metadata.telling import OWN_INSTANCES
 from fileroom.archive.retrieve import StoreContent
 from fileroom.database.stores import get_dicom_store
 from fileroom.names import DicomStoreName, parse_name
@@ -19,7 +21,6 @@ from tests.corpus import (
     EXPLICIT,
     IMPLICIT,
     JPEG_BASELINE,
-    UID_ROOT,
     encapsulated_instance,
     minimal_instance,
 )
@@ -60,8 +61,12 @@ class Web:
         )
         FilledStore(content=content, name=name).add(files, writer=next(_numbers))
 
-    def get(self, path: str, accept: str | None = None, **query: str) -> httpx2.Response:
+    def get(
+        self, path: str, accept: str | None = None, known: str | None = None, **query: str
+    ) -> httpx2.Response:
         headers = {"Accept": "" if accept is None else accept}
+        if known is not None:
+            headers["If-None-Match"] = known
         return self.server.client.get(
             f"/v1/{self.store}/dicomWeb/{path}", headers=headers, params=query or None
         )
@@ -199,15 +204,20 @@ def test_a_search_of_an_absent_store_is_404_and_of_an_absent_dataset_403(web: We
             assert answer.status_code == status, path
 
 
-@pytest.mark.parametrize("more", [0, answers.JSON_PIECE_OBJECTS + 1])
-def test_long_answers_come_in_pieces_and_are_one_array(server: ServedDeployment, more: int) -> None:
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("instances", answers.JSON_PIECE_OBJECTS), ("studies/1.7/metadata", OWN_INSTANCES)],
+)
+def test_long_answers_come_in_pieces_and_are_one_array(
+    server: ServedDeployment, path: str, most: int, more: int
+) -> None:
     web = Web(server, next(_numbers))
-    uids = [f"1.2.{number}" for number in range(answers.JSON_PIECE_OBJECTS + more)]
-    web.add(*(minimal_instance(sop_instance_uid=uid) for uid in uids))
-    for path in ("instances", f"studies/{UID_ROOT}.2.1/metadata"):
-        answer = web.get(path)
-        assert ("content-length" in answer.headers) is (more == 0)
-        assert {each["00080018"]["Value"][0] for each in answer.json()} == set(uids)
+    uids = [f"1.2.{number}" for number in range(most + more)]
+    web.add(*(minimal_instance(study_instance_uid="1.7", sop_instance_uid=uid) for uid in uids))
+    answer = web.get(path)
+    assert ("content-length" in answer.headers) is (more == 0)
+    assert {each["00080018"]["Value"][0] for each in answer.json()} == set(uids)
 
 
 # ------------------------------------------------------------------ metadata
@@ -250,10 +260,78 @@ def test_what_is_absent_is_404(web: Web, path: str) -> None:
     assert answer.json()["error"]["status"] == "NOT_FOUND"
 
 
-def test_metadata_in_xml_are_406_for_now(web: Web) -> None:
-    answer = web.get(f"{INSTANCE}/metadata", "multipart/related; type=application/dicom+xml")
+@pytest.mark.clause(
+    "PS3.18 8.7.3", "metadata as multipart/related of application/dicom+xml, a part an instance"
+)
+@pytest.mark.parametrize("path", ["studies/1.2", f"{INSTANCE}"])
+def test_metadata_come_as_xml_where_asked(web: Web, path: str) -> None:
+    answer = web.get(f"{path}/metadata", "multipart/related; type=application/dicom+xml")
+    assert answer.status_code == 200
+    assert answer.headers["etag"].startswith('W/"')
+    told = [
+        root.findtext("DicomAttribute[@keyword='SOPInstanceUID']/Value")
+        for root in map(ElementTree.fromstring, documents(answer))
+    ]
+    as_json = web.get(f"{path}/metadata").json()
+    assert told == [each["00080018"]["Value"][0] for each in as_json]
+
+
+def documents(answer: httpx2.Response) -> list[bytes]:
+    found = parts(answer)
+    assert {media_type for media_type, _ in found} == {"application/dicom+xml"}
+    return [body for _, body in found]
+
+
+def test_metadata_in_another_form_are_406(web: Web) -> None:
+    answer = web.get(f"{INSTANCE}/metadata", "application/dicom+xml")
     assert answer.status_code == 406
     assert "application/dicom+json" in answer.json()["error"]["message"]
+
+
+@pytest.mark.clause("RFC 9110 13.1.2", "metadata that the client has answer 304")
+def test_metadata_that_are_known_are_not_sent_again(server: ServedDeployment) -> None:
+    web = Web(server, next(_numbers))
+    uids: dict[str, Any] = {"study_instance_uid": "1.2", "series_instance_uid": "1.2.3"}
+    web.add(minimal_instance(**uids, sop_instance_uid="1.2.3.4"))
+    for path in ("studies/1.2", "studies/1.2/series/1.2.3", INSTANCE):
+        etag = web.get(f"{path}/metadata").headers["etag"]
+        for known in (etag, f'"other", W/{etag}', "*"):
+            answer = web.get(f"{path}/metadata", known=known)
+            assert (answer.status_code, answer.content) == (304, b"")
+            assert answer.headers["etag"] == etag
+            assert "content-length" not in answer.headers
+        assert web.get(f"{path}/metadata", known='"other"').status_code == 200
+    xml = "multipart/related; type=application/dicom+xml"
+    assert web.get("studies/1.2/metadata", xml, known=etag).status_code == 304
+    web.add(minimal_instance(**uids, sop_instance_uid="1.2.3.5"))
+    answer = web.get("studies/1.2/metadata", known=etag)
+    assert (answer.status_code, len(answer.json())) == (200, 2)
+
+
+@pytest.mark.clause(
+    "Fileroom", "BulkDataURIs begin with public_url and the version asked for", holds="own rule"
+)
+def test_kept_metadata_name_the_url_that_was_asked(server: ServedDeployment) -> None:
+    web = Web(server, next(_numbers))
+    web.add(
+        *(
+            minimal_instance(
+                study_instance_uid="1.2",
+                series_instance_uid="1.2.3",
+                sop_instance_uid=f"1.2.3.{at}",
+                rows=1,
+                columns=2,
+                pixel_data=[1, 2],
+            )
+            for at in range(60)
+        )
+    )
+    path = f"{web.store}/dicomWeb/studies/1.2"
+    for version in ("v1", "v1beta1", "v1"):
+        told = server.client.get(f"/{version}/{path}/metadata").json()
+        start = f"{server.deployment.settings.public_url}/{version}/{path}/"
+        assert len(told) == 60
+        assert all(each["7FE00010"]["BulkDataURI"].startswith(start) for each in told)
 
 
 # ------------------------------------------------------------------ instances

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.archive.frames import Frames
-    from fileroom.database.stored import StoredInstance
+    from fileroom.database.values.stored import StoredInstance
 
 MEGABYTE = 1 << 20
 EOI = b"\xff\xd9"

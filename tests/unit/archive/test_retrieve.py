@@ -35,10 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Executable
 
     from fileroom.archive.retrieve import InstanceFile
-    from fileroom.database.stored import StoredInstance
-    from fileroom.dicom.json_model import JsonObject
-
-URL = "http://h/v1/dicomWeb"
+    from fileroom.database.values.stored import StoredInstance
 
 
 class Case:
@@ -70,10 +67,6 @@ class Case:
     @property
     def blob(self) -> Path:
         return self.content.blobs / self.content.blob_prefix / self.find().place.key
-
-    def metadata(self, *path: str) -> list[JsonObject]:
-        where = InstancePath(*map(Uid, path)) if path else self.path
-        return list(retrieve.metadata(self.content, where, URL))
 
 
 @pytest.fixture(scope="module")
@@ -148,14 +141,9 @@ def test_what_is_absent_is_not_found(case: Case) -> None:
         InstancePath(study, series, Uid("1.5")),
         InstancePath(study, Uid("1.9"), instance),
         InstancePath(Uid("9.2"), series, instance),
-        InstancePath(study, Uid("1.9")),
-        InstancePath(Uid("9.2")),
     ):
         with pytest.raises(NotFound, match="does not exist"):
-            retrieve.metadata(case.content, path, URL)
-        if path.sop_instance_uid is not None:
-            with pytest.raises(NotFound, match="does not exist"):
-                retrieve.find_instance(case.content, path)
+            retrieve.find_instance(case.content, path)
 
 
 def test_a_missing_blob_of_a_living_row_is_data_loss(case: Case) -> None:
@@ -246,82 +234,6 @@ def test_no_file_stays_open(case: Case) -> None:
     never_drawn = retrieve.open_as_stored(case.content, stored)
     del never_drawn
     assert open_files() == before
-
-
-def test_metadata_come_by_series_and_instance(case: Case) -> None:
-    study = case.path.study_instance_uid
-
-    def uid(series: int, instance: int) -> str:
-        return f"{study}.{series}.{instance}"
-
-    case.add(
-        *(
-            minimal_instance(
-                study_instance_uid=study,
-                series_instance_uid=f"{study}.{series}",
-                sop_instance_uid=uid(series, instance),
-            )
-            for instance in range(3)
-            for series in range(2)
-        )
-    )
-
-    def told(*path: str) -> list[object]:
-        return [each["00080018"]["Value"][0] for each in case.metadata(*path)]  # type: ignore[index]
-
-    assert told(study) == [uid(series, at) for series in range(2) for at in range(3)]
-    assert told(study, f"{study}.1") == [uid(1, at) for at in range(3)]
-    assert told(study, f"{study}.1", uid(1, 2)) == [uid(1, 2)]
-
-
-@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
-@pytest.mark.parametrize("kept", [True, False])
-def test_metadata_tell_everything_whether_or_not_the_header_is_kept(
-    case: Case, syntax: str, kept: bool
-) -> None:
-    text = "long " * 20_000
-    data = minimal_instance(
-        transfer_syntax_uid=syntax,
-        extra=[(0x0040A160, "UT", text)],
-        rows=1,
-        columns=100,
-        pixel_data=[5] * 100,
-        **case.uids,
-    )
-    case.add(data)
-    if not kept:
-        case.write(delete(schema.headers).where(schema.headers.c.instance_id == case.find().id))
-    (told,) = case.metadata()
-    assert told["0040A160"] == {"vr": "UT", "Value": [text.rstrip()]}
-    uri = f"{URL}/{case.path}/bulkdata/7FE00010"
-    assert told["7FE00010"] == {"vr": "OW", "BulkDataURI": uri}
-    assert told["00020010"] == {"vr": "UI", "Value": [syntax]}
-
-
-def test_a_damaged_blob_without_a_header_is_data_loss(case: Case) -> None:
-    data = minimal_instance(**case.uids)
-    case.add(data)
-    case.write(delete(schema.headers).where(schema.headers.c.instance_id == case.find().id))
-    case.blob.write_bytes(b"x" * len(data))
-    with pytest.raises(DataLoss, match="damaged"):
-        case.metadata()
-
-
-def test_metadata_leave_out_what_is_deleted_meanwhile(case: Case) -> None:
-    uids = [f"{case.path.sop_instance_uid}.{at}" for at in range(3)]
-    case.add(*(minimal_instance(**(case.uids | {"sop_instance_uid": uid})) for uid in uids))
-    whole = InstancePath(case.path.study_instance_uid)
-    told = retrieve.metadata(case.content, whole, URL)
-    case.write(delete(schema.instances).where(schema.instances.c.sop_instance_uid == uids[1]))
-    assert len(list(told)) == 2
-
-
-def test_the_etag_of_metadata_moves_with_the_series(case: Case) -> None:
-    case.add(minimal_instance(**case.uids))
-    first = retrieve.metadata_etag(case.find())
-    assert retrieve.metadata_etag(case.find()) == first
-    case.add(minimal_instance(**(case.uids | {"sop_instance_uid": "1.5"})))
-    assert retrieve.metadata_etag(case.find()) != first
 
 
 def test_an_instance_kept_by_reference_is_not_offered_yet(case: Case) -> None:

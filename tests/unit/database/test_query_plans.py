@@ -222,6 +222,15 @@ def measure(transaction: Connection, operation: Operation) -> None:
     content_metrics.set_storage_class(transaction, [1, 2], "ARCHIVE")
 
 
+def find_metadata(connection: Connection, operation: Operation) -> None:
+    assert operation.store_id is not None
+    for path in (InstancePath(PATH.study_instance_uid), PATH):
+        (version,) = stored.list_series(connection, operation.store_id, path)
+    assert stored.find_series(connection, operation.store_id, version.series_id) == version
+    ids = stored.list_instances_of_series(connection, version.series_id)
+    assert stored.find_stored_instances(connection, ids)
+
+
 RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "claim": lambda tx, _: operations.claim_operation(tx, "boot-1"),
     "heartbeat": operations.prolong_lease,
@@ -252,6 +261,8 @@ RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "purge": purge,
     "compare with blobs": compare_with_blobs,
     "index attributes": index_attributes,
+    "find metadata": find_metadata,
+    "changed series": lambda tx, op: stored.list_changed_series(tx, op.store_id or 0, 0, 100),
     "get_dicom_store": lambda tx, _: stores.get_dicom_store(tx, STORE),
     "list_dicom_stores": lambda tx, _: stores.list_dicom_stores(tx, DATASET),
     "store_metrics": lambda tx, _: stores.store_metrics(tx, stores.get_dicom_store(tx, STORE)),
@@ -282,7 +293,12 @@ def test_statement_finds_its_rows_by_an_index(transaction: Connection, name: str
 
 
 @pytest.mark.parametrize(
-    "name", ["due drops", *(name for name in RUNS if name.startswith(("export", "delete")))]
+    "name",
+    [
+        "due drops",
+        "changed series",
+        *(name for name in RUNS if name.startswith(("export", "delete"))),
+    ],
 )
 def test_first_rows_are_found_without_sorting_all(transaction: Connection, name: str) -> None:
     found = steps_of(transaction, name)

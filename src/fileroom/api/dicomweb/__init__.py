@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fileroom.api.dicomweb.delete import delete_instance, delete_study_or_series
-from fileroom.api.dicomweb.retrieve import retrieve_instance, retrieve_metadata
+from fileroom.api.dicomweb.metadata import retrieve_metadata
+from fileroom.api.dicomweb.retrieve import retrieve_instance
 from fileroom.api.dicomweb.search import (
     search_for_instances,
     search_for_series,

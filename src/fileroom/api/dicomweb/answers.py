@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import wraps
 from itertools import chain, islice
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 
     from fileroom.api.calls import Call, Handler
     from fileroom.dicom.json_model import JsonObject
+    from fileroom.names import InstancePath
 
 JSON: Final = MediaType(name=APPLICATION_DICOM_JSON)
 JSON_PIECE_OBJECTS: Final = 200
 """Data sets encoded together; an answer of no more is sent whole, with its length."""
+_ETAG = re.compile(r'"[^"]*"')
 
 
 def answers_406(handler: Handler) -> Handler:
@@ -58,9 +61,23 @@ def store_content(call: Call) -> StoreContent:
     )
 
 
+def instance_path(call: Call) -> InstancePath:
+    """Give the study, series or instance of a call's path."""
+    path = call.instance_path
+    assert path is not None, call.method_id
+    return path
+
+
 def dicom_web_url(call: Call) -> str:
     """Give the URL that all of the store's DICOMweb URLs begin with."""
     return f"{call.base_url}/{call.dicom_store}/dicomWeb"
+
+
+def is_unchanged(call: Call, etag: str) -> bool:
+    """Tell whether the client says that it has what bears this ETag (RFC 9110 13.1.2)."""
+    condition = call.headers.get("if-none-match", "")
+    known = _ETAG.findall(condition)
+    return condition.strip() == "*" or etag.removeprefix("W/") in known
 
 
 def negotiated(call: Call, offers: Sequence[MediaType]) -> MediaType:

@@ -13,6 +13,7 @@ from fileroom.dicom.header.codec import (
     decode_header,
     encode_header,
     header_dictionary,
+    header_size,
     serialize_header,
 )
 from fileroom.dicom.header.reading import (
@@ -41,5 +42,6 @@ __all__ = [
     "file_meta",
     "find_elements",
     "header_dictionary",
+    "header_size",
     "serialize_header",
 ]

@@ -73,6 +73,14 @@ def decode_header(z: bytes, dictionary: bytes) -> Header:
     return Header(uid, data[skeleton_at:], cuts, bool(flags & _IN_ORDER))
 
 
+def header_size(z: bytes) -> int:
+    """Give how many bytes a compressed header says it has, without taking it apart."""
+    try:
+        return zstandard.frame_content_size(z)
+    except zstandard.ZstdError:
+        return 0
+
+
 @cache
 def header_dictionary(dictionary_id: int) -> bytes:
     """Give the shipped dictionary of that number. It never changes and is never removed."""

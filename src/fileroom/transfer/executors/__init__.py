@@ -5,7 +5,8 @@ behind when the server is killed. Here a worker that crashes, hangs or takes too
 its own task with ``WorkerLost``, which names the object it was at, and is replaced alone.
 """
 
-from fileroom.transfer.executors.limits import WorkerLimits, WorkerLost
+from fileroom.errors import WorkerLost
+from fileroom.transfer.executors.limits import WorkerLimits
 from fileroom.transfer.executors.pool import WorkerPool
 from fileroom.transfer.executors.worker import begin_item
 

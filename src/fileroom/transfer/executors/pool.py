@@ -11,8 +11,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
-from fileroom.errors import Internal
-from fileroom.transfer.executors.limits import WorkerLimits, WorkerLost
+from fileroom.errors import Internal, WorkerLost
+from fileroom.transfer.executors.limits import WorkerLimits
 from fileroom.transfer.executors.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class WorkerPool(Executor):
     Each worker has a thread of its own that starts it and waits for it, for as long as the pool
     lives: the kernel ends a worker together with the thread that started it. Tasks wait in one
     queue, which is the caller's to bound. A task is a function of a module the workers can import;
-    ``preload`` names modules they import before the first.
+    ``preload`` names modules they import before the first. With ``lazy`` each is started by its
+    first task, so that a pool nobody uses takes no memory.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class WorkerPool(Executor):
         name: str,
         limits: WorkerLimits | None = None,
         preload: Sequence[str] = (),
+        lazy: bool = False,
     ) -> None:
         self.workers = workers
+        self._lazy = lazy
         self._limits = limits or WorkerLimits()
         self._preload = tuple(preload)
         self._tasks: queue.SimpleQueue[_Task[object] | None] = queue.SimpleQueue()
@@ -100,7 +103,7 @@ class WorkerPool(Executor):
         self.shutdown()
 
     def _supervise(self) -> None:
-        worker = self._start_worker()
+        worker = None if self._lazy else self._start_worker()
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
                 continue

@@ -13,12 +13,13 @@ import tempfile
 import time
 from typing import IO, TYPE_CHECKING, Final
 
-from fileroom.errors import Reason
-from fileroom.transfer.executors.limits import WorkerLimits, WorkerLost
+from fileroom.errors import Reason, WorkerLost
 from fileroom.transfer.executors.worker import LENGTH, OUT_OF_MEMORY, SLOT_BYTES, Slot, send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from fileroom.transfer.executors.limits import WorkerLimits
 
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0

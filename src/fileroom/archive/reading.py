@@ -1,0 +1,216 @@
+"""One stored instance, read by the place that its row told: its header and bytes of its file.
+
+Free of SQL, so that a worker reads the same way as the server.
+
+A blob that is missing although its row names it was dropped after the row was read: the row is read
+once more. It is gone (not found), names another place (read that) or still names this one, and then
+bytes are lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from fileroom.archive.layout import blob_bucket
+from fileroom.archive.packs import open_place
+from fileroom.database.values.instances import PlaceKind
+from fileroom.dicom.encoding import DEFLATED
+from fileroom.dicom.header import decode_header, header_dictionary
+from fileroom.dicom.inflate import Inflated
+from fileroom.dicom.part10 import Limits, Refused, scan
+from fileroom.dicom.rewriting import file_meta_bytes
+from fileroom.errors import Aborted, DataLoss, NotFound, Unimplemented
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from fileroom.database.values.stored import StoredInstance
+    from fileroom.dicom.header import ByteSource, Header
+    from fileroom.objectstore.local import LocalExtent, LocalObject
+
+_PREAMBLE_BYTES: Final = 132
+
+
+class Content(Protocol):
+    """Where the blobs of a store are, and who knows more than a row that was read before."""
+
+    @property
+    def blobs(self) -> Path:
+        """The directory of all stores' blobs."""
+
+    @property
+    def blob_prefix(self) -> str:
+        """The store's own below it."""
+
+    def find_again(self, stored: StoredInstance) -> StoredInstance:
+        """Give the rows of an instance whose bytes are not where they said.
+
+        Raises
+        ------
+        NotFound
+            If it is gone, or nobody here can tell.
+        """
+
+
+class InstanceReader:
+    """Reads one instance: its header, from the row or else the blob, and bytes of its file.
+
+    The blob is opened when it is first needed.
+    """
+
+    def __init__(self, content: Content, stored: StoredInstance) -> None:
+        self._content = content
+        self.stored = stored
+        """The rows that are read by; others than given if the instance was replaced meanwhile."""
+        self._blob: LocalObject | LocalExtent | None = None
+        self._source: ByteSource | None = None
+        self._inflated: Inflated | None = None
+        self._header: Header | None = None
+
+    @property
+    def header(self) -> Header:
+        """The instance's skeleton.
+
+        Raises
+        ------
+        NotFound, DataLoss
+            As ``source``, where it must be cut from the blob again.
+        """
+        if self._header is None:
+            self._header = _kept_header(self.stored) or self._cut_again()
+        return self._header
+
+    @property
+    def source(self) -> ByteSource:
+        """The bytes of the file.
+
+        Raises
+        ------
+        NotFound
+            If the instance was deleted meanwhile.
+        DataLoss
+            If the blob is missing or has another size.
+        """
+        if self._source is None:
+            self.stored, self._blob = _open_blob(self._content, self.stored)
+            self._source = _Source(self._content, self.stored, self._blob)
+        return self._source
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give bytes that were cut out of the header.
+
+        Offsets are as in its cuts, and must rise from call to call where the data set is deflated.
+        """
+        if self.header.transfer_syntax_uid not in DEFLATED:
+            return self.source.read_at(offset, length)
+        if self._inflated is None:
+            start = _PREAMBLE_BYTES + file_meta_bytes(self.header)
+            self._inflated = Inflated(self.source, start, Limits().inflated_bytes)
+        try:
+            return self._inflated.read_at(offset, length)
+        except Refused as error:
+            raise _damaged(self.stored, error) from error
+
+    def rewind(self) -> None:
+        """Have ``read`` begin at the start again, where the data set is deflated."""
+        self._inflated = None
+
+    def close(self) -> None:
+        """Close the blob; a second call does nothing."""
+        if self._blob is not None:
+            self._blob.close()
+
+    def __del__(self) -> None:
+        # A body that was never begun is closed by nobody.
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _cut_again(self) -> Header:
+        try:
+            return scan(self.source).header
+        except Refused as error:
+            raise _damaged(self.stored, error) from error
+
+
+class _Source:
+    """The bytes of one instance, which never change while a row names them."""
+
+    def __init__(
+        self, content: Content, stored: StoredInstance, blob: LocalObject | LocalExtent
+    ) -> None:
+        self._content = content
+        self._stored = stored
+        self._blob = blob
+        self.size = stored.place.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Give bytes of the instance's file, fewer only at its end."""
+        try:
+            return self._blob.read_at(offset, length)
+        except Aborted as error:
+            # Collected, if it was deleted or replaced so long ago; else damaged.
+            _moved(self._content, self._stored)
+            raise Aborted(
+                f"{self._stored.path} was replaced while it was read; ask again"
+            ) from error
+
+
+def _open_blob(
+    content: Content, stored: StoredInstance
+) -> tuple[StoredInstance, LocalObject | LocalExtent]:
+    bucket = blob_bucket(content.blobs, content.blob_prefix)
+    _refuse_reference(stored)
+    try:
+        return stored, open_place(bucket, stored.place)
+    except NotFound:
+        stored = _moved(content, stored)
+    _refuse_reference(stored)
+    try:
+        return stored, open_place(bucket, stored.place)
+    except NotFound as error:
+        raise lost(stored, "is missing") from error
+
+
+def _moved(content: Content, stored: StoredInstance) -> StoredInstance:
+    """Give the rows of an instance whose bytes are not where they said, read again."""
+    found = content.find_again(stored)
+    if (found.place.key, found.place.offset) == (stored.place.key, stored.place.offset):
+        raise lost(stored, "is missing")
+    return found
+
+
+def _refuse_reference(stored: StoredInstance) -> None:
+    if stored.place.kind is PlaceKind.REFERENCE:
+        raise Unimplemented(f"{stored.path} is kept by reference, which cannot be retrieved yet")
+
+
+def lost(stored: StoredInstance, what: str) -> DataLoss:
+    """Give the error that says the bytes of an instance are not what was stored."""
+    return DataLoss(
+        f"the blob {stored.place.key} of {stored.path} {what}; restore it from a backup", "blob"
+    )
+
+
+def _damaged(stored: StoredInstance, error: Refused) -> DataLoss:
+    return lost(stored, f"is damaged: {error.message}")
+
+
+def _kept_header(stored: StoredInstance) -> Header | None:
+    if stored.header is None:
+        return None
+    try:
+        return decode_header(stored.header, header_dictionary(stored.header_dictionary))
+    except (DataLoss, FileNotFoundError):
+        # The blob has it too (core rule: an unreadable header is cut again).
+        return None
