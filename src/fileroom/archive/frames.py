@@ -1,7 +1,7 @@
 """Frames of an instance: one query, then one ranged read of the untouched blob for each.
 
 A table of frames that is not kept, or cannot be read, is made by a walk over the blob's fragments
-and kept for the next time.
+and kept for the next time. Who has no database walks each time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from fileroom.archive.reading import Content
     from fileroom.archive.retrieve import StoreContent
+    from fileroom.database.engine import Database
     from fileroom.database.stored import StoredFrames
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.frames import TableChunk
@@ -73,6 +75,11 @@ class Frame:
     """Counted from 1."""
     place: NativeFrame | FragmentedFrame
     _source: _Source
+
+    @property
+    def size_max(self) -> int:
+        """Bytes that it has at most."""
+        return self.place.size_max
 
     def pieces(self) -> Iterator[bytes]:
         """Give its bytes in pieces of at most 8 MB; only while the frames are open."""
@@ -116,10 +123,26 @@ def read_frames(
             _ = reader.source
             if reader.stored is not found.instance:
                 continue  # replaced since: what was found is of other bytes
-            frames = Frames(reader, _find_frames(content, reader, found), numbers)
+            frames = Frames(reader, _frames_found(content, reader, found), numbers)
             stack.pop_all()
             return frames
     raise Aborted(f"{path} is being replaced; ask again")
+
+
+def open_frames(
+    content: Content, stored: StoredInstance, numbers: Sequence[int] | None = None
+) -> Frames:
+    """Open frames by the row of their instance alone, as a worker does; raises as ``read_frames``.
+
+    The table of encapsulated ones is made by a walk over the file, and kept nowhere.
+    """
+    check_has_frames(stored.transfer_syntax_uid)
+    with ExitStack() as stack:
+        reader = stack.enter_context(InstanceReader(content, stored))
+        _ = reader.source
+        frames = Frames(reader, _find_frames(reader, None, is_single=False), numbers)
+        stack.pop_all()
+        return frames
 
 
 class Frames:
@@ -230,9 +253,9 @@ class _TableFrames:
     """Frames that a table tells of; one chunk of it is held at a time."""
 
     def __init__(
-        self, content: StoreContent, reader: InstanceReader, chunks: dict[int, bytes]
+        self, reader: InstanceReader, database: Database | None, chunks: dict[int, bytes]
     ) -> None:
-        self._content = content
+        self._database = database
         self._reader = reader
         self._chunks = chunks
         self._held = -1
@@ -250,33 +273,39 @@ class _TableFrames:
 
     def _load(self, number: int) -> TableChunk:
         z = self._chunks.get(number)
-        if z is None:
-            with self._content.database.read() as connection:
+        if z is None and self._database is not None:
+            with self._database.read() as connection:
                 z = find_frame_chunk(connection, self._reader.stored, number)
         if z is None:
             raise Aborted(f"{self._reader.stored.path} was replaced meanwhile; ask again")
         try:
             self._chunk = decode_chunk(z)
         except DataLoss:
-            self._chunks = _made_table(self._content, self._reader)
+            self._chunks = _made_table(self._reader, self._database)
             self._chunk = decode_chunk(self._chunks.get(number, b""))
         self._held = number
         return self._chunk
 
 
-def _find_frames(
+def _frames_found(
     content: StoreContent, reader: InstanceReader, found: StoredFrames
 ) -> NativeFrames | _SingleFrame | _TableFrames:
     if found.known == "TABLE" and found.chunks:
-        return _TableFrames(content, reader, dict(found.chunks))
+        return _TableFrames(reader, content.database, dict(found.chunks))
+    return _find_frames(reader, content.database, is_single=found.known == "TABLE")
+
+
+def _find_frames(
+    reader: InstanceReader, database: Database | None, *, is_single: bool
+) -> NativeFrames | _SingleFrame | _TableFrames:
     frames = find_frames(reader.header)
     if isinstance(frames, NativeFrames):
         return frames
-    chunks = {} if found.known == "TABLE" else _made_table(content, reader)
-    return _TableFrames(content, reader, chunks) if chunks else _SingleFrame(frames)
+    chunks = {} if is_single else _made_table(reader, database)
+    return _TableFrames(reader, database, chunks) if chunks else _SingleFrame(frames)
 
 
-def _made_table(content: StoreContent, reader: InstanceReader) -> dict[int, bytes]:
+def _made_table(reader: InstanceReader, database: Database | None) -> dict[int, bytes]:
     """Make the table of an instance's frames and keep it; without chunks for a single frame."""
     stored = reader.stored
     try:
@@ -298,11 +327,9 @@ def _made_table(content: StoreContent, reader: InstanceReader) -> dict[int, byte
     )
     reader.rewind()
     chunks = [] if len(lengths) == 1 else list(encode_table(start, lengths))
-    if sum(map(len, chunks)) <= TABLE_KEPT_BYTES:
+    if database is not None and sum(map(len, chunks)) <= TABLE_KEPT_BYTES:
         try:
-            content.database.write(
-                lambda transaction: keep_frame_table(transaction, stored, chunks)
-            )
+            database.write(lambda transaction: keep_frame_table(transaction, stored, chunks))
         except FileroomError as error:
             # The frames can be read all the same.
             logger.warning("a table of frames was not kept", extra={"cause": error.code.name})

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from fileroom.archive.reading import InstanceReader
 from fileroom.database.stored import find_stored_instance, find_stored_instances
-from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN
-from fileroom.dicom.rewriting import PIECE_BYTES, explicit_little_endian
+from fileroom.dicom.rewriting import PIECE_BYTES
 from fileroom.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from fileroom.archive.frames import Frames
+    from fileroom.archive.reading import Content
     from fileroom.database.engine import Database
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.header import ByteSource
@@ -44,9 +45,10 @@ class InstanceFile:
     """The file of an instance, ready to be sent; ``pieces`` must be drawn or closed."""
 
     transfer_syntax_uid: str
-    size: int
+    size: int | None
+    """Unknown where it is deflated or encoded while it is sent."""
     etag: str | None
-    """Of these very bytes, with its quotes; ``None`` where no checksum is known."""
+    """With its quotes, weak where the bytes may differ; ``None`` where no checksum is known."""
     pieces: FilePieces
 
 
@@ -65,7 +67,7 @@ def find_instance(content: StoreContent, path: InstancePath) -> StoredInstance:
     return stored
 
 
-def open_as_stored(content: StoreContent, stored: StoredInstance) -> InstanceFile:
+def open_as_stored(content: Content, stored: StoredInstance) -> InstanceFile:
     """Open the file with the very bytes that were stored.
 
     Raises
@@ -82,28 +84,7 @@ def open_as_stored(content: StoreContent, stored: StoredInstance) -> InstanceFil
         transfer_syntax_uid=reader.stored.transfer_syntax_uid,
         size=source.size,
         etag=None if sha256 is None else f'"{sha256.hex()}"',
-        pieces=FilePieces(reader, _whole(source)),
-    )
-
-
-def open_explicit_little_endian(content: StoreContent, stored: StoredInstance) -> InstanceFile:
-    """Open the file rewritten in Explicit VR Little Endian; raises as ``open_as_stored`` does.
-
-    Raises
-    ------
-    Unimplemented
-        If its pixel data are compressed.
-    """
-    with ExitStack() as stack:
-        reader = stack.enter_context(InstanceReader(content, stored))
-        rewriting = explicit_little_endian(reader.header)
-        stack.pop_all()
-    sha256 = reader.stored.place.sha256
-    return InstanceFile(
-        transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
-        size=rewriting.size,
-        etag=None if sha256 is None else f'"{sha256.hex()}-{EXPLICIT_VR_LITTLE_ENDIAN}"',
-        pieces=FilePieces(reader, rewriting.pieces(reader.read)),
+        pieces=FilePieces(_whole(source), reader),
     )
 
 
@@ -131,11 +112,11 @@ def each_reader(content: StoreContent, ids: Iterable[int]) -> Iterator[InstanceR
 
 
 class FilePieces:
-    """The pieces of a file, which close its blob at their end or when closed."""
+    """The pieces of a file, which close what they are read from at their end or when closed."""
 
-    def __init__(self, reader: InstanceReader, pieces: Iterator[bytes]) -> None:
-        self._reader = reader
+    def __init__(self, pieces: Iterator[bytes], *held: InstanceReader | Frames) -> None:
         self._pieces = pieces
+        self._held = held
 
     def __iter__(self) -> Self:
         return self
@@ -149,7 +130,9 @@ class FilePieces:
 
     def close(self) -> None:
         """Close the blob; a second call does nothing."""
-        self._reader.close()
+        self._pieces = iter(())  # frames under way are given up before the blob is closed
+        for each in self._held:
+            each.close()
 
 
 def absent(path: InstancePath) -> NotFound:

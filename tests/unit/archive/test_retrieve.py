@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import os
-from io import BytesIO
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import pydicom
 import pytest
 from sqlalchemy import delete, update
 
@@ -22,7 +20,6 @@ from tests.corpus import (
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
-    encapsulated_instance,
     minimal_instance,
     mr_instance,
 )
@@ -104,34 +101,6 @@ def test_an_instance_comes_back_byte_for_byte_in_pieces(case: Case) -> None:
     assert file.transfer_syntax_uid == EXPLICIT
     assert file.etag is not None
     assert len(file.etag) == 66
-
-
-@pytest.mark.parametrize("syntax", [IMPLICIT, BIG_ENDIAN, DEFLATED])
-def test_an_uncompressed_instance_comes_in_explicit_little_endian(case: Case, syntax: str) -> None:
-    data = minimal_instance(
-        transfer_syntax_uid=syntax,
-        rows=100,
-        columns=100,
-        pixel_data=list(range(10_000)),
-        **case.uids,
-    )
-    case.add(data)
-    file = retrieve.open_explicit_little_endian(case.content, case.find())
-    result = pydicom.dcmread(BytesIO(drawn(file)))
-    assert result.file_meta.TransferSyntaxUID == file.transfer_syntax_uid == EXPLICIT
-    assert result.PatientName == "Sample^Sam"
-    assert result.PixelData == b"".join(value.to_bytes(2, "little") for value in range(10_000))
-    assert file.etag != retrieve.open_as_stored(case.content, case.find()).etag
-
-
-def test_a_compressed_instance_comes_as_stored_only(case: Case) -> None:
-    data = encapsulated_instance(**case.uids)
-    case.add(data)
-    assert drawn(retrieve.open_as_stored(case.content, case.find())) == data
-    stored, before = case.find(), open_files()
-    with pytest.raises(Unimplemented):
-        retrieve.open_explicit_little_endian(case.content, stored)
-    assert open_files() == before
 
 
 def test_what_is_absent_is_not_found(case: Case) -> None:

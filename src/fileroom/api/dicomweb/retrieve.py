@@ -8,6 +8,9 @@ from fileroom.api.calls import Answer
 from fileroom.api.dicomweb.answers import answers_406, instance_path, negotiated, store_content
 from fileroom.api.multipart import BodyPart, multipart_related
 from fileroom.archive import retrieve
+from fileroom.archive.codecs import PoolCodecs
+from fileroom.archive.frames import read_frames
+from fileroom.archive.representations import open_file
 from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN
 from fileroom.dicom.media_types import (
     APPLICATION_DICOM,
@@ -35,7 +38,13 @@ def retrieve_instance(call: Call) -> Answer:
     if chosen.transfer_syntax in {AS_STORED, stored.transfer_syntax_uid}:
         file = retrieve.open_as_stored(content, stored)
     else:
-        file = retrieve.open_explicit_little_endian(content, stored)
+        file = open_file(
+            content,
+            stored,
+            chosen.transfer_syntax or AS_STORED,
+            PoolCodecs(call.deployment.render_workers),
+            lambda found: read_frames(content, found.path),
+        )
     return _multipart(file) if chosen.is_multipart else _single_part(file)
 
 
@@ -52,7 +61,7 @@ def _file_offers(stored: str) -> tuple[MediaType, ...]:
 
 
 def _single_part(file: InstanceFile) -> Answer:
-    headers = {"Content-Length": str(file.size)}
+    headers = {} if file.size is None else {"Content-Length": str(file.size)}
     if file.etag is not None:
         headers["ETag"] = file.etag
     return Answer(

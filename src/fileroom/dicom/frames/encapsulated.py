@@ -70,6 +70,11 @@ class FragmentedFrame:
     leading_items: int = 0
     """Items before the frame that are passed over: 1 for the basic offset table."""
 
+    @property
+    def size_max(self) -> int:
+        """Bytes that it has at most: without the headers of its fragments they are fewer."""
+        return self.length
+
     def pieces(self, read: Read) -> Iterator[bytes]:
         """Give the frame without the headers of its fragments, in pieces of at most 8 MB.
 

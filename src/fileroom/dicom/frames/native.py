@@ -58,6 +58,11 @@ class NativeFrame:
     word_bytes: int
     """The words of the value are reversed; 1 where they are not."""
 
+    @property
+    def size_max(self) -> int:
+        """Bytes that it has, a begun one included."""
+        return -(-self.bits // 8)
+
     def pieces(self, read: Read) -> Iterator[bytes]:
         """Give the frame in pieces of at most 8 MB, each one ranged read.
 
@@ -66,7 +71,7 @@ class NativeFrame:
         DataLoss
             If the file is over before the frame is.
         """
-        size = -(-self.bits // 8)
+        size = self.size_max
         for start in range(0, size, PIECE_BYTES):
             yield self._piece(read, start, min(PIECE_BYTES, size - start))
 

@@ -9,6 +9,8 @@ from fileroom.dicom.pixels.pairs import require_transcodable
 from fileroom.dicom.pixels.syntaxes import JPEG_BASELINE, JPEG_LOSSY, JPEG_XL_RECOMPRESSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from fileroom.dicom.pixels.description import PixelDescription
 
 
@@ -41,6 +43,13 @@ def reencode_frame(frame: bytes, description: PixelDescription, stored: str, ask
     if _is_converted(stored):
         decoded = as_rgb(decoded, description.bits_stored)
     return encode_frame(decoded, description, asked)
+
+
+def reencode_frames(
+    frames: Iterable[bytes], description: PixelDescription, stored: str, asked: str
+) -> Iterator[bytes]:
+    """Give frames one after another as ``reencode_frame`` gives each."""
+    return (reencode_frame(frame, description, stored, asked) for frame in frames)
 
 
 def reencoded_photometric_interpretation(

@@ -35,7 +35,7 @@ from fileroom.dicom.pixels.description import (
     parse_pixel_description,
 )
 from fileroom.dicom.pixels.failure import malformed
-from fileroom.dicom.pixels.frames import reencode_frame, reencoded_photometric_interpretation
+from fileroom.dicom.pixels.frames import reencode_frames, reencoded_photometric_interpretation
 from fileroom.dicom.pixels.pairs import require_transcodable
 from fileroom.dicom.pixels.syntaxes import (
     JPEG_BASELINE,
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from fileroom.dicom.header import Header
     from fileroom.dicom.writing import Part
 
+    Reencode = Callable[[Iterable[bytes], PixelDescription, str, str], Iterator[bytes]]
+
 _LOSSY_IMAGE_COMPRESSION: Final = 0x00282110
 _LOSSY_RATIO: Final = 0x00282112
 _LOSSY_METHOD: Final = 0x00282114
@@ -79,7 +81,7 @@ def transcoded_pieces(
     asked: str,
     read: Callable[[int, int], bytes],
     *,
-    reencode: Callable[[bytes, PixelDescription, str, str], bytes] = reencode_frame,
+    reencode: Reencode = reencode_frames,
 ) -> Iterator[bytes]:
     """Give a Part 10 file in another transfer syntax, in pieces of at most 1 MB.
 
@@ -96,7 +98,7 @@ def transcoded_pieces(
         to call. The first frame is drawn before: of a deflated file, which is read forward only,
         ``frames`` needs a reader of its own.
     reencode
-        What turns one frame into another; a server gives one that does it in its pool.
+        What turns frames into others, in order; a server gives one that does it in its pool.
 
     Raises
     ------
@@ -108,9 +110,7 @@ def transcoded_pieces(
     stored = header.transfer_syntax_uid
     require_transcodable(stored, asked, description)
     assert not {stored, asked} <= NATIVE_TRANSFER_SYNTAXES, "see fileroom.dicom.rewriting"
-    encoded = _counted(
-        (reencode(frame, description, stored, asked) for frame in frames), description
-    )
+    encoded = _counted(reencode(frames, description, stored, asked), description)
     # The ratio stands before the frames: it is that of the first.
     first = next(encoded)
     changed = _changed(header, description, asked, len(first))

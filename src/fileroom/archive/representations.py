@@ -1,0 +1,289 @@
+"""An instance in the form that is asked for: its file, its frames, pictures of them.
+
+The one path of retrieval and of export: both name a form by a transfer syntax or a picture's media
+type, and both learn from ``find_obstacle`` whether it can be had, before anything is sent or
+written. What is found wrong with the first frame is raised at once too; with a later one, while the
+pieces are drawn.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from fileroom.archive.codecs import Reencoding, Rendering
+from fileroom.archive.reading import InstanceReader
+from fileroom.archive.retrieve import FilePieces, InstanceFile, open_as_stored
+from fileroom.dicom.encoding import UNDEFINED_LENGTH
+from fileroom.dicom.media_types import AS_STORED, NATIVE_TRANSFER_SYNTAXES
+from fileroom.dicom.pixels.description import (
+    FRAME_BYTES_MAX,
+    find_pixel_description,
+    parse_pixel_description,
+)
+from fileroom.dicom.pixels.failure import PixelError
+from fileroom.dicom.pixels.pairs import find_transcoding_obstacle, require_transcodable
+from fileroom.dicom.pixels.presentation import read_presentation
+from fileroom.dicom.pixels.rendering_options import RenderingOptions
+from fileroom.dicom.pixels.transcode import transcoded_pieces
+from fileroom.dicom.rewriting import native_rewriting
+from fileroom.errors import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fileroom.archive.codecs import Codecs
+    from fileroom.archive.frames import Frame, Frames
+    from fileroom.archive.reading import Content
+    from fileroom.database.values.stored import StoredInstance
+    from fileroom.dicom.header import Header
+    from fileroom.dicom.pixels.description import PixelDescription
+    from fileroom.dicom.pixels.rendering_options import PictureType
+
+    OpenFrames = Callable[[StoredInstance], Frames]
+
+TRANSCODED_FILE_BYTES_MAX: Final = 1 << 30
+"""As stored; the limit for transcoding a whole instance (Cloud Healthcare quotas, DICOM)."""
+HELD_FRAME_BYTES: Final = 8 << 20
+"""A stored frame of no more is read at one go, so that its length is told; others in pieces."""
+_DEFAULTS: Final = RenderingOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameData:
+    """One frame, ready to be sent."""
+
+    number: int
+    transfer_syntax_uid: str
+    pieces: Iterator[bytes]
+    size: int | None
+    """In bytes, where it is known beforehand."""
+
+
+def find_obstacle(header: Header, size: int, asked: str) -> PixelError | None:
+    """Give why an instance of so many bytes cannot be had in a transfer syntax; ``None`` if it can.
+
+    ``asked`` is a transfer syntax UID, or ``*`` for the stored one.
+    """
+    stored = header.transfer_syntax_uid
+    if asked in {stored, AS_STORED}:
+        return None
+    obstacle = find_transcoding_obstacle(header, asked)
+    if obstacle is not None or {stored, asked} <= NATIVE_TRANSFER_SYNTAXES:
+        return obstacle
+    if size > TRANSCODED_FILE_BYTES_MAX:
+        return PixelError(
+            f"an instance of {size} bytes is over the limit of {TRANSCODED_FILE_BYTES_MAX} for"
+            " another transfer syntax; use transfer-syntax=*, or retrieve its frames",
+            Reason.MEMORY_LIMIT,
+        )
+    if asked in NATIVE_TRANSFER_SYNTAXES:
+        description = parse_pixel_description(header)
+        if description.decoded_frame_bytes * description.number_of_frames >= UNDEFINED_LENGTH - 1:
+            return PixelError(
+                "the decoded pixel data are over 4 GB, which no native transfer syntax can hold;"
+                " use transfer-syntax=*, or retrieve its frames",
+                Reason.MEMORY_LIMIT,
+            )
+    return None
+
+
+# ------------------------------------------------------------------ files
+
+
+def open_file(
+    content: Content,
+    stored: StoredInstance,
+    asked: str,
+    codecs: Codecs,
+    open_frames: OpenFrames,
+) -> InstanceFile:
+    """Open the file of an instance in a transfer syntax, or as it is stored where that is ``*``.
+
+    ``open_frames`` is called where pixel data must be decoded.
+
+    Raises
+    ------
+    NotFound
+        If the instance was deleted meanwhile.
+    DataLoss
+        If its blob is missing or has another size, or ends the process that decodes it.
+    PixelError
+        If it cannot be had so.
+    """
+    if asked in {stored.transfer_syntax_uid, AS_STORED}:
+        return open_as_stored(content, stored)
+    with ExitStack() as stack:
+        reader = stack.enter_context(InstanceReader(content, stored))
+        obstacle = find_obstacle(reader.header, stored.place.size, asked)
+        if obstacle is not None:
+            raise obstacle
+        if {reader.header.transfer_syntax_uid, asked} <= NATIVE_TRANSFER_SYNTAXES:
+            _ = reader.source  # a blob that is gone is told before anything is sent
+            file = _rewritten(reader, asked)
+            stack.pop_all()
+            return file
+    frames = open_frames(stored)
+    return _transcoded(content, frames, asked, codecs)
+
+
+def _rewritten(reader: InstanceReader, asked: str) -> InstanceFile:
+    rewriting = native_rewriting(reader.header, asked)
+    return InstanceFile(
+        transfer_syntax_uid=asked,
+        size=rewriting.size,
+        etag=_etag(reader.stored, asked, strong=rewriting.size is not None),
+        pieces=FilePieces(rewriting.pieces(reader.read), reader),
+    )
+
+
+def _transcoded(content: Content, frames: Frames, asked: str, codecs: Codecs) -> InstanceFile:
+    with ExitStack() as stack:
+        stack.enter_context(frames)
+        # A reader of its own: of a deflated file each reads forward.
+        reader = stack.enter_context(InstanceReader(content, frames.stored))
+
+        def reencode(
+            bodies: Iterable[bytes], description: PixelDescription, stored: str, asked: str
+        ) -> Iterator[bytes]:
+            tasks = (
+                Reencoding(
+                    number=number, frame=body, description=description, stored=stored, asked=asked
+                )
+                for number, body in enumerate(bodies, 1)
+            )
+            return codecs.run(tasks, str(frames.stored.path))
+
+        pieces = transcoded_pieces(
+            frames.header, map(_read_whole, frames), asked, reader.read, reencode=reencode
+        )
+        stack.pop_all()
+    return InstanceFile(
+        transfer_syntax_uid=asked,
+        size=None,
+        etag=_etag(frames.stored, asked, strong=False),
+        pieces=FilePieces(pieces, reader, frames),
+    )
+
+
+def _etag(stored: StoredInstance, asked: str, *, strong: bool) -> str | None:
+    """Give the ETag of another form; a weak one where another version may encode other bytes."""
+    sha256 = stored.place.sha256
+    if sha256 is None:
+        return None
+    return f'{"" if strong else "W/"}"{sha256.hex()}-{asked}"'
+
+
+# ------------------------------------------------------------------ frames
+
+
+def find_frame_obstacle(frames: Frames, asked: str) -> PixelError | None:
+    """Give why frames cannot be had in a transfer syntax; ``None`` if they can."""
+    if asked in {frames.transfer_syntax_uid, AS_STORED}:
+        return None
+    try:
+        require_transcodable(
+            frames.transfer_syntax_uid, asked, find_pixel_description(frames.header)
+        )
+    except PixelError as error:
+        return error
+    return None
+
+
+def frame_data(frames: Frames, asked: str, codecs: Codecs) -> Iterator[FrameData]:
+    """Give frames in a transfer syntax, or as they are stored where that is ``*``.
+
+    Native ones are little endian, each begun at a byte of its own. To be drawn while the frames are
+    open; whoever closes them closes what is left.
+
+    Raises
+    ------
+    PixelError
+        At once, if they cannot be had so or a first frame is over a limit; while they are drawn,
+        if one cannot be decoded.
+    """
+    obstacle = find_frame_obstacle(frames, asked)
+    if obstacle is not None:
+        raise obstacle
+    stored = frames.transfer_syntax_uid
+    if asked in {stored, AS_STORED} or {stored, asked} <= NATIVE_TRANSFER_SYNTAXES:
+        return map(partial(_as_stored, stored), frames)
+    description = parse_pixel_description(frames.header)
+    tasks = (
+        Reencoding(
+            number=frame.number,
+            frame=_read_whole(frame),
+            description=description,
+            stored=stored,
+            asked=asked,
+        )
+        for frame in frames
+    )
+    bodies = codecs.run(tasks, str(frames.stored.path))
+    return (
+        FrameData(number=number, transfer_syntax_uid=asked, pieces=iter((body,)), size=len(body))
+        for number, body in zip(frames.numbers, bodies, strict=True)
+    )
+
+
+def _as_stored(transfer_syntax_uid: str, frame: Frame) -> FrameData:
+    if frame.size_max > HELD_FRAME_BYTES:
+        pieces, size = frame.pieces(), None
+    else:
+        body = frame.read()
+        pieces, size = iter((body,)), len(body)
+    return FrameData(
+        number=frame.number, transfer_syntax_uid=transfer_syntax_uid, pieces=pieces, size=size
+    )
+
+
+def _read_whole(frame: Frame) -> bytes:
+    """Read a frame that is to be decoded; one that lies about its length is never held."""
+    if frame.size_max > FRAME_BYTES_MAX:
+        raise PixelError(
+            f"a stored frame takes {frame.size_max} bytes, over the limit of {FRAME_BYTES_MAX};"
+            " retrieve it with transfer-syntax=*",
+            Reason.MEMORY_LIMIT,
+        )
+    return frame.read()
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def pictures(
+    content: Content,
+    frames: Frames,
+    media_type: PictureType,
+    codecs: Codecs,
+    options: RenderingOptions = _DEFAULTS,
+) -> Iterator[bytes]:
+    """Give frames as pictures, in order; to be drawn while the frames are open.
+
+    Raises
+    ------
+    PixelError
+        At once, if there are no pixels or a frame is over a limit; while they are drawn, if one
+        cannot be decoded or shown.
+    """
+    options.require_within_limits(parse_pixel_description(frames.header))
+    return codecs.run(_renderings(content, frames, media_type, options), str(frames.stored.path))
+
+
+def _renderings(
+    content: Content, frames: Frames, media_type: PictureType, options: RenderingOptions
+) -> Iterator[Rendering]:
+    header = frames.header
+    # A reader of its own for lookup tables, which stand before the frames.
+    with InstanceReader(content, frames.stored) as reader:
+        for frame in frames:
+            reader.rewind()
+            yield Rendering(
+                number=frame.number,
+                frame=_read_whole(frame),
+                presentation=read_presentation(header, frame.number, reader.read),
+                media_type=media_type,
+                options=options,
+            )
