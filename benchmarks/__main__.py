@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.export_ct import export_ct
+from benchmarks.export_transcoded import (
+    export_from_jpeg_2000,
+    export_from_jpeg_ls,
+    export_to_jpeg_2000,
+    export_to_jpeg_ls,
+)
 from benchmarks.import_ct import import_ct, import_small
 from benchmarks.metadata import metadata_first, metadata_later
 from benchmarks.scan import scan_ct
@@ -24,6 +30,10 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "import_ct": (import_ct, {"small": 300, "full": 2000}),
     "import_small": (import_small, {"small": 1000, "full": 5000}),
     "export_ct": (export_ct, {"small": 300, "full": 2000}),
+    "export_to_jpeg_2000": (export_to_jpeg_2000, {"small": 100, "full": 500}),
+    "export_from_jpeg_2000": (export_from_jpeg_2000, {"small": 100, "full": 500}),
+    "export_to_jpeg_ls": (export_to_jpeg_ls, {"small": 100, "full": 500}),
+    "export_from_jpeg_ls": (export_from_jpeg_ls, {"small": 100, "full": 500}),
     "metadata_first": (metadata_first, {"small": 300, "full": 1000}),
     "metadata_later": (metadata_later, {"small": 300, "full": 1000}),
     "scan_ct": (scan_ct, {"small": 300, "full": 2000}),

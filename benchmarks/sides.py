@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +22,7 @@ from fileroom.client import Client
 from tests.server import free_port, running_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fileroom.client import Operation
 
@@ -46,12 +47,12 @@ class Fileroom:
     source: Path
     destination: Path
 
-    def import_(self, dicom_store_id: str, instances: int, objects: str = "**") -> float:
-        """Import the source into a new DICOM store; give the seconds from request to end."""
+    def import_(self, dicom_store_id: str, instances: int, objects: str = "source/**") -> float:
+        """Import objects into a new DICOM store; give the seconds from request to end."""
         dicom_store = f"{DATASET}/dicomStores/{dicom_store_id}"
         self.client.create_dicom_store(dicom_store)
         began = time.time()
-        operation = self.client.import_(dicom_store, f"gs://source/{objects}")
+        operation = self.client.import_(dicom_store, f"gs://{objects}")
         return self._seconds(operation, began, instances)
 
     def export(self, dicom_store_id: str, instances: int) -> float:
@@ -64,6 +65,24 @@ class Fileroom:
         if size_bytes(self.destination) != size_bytes(self.source):
             raise NotDone("the export does not hold the bytes of the source")
         shutil.rmtree(self.destination / "exported")
+        return seconds
+
+    def transcode(self, dicom_store_id: str, instances: int, syntax: str, directory: str) -> float:
+        """Export a DICOM store in another transfer syntax; give the seconds from request to end.
+
+        What is in the directory is exported anew.
+        """
+        shutil.rmtree(self.destination / directory, ignore_errors=True)
+        began = time.time()
+        operation = self.client.export(
+            f"{DATASET}/dicomStores/{dicom_store_id}",
+            f"gs://destination/{directory}",
+            mime_type=f"application/dicom; transfer-syntax={syntax}",
+        )
+        seconds = self._seconds(operation, began, instances)
+        written = sum(1 for _ in (self.destination / directory).rglob("*.dcm"))
+        if written != instances:
+            raise NotDone(f"the export has {written} files of {instances} instances")
         return seconds
 
     def _seconds(self, operation: Operation, began: float, instances: int) -> float:
@@ -89,7 +108,7 @@ def running_fileroom(directory: Path, source: Path) -> Iterator[Fileroom]:
             source=source,
             destination=destination,
         )
-        fileroom.import_("warm-up", 1, "series-000/0000.dcm")
+        fileroom.import_("warm-up", 1, "source/series-000/0000.dcm")
         yield fileroom
 
 
@@ -97,6 +116,30 @@ def copy(source: Path, destination: Path) -> float:
     """Copy a directory with ``cp -r`` and have the disk keep it; give the seconds."""
     began = time.perf_counter()
     subprocess.run(["cp", "-r", str(source), str(destination)], check=True)
+    subprocess.run(["sync"], check=True)
+    seconds = time.perf_counter() - began
+    shutil.rmtree(destination)
+    return seconds
+
+
+def convert(command: Sequence[str], source: Path, destination: Path) -> float:
+    """Run ``command FILE NEW_FILE`` for every file, one process for each core; give the seconds."""
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    destination.mkdir()
+
+    def convert_one(numbered: tuple[int, Path]) -> None:
+        number, file = numbered
+        subprocess.run(
+            [*command, str(file), str(destination / f"{number}.dcm")],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for _ in threads.map(convert_one, enumerate(files)):
+            pass
     subprocess.run(["sync"], check=True)
     seconds = time.perf_counter() - began
     shutil.rmtree(destination)

@@ -33,8 +33,10 @@ from fileroom.names import UID_LENGTH_MAX
 from fileroom.operations.operation import SAMPLE_ERRORS_MAX
 from fileroom.settings import SETTINGS
 from fileroom.transfer.executors import WorkerLimits
+from fileroom.transfer.exporting.line import TRANSCODED_BYTES_MAX, TRANSCODED_OBJECTS_MAX
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
 from fileroom.transfer.selection import FILTER_BYTES_MAX
+from tests import pair_table
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -211,6 +213,8 @@ def operation_limits() -> str:
         ("objects of a batch", f"{BATCH_OBJECTS_MAX}", "the next batch"),
         ("bytes of a batch", _size(BATCH_BYTES_MAX), "the next batch"),
         ("bytes of an object in its turn", _size(LARGE_BYTES), "finished beside the others"),
+        ("instances of a batch that is transcoded", f"{TRANSCODED_OBJECTS_MAX}", "the next batch"),
+        ("bytes of such a batch", _size(TRANSCODED_BYTES_MAX), "the next batch"),
         (
             "filter file of an export or a change of storage class",
             _size(FILTER_BYTES_MAX),
@@ -240,6 +244,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "request-limits": request_limits,
     "request-object-limits": request_object_limits,
     "operation-limits": operation_limits,
+    "transcoding-pairs": pair_table.table,
 }
 
 if __name__ == "__main__":

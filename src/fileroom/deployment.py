@@ -61,6 +61,14 @@ WORKER_MODULES: Final = ("fileroom.transfer.importing.worker", "fileroom.transfe
 """What a worker imports before its first task, so that the first instance is not kept waiting."""
 RENDER_MODULES: Final = ("fileroom.archive.metadata.slices",)
 """The same for the workers of requests, which start when they are first needed."""
+TRANSCODE_MODULES: Final = (
+    "fileroom.transfer.exporting.transcoding",
+    "fileroom.dicom.pixels.decode",
+    "fileroom.dicom.pixels.encode",
+    "fileroom.dicom.pixels.picture",
+)
+"""The same for the workers of exports that decode pixels; what the codecs take as they are loaded
+is not counted against an instance's memory."""
 LOCK_FILE: Final = "lock"
 
 
@@ -135,7 +143,10 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             filler = MetadataFiller(database, blobs, metadata)
             stack.callback(filler.stop)
             filler.start()
-        runner, facilities = _runner(settings, database, buckets, pool, owner, collector)
+        transcoders = _transcoders(settings, stack)
+        runner, facilities = _runner(
+            settings, database, buckets, (pool, transcoders), owner, collector
+        )
         requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs)
         stack.callback(indexer.stop)
@@ -258,11 +269,20 @@ def _render_workers(settings: Settings, stack: ExitStack) -> RequestWorkers:
     return RequestWorkers(executor=pool, count=settings.render_workers, begin_item=begin_item)
 
 
+def _transcoders(settings: Settings, stack: ExitStack) -> WorkerPool:
+    """Give workers of the second kind to exports: no request waits behind a batch of theirs."""
+    pool = WorkerPool(
+        settings.render_workers, name="transcode", preload=TRANSCODE_MODULES, lazy=True
+    )
+    stack.callback(pool.kill_workers)
+    return pool
+
+
 def _runner(
     settings: Settings,
     database: Database,
     buckets: Buckets,
-    pool: WorkerPool,
+    pools: tuple[WorkerPool, WorkerPool],
     owner: str,
     collector: Collector,
 ) -> tuple[Runner, Facilities]:
@@ -273,11 +293,13 @@ def _runner(
     def wake() -> None:
         runner.wake()
 
+    pool, transcoders = pools
     facilities = Facilities(
         database=database,
         buckets=buckets,
         blobs=settings.blobs_directory,
         turns=Turns(pool, settings.workers),
+        pixel_turns=Turns(transcoders, settings.render_workers),
         wake=wake,
         grace_seconds=settings.collection_grace_seconds,
         booted_at=time.time(),

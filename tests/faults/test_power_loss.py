@@ -5,6 +5,7 @@ The same recording with one kind of sync left out must be found wanting, or the 
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,13 +16,20 @@ import pytest
 
 from fileroom.archive.ingest import Writer
 from fileroom.archive.layout import FAN_OUT, STORE_ID_FILE, blob_bucket, make_blob_bucket
-from fileroom.database.instances import PlaceKind, record_key
+from fileroom.database.instances import Place, PlaceKind, record_key
+from fileroom.database.values.stored import StoredInstance
+from fileroom.dicom.part10 import scan
+from fileroom.names import InstancePath, Uid
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.objectstore.local import LocalBucket
-from fileroom.transfer.exporting.worker import ExportTask, InstanceToExport, export_batch
+from fileroom.transfer.exporting.forms import parse_form
+from fileroom.transfer.exporting.outcomes import InstanceToExport
+from fileroom.transfer.exporting.transcoding import TranscodeTask, transcode_batch
+from fileroom.transfer.exporting.worker import ExportTask, export_batch
 from fileroom.transfer.importing.worker import ImportTask, ListedObject, import_batch
 from tests import fault_tools as tools
 from tests.faults.power_loss import Recording, recorded
+from tests.mixed import MIXED, numbered
 
 PREFIX: Final = "store"
 Record = Callable[[Path, pytest.MonkeyPatch, str | None], Recording]
@@ -65,6 +73,7 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
     instances = tuple(
         InstanceToExport(
             ordinal=record.ordinal,
+            id=record.ordinal,
             instance=record_key(record),
             place=record.place,
             key=f"e/{'/'.join(record_key(record))}.dcm",
@@ -84,6 +93,55 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
         assert len(outcome.exported) == len(instances)
         recording.promise(instance.key for instance in outcome.exported)
     return recording
+
+
+def record_transcoding(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
+    """Export pictures, those of a multi-frame instance in a directory of its own."""
+    blobs = root.with_name(f"{root.name}-blobs")
+    blobs.mkdir()
+    make_blob_bucket(blobs, PREFIX, {})
+    form = parse_form("image/png", "e/")
+    root.mkdir()
+    rows = [held(blobs, number) for number in (1, 3, 5)]
+    instances = [
+        InstanceToExport(
+            ordinal=ordinal,
+            id=row.id,
+            instance=numbered(row.id),
+            place=row.place,
+            key=form.key(numbered(row.id)),
+        )
+        for ordinal, row in enumerate(rows)
+    ]
+    with recorded(root, patch, leave_out=leave_out) as recording:
+        outcome = transcode_batch(
+            TranscodeTask(
+                blobs=blobs,
+                blob_prefix=PREFIX,
+                destination=BucketSettings(name="gs://target", path=root),
+                form=form,
+                instances=tuple(instances),
+                rows=tuple(rows),
+            )
+        )
+        assert len(outcome.exported) == len(instances)
+        frames = [(numbered(number), frame) for number in (3, 5) for frame in (1, 2, 3)]
+        recording.promise([instances[0].key, *(form.key(*each) for each in frames)])
+    return recording
+
+
+def held(blobs: Path, number: int) -> StoredInstance:
+    """Keep an instance in a blob of its own."""
+    content, key = MIXED[numbered(number)], f"00/{number}"
+    blob_bucket(blobs, PREFIX).write(key, [content])
+    return StoredInstance(
+        id=number,
+        path=InstancePath(*map(Uid, numbered(number))),
+        transfer_syntax_uid=scan(content).header.transfer_syntax_uid,
+        place=Place(key=key, size=len(content), sha256=hashlib.sha256(content).digest()),
+        series_id=1,
+        series_changed_seq=1,
+    )
 
 
 def record_request(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
@@ -124,7 +182,16 @@ def import_task(root: Path) -> ImportTask:
     )
 
 
-@pytest.mark.parametrize("record", [record_store, record_import, record_request, record_export])
+RECORDS: Final = (
+    record_store,
+    record_import,
+    record_request,
+    record_export,
+    record_transcoding,
+)
+
+
+@pytest.mark.parametrize("record", RECORDS)
 @pytest.mark.clause(
     "Fileroom faults",
     "whenever the power is cut, what was promised to be durable is there and whole, and no object "
@@ -142,7 +209,7 @@ def test_what_was_promised_survives_a_power_cut(
     assert recording.violations(draw) == []
 
 
-@pytest.mark.parametrize("record", [record_store, record_import, record_request, record_export])
+@pytest.mark.parametrize("record", RECORDS)
 @pytest.mark.parametrize("leave_out", ["fdatasync", "fsync"])
 def test_power_cut_shows_a_sync_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record, leave_out: str

@@ -23,6 +23,7 @@ from fileroom.cli.rendering import (
 )
 from fileroom.cli.storing import store_each
 from fileroom.client.values import objects
+from fileroom.dicom.media_types import export_mime_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,14 +253,23 @@ def export() -> None:
 
 @export.command(
     "gcs",
-    example="fileroom dicom-stores export gcs trial --dataset=ct --gcs-uri-prefix=gs://out/trial",
+    example="fileroom dicom-stores export gcs trial --dataset=ct --gcs-uri-prefix=gs://out/trial "
+    "--mime-type='application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90'",
 )
 @click.argument("dicom_store")
 @dataset_option
 @click.option(
     "--gcs-uri-prefix", required=True, help="gs://BUCKET[/DIRECTORY] to write the files below."
 )
-@click.option("--mime-type", default="", help="Form of the files; as stored unless given.")
+@click.option(
+    "--mime-type",
+    default="",
+    shell_complete=lambda _context, _option, begun: [
+        text for text in export_mime_types() if text.startswith(begun)
+    ],
+    help="image/png, image/jpeg, application/octet-stream or application/dicom, the last two with"
+    " '; transfer-syntax=UID' too; as stored unless given.",
+)
 @click.option(
     "--filter-config-gcs-uri",
     default="",

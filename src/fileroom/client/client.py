@@ -191,8 +191,8 @@ class Client:
     ) -> Operation:
         """Start to export a DICOM store below a ``gs://`` prefix.
 
-        Without ``mime_type`` instances leave as they came; ``filter_config_gcs_uri`` names a file
-        of resource paths, one on a line, that narrows what leaves.
+        Without ``mime_type``, as ``image/png`` or ``application/dicom; transfer-syntax=UID``, they
+        leave as they came. ``filter_config_gcs_uri`` names a file of paths that narrows the export.
         """
         body = export_body(uri_prefix, mime_type, filter_config_gcs_uri)
         return self._begin(f"{name_path(name, DicomStoreName)}:export", body)

@@ -183,6 +183,15 @@ def negotiate(
     return best
 
 
+def export_mime_types() -> tuple[str, ...]:
+    """Give every ``mimeType`` that is documented for an export, the shortest spelling first."""
+    return tuple(
+        text
+        for name, syntaxes in _EXPORT_TYPES.items()
+        for text in (name, *(f"{name}; transfer-syntax={uid}" for uid in syntaxes))
+    )
+
+
 def parse_mime_type(text: str) -> MediaType:
     """Give the format that the ``mimeType`` of an export names, its transfer syntax spelled out.
 

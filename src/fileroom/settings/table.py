@@ -132,8 +132,8 @@ SETTINGS: Final = (
         minimum=1,
         maximum=1024,
         default_text="number of processors",
-        help="Worker processes for what requests ask: metadata of many instances, pixels. They are"
-        " started when first needed.",
+        help="Worker processes for what requests ask: metadata of many instances, pixels; and as"
+        " many again for exports in another form. They are started when first needed.",
     ),
     Setting(
         name="metadata_cache_bytes",

@@ -27,6 +27,8 @@ class Facilities:
     """The directory of all stores' blobs."""
     turns: Turns
     """The workers, shared between the running operations."""
+    pixel_turns: Turns
+    """The workers that decode and encode pixels, shared in the same way."""
     wake: Callable[[], None]
     """Have the runner look for new operations now."""
     grace_seconds: float

@@ -16,8 +16,6 @@ from fileroom.errors import DataLoss, NotFound, Unimplemented
 from fileroom.names import InstancePath, Uid
 from fileroom.objectstore.local import Extent
 from tests.corpus import (
-    BIG_ENDIAN,
-    DEFLATED,
     EXPLICIT,
     IMPLICIT,
     minimal_instance,

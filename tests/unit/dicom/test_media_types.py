@@ -14,6 +14,7 @@ from fileroom.dicom.media_types import (
     MediaType,
     NotAcceptable,
     dicom_file,
+    export_mime_types,
     negotiate,
     parse_accept,
     parse_mime_type,
@@ -232,6 +233,13 @@ def test_export_refuses_what_is_not_documented(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_mime_type(text)
     assert caught.value.detail == "mime_type"
+
+
+def test_every_documented_spelling_is_understood_and_no_two_forms_share_one() -> None:
+    spelled = export_mime_types()
+
+    assert len(spelled) == len(set(spelled)) == 27
+    assert len({str(parse_mime_type(text)) for text in spelled}) == 24
 
 
 def test_there_are_nineteen_transfer_syntaxes() -> None:

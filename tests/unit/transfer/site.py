@@ -120,6 +120,7 @@ def opened_site(directory: Path) -> Iterator[Site]:
             buckets=Buckets([], buckets),
             blobs=blobs,
             turns=Turns(executor, WORKERS),
+            pixel_turns=Turns(executor, WORKERS),
             wake=lambda: None,
             grace_seconds=60.0,
             booted_at=time.time(),

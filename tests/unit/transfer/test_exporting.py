@@ -19,7 +19,6 @@ from fileroom.errors import (
     PermissionDenied,
     Reason,
     Unavailable,
-    Unimplemented,
 )
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.local import Extent, LocalBucket, LocalExtent, durability_lost
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.operations.runner import Run
-    from fileroom.transfer.exporting.worker import ExportOutcome, InstanceToExport
+    from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
     from fileroom.transfer.facilities import Facilities
 
 PREFIX = "gs://bucket/out"
@@ -106,8 +105,8 @@ def lying(site: Site, key: UIDS) -> Lying:
     [
         ("bucket/out", "", "", InvalidArgument),
         ("gs://unknown/out", "", "", PermissionDenied),
-        (PREFIX, "image/jpeg", "", Unimplemented),
-        (PREFIX, "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50", "", Unimplemented),
+        (PREFIX, "image/gif", "", InvalidArgument),
+        (PREFIX, "application/dicom; transfer-syntax=1.2.840.10008.1.2.2", "", InvalidArgument),
         (PREFIX, "", "gs://unknown/filter", PermissionDenied),
         ("gs://bucket/file", "", "", FailedPrecondition),
     ],

@@ -1,6 +1,7 @@
 """Instances of a DICOM store become objects of a bucket.
 
-``{uri_prefix}/{study}/{series}/{instance}.dcm``; an object of the same name is overwritten.
+``{uri_prefix}/{study}/{series}/{instance}.dcm``, or the frames of instances in another form, as
+``forms`` names them; an object of the same name is overwritten.
 
 References
 ----------

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from fileroom.database import operations, stores
 from fileroom.database.operations import Kind
-from fileroom.dicom.media_types import parse_mime_type
-from fileroom.errors import FailedPrecondition, Unimplemented
+from fileroom.errors import FailedPrecondition
 from fileroom.names import OperationName
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_object_uri, parse_uri_prefix
+from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.pipeline import run_pipeline
 
@@ -44,16 +44,9 @@ def request_export(
         If a bucket is not one that this store may use.
     FailedPrecondition
         If the prefix names an object where a directory would have to be.
-    Unimplemented
-        If the format is not that of the files as they were stored.
     """
     destination = parse_uri_prefix(uri_prefix)
-    if not parse_mime_type(mime_type).is_as_stored:
-        raise Unimplemented(
-            f"mimeType {mime_type!r}: this version exports the files as they were stored; leave "
-            "mimeType out, or use 'application/dicom; transfer-syntax=*'",
-            "mime_type",
-        )
+    parse_form(mime_type, destination.key)
     bucket = facilities.buckets.resolve(
         destination.bucket_name, right="write", dicom_store=str(name)
     )
@@ -62,7 +55,10 @@ def request_export(
         raise FailedPrecondition(
             f"{uri_prefix} names an object; name a directory for the export", "uri_prefix"
         )
-    request: Json = {"name": str(name), "gcsDestination": {"uriPrefix": uri_prefix}}
+    gcs_destination: Json = {"uriPrefix": uri_prefix}
+    if mime_type:
+        gcs_destination["mimeType"] = mime_type
+    request: Json = {"name": str(name), "gcsDestination": gcs_destination}
     if filter_uri:
         source = parse_object_uri(filter_uri)
         facilities.buckets.resolve(source.bucket_name, right="read", dicom_store=str(name))
@@ -94,4 +90,5 @@ class ExportJob:
 
     def __call__(self, run: Run) -> bool:
         """Export what was stored when the operation began, from its cursor on."""
-        return run_pipeline(run, Export(self.facilities, run), self.facilities.turns.workers)
+        export = Export(self.facilities, run)
+        return run_pipeline(run, export, export.workers)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
 from fileroom.database import exports, operations, stores
 from fileroom.database.instances import current_change_seq
+from fileroom.database.stored import find_stored_instances
 from fileroom.database.values.operations import DeferredObject
-from fileroom.errors import Code, NotFound, ObjectFailure, Reason
+from fileroom.errors import (
+    Code,
+    NotFound,
+    ObjectFailure,
+    Reason,
+)
 from fileroom.names import parse_instance_path
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
-from fileroom.transfer.exporting.worker import (
-    UNREADABLE,
-    ExportOutcome,
-    ExportTask,
-    InstanceToExport,
-    export_batch,
-)
+from fileroom.transfer.exporting.forms import parse_form
+from fileroom.transfer.exporting.outcomes import UNREADABLE, ExportOutcome, InstanceToExport
+from fileroom.transfer.exporting.transcoding import TranscodeTask, transcode_batch
+from fileroom.transfer.exporting.worker import ExportTask, export_batch
 from fileroom.transfer.ledger import LedgerLine, failure_line
 from fileroom.transfer.pipeline import BATCH_OBJECTS_MAX, NO_BLAME, Batch, Blame, cut_batches
 from fileroom.transfer.selection import read_selection
@@ -32,9 +36,19 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.exports import StoredInstance
+    from fileroom.database.values.operations import DeferredObject
+    from fileroom.database.values.stored import StoredInstance as StoredRow
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
     from fileroom.transfer.selection import Cursor
+
+HANDED_HEADER_BYTES: Final = 32 << 10
+"""A longer compressed header is not handed to a worker: hundreds wait for their turn."""
+TRANSCODED_OBJECTS_MAX: Final = 16
+"""Objects of a batch that is decoded and encoded: about a second of work for CT slices, so that
+progress shows and a cancellation is soon heard."""
+TRANSCODED_BYTES_MAX: Final = 8 << 20
+"""Stored bytes of such a batch; decoded they may be ten times as many."""
 
 
 class Export:
@@ -48,7 +62,9 @@ class Export:
         assert name is not None
         assert isinstance(request, dict)
         prefix = parse_uri_prefix(str(request["uriPrefix"]))
-        self._prefix = prefix.key
+        self._form = parse_form(str(request.get("mimeType", "")), prefix.key)
+        pixels, copying = facilities.pixel_turns, facilities.turns
+        self._turns = copying if self._form.is_as_stored else pixels
         self._destination = facilities.bucket(progress, prefix.bucket_name, "write")
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
@@ -56,6 +72,7 @@ class Export:
             raise NotFound(f"DICOM store {name} was deleted while the operation waited")
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._store_id = store.id
+        self._blob_prefix = store.blob_prefix
         self._blobs = blob_bucket(facilities.blobs, store.blob_prefix)
         self._selection = read_selection(facilities, progress)
         self._horizon = self._begin()
@@ -90,8 +107,13 @@ class Export:
         """Delete the temporary files of a server that died over this operation."""
         since_boot = time.time() - self._facilities.booted_at
         open_bucket(self._destination).sweep_temporaries(
-            self._prefix, older_than_seconds=since_boot
+            self._form.prefix, older_than_seconds=since_boot
         )
+
+    @property
+    def workers(self) -> int:
+        """How many workers it is shared out to."""
+        return self._turns.workers
 
     # ------------------------------------------------------------------ listing
 
@@ -102,7 +124,14 @@ class Export:
             (self._to_export(ordinal, stored), cursor)
             for ordinal, (stored, cursor) in enumerate(self._listed(), first_ordinal)
         )
-        return cut_batches(items, first_ordinal=first_ordinal)
+        if self._form.is_as_stored:
+            return cut_batches(items, first_ordinal=first_ordinal)
+        return cut_batches(
+            items,
+            first_ordinal=first_ordinal,
+            objects_max=TRANSCODED_OBJECTS_MAX,
+            bytes_max=TRANSCODED_BYTES_MAX,
+        )
 
     def _listed(self) -> Iterator[tuple[StoredInstance, str]]:
         cursor = self._selection.start
@@ -125,9 +154,10 @@ class Export:
         uids = (stored.study_instance_uid, stored.series_instance_uid, stored.sop_instance_uid)
         return InstanceToExport(
             ordinal=ordinal,
+            id=stored.id,
             instance=uids,
             place=stored.place,
-            key=f"{self._prefix}{'/'.join(uids)}.dcm",
+            key=self._form.key(uids),
         )
 
     # ------------------------------------------------------------------ the line
@@ -141,33 +171,47 @@ class Export:
     def _submit(
         self, instances: tuple[InstanceToExport, ...], blame: Blame, *, alone: bool
     ) -> Future[ExportOutcome]:
-        task = ExportTask(
-            blobs=self._blobs,
+        if self._form.is_as_stored:
+            task = ExportTask(
+                blobs=self._blobs,
+                destination=self._destination,
+                instances=instances,
+                blame=blame,
+                alone=alone,
+            )
+            return self._turns.submit(self._progress.id, export_batch, task)
+        with self._facilities.database.read() as connection:
+            rows = find_stored_instances(connection, [instance.id for instance in instances])
+        other = TranscodeTask(
+            blobs=self._facilities.blobs,
+            blob_prefix=self._blob_prefix,
             destination=self._destination,
+            form=self._form,
             instances=instances,
+            rows=tuple(map(_handed, rows)),
             blame=blame,
             alone=alone,
         )
-        return self._facilities.turns.submit(self._progress.id, export_batch, task)
+        return self._turns.submit(self._progress.id, transcode_batch, other)
 
     def commit(self, batch: Batch[InstanceToExport], outcome: ExportOutcome) -> None:
         """Count what was written, and move the cursor, in one transaction."""
-        deferred = [_deferred(instance, why) for instance, why in outcome.missing]
-        commits.commit_batch(self._run, batch, deferred, lambda tx: self._settle(tx, outcome))
+        missing = outcome.missing
+        commits.commit_batch(self._run, batch, missing, lambda tx: self._settle(tx, outcome))
 
     def _settle(self, transaction: Connection, outcome: ExportOutcome) -> list[LedgerLine]:
         operations.insert_failures(transaction, self._run.operation, outcome.failures)
         lines = [
             LedgerLine(
-                ordinal=instance.ordinal,
-                source=instance.source,
+                ordinal=each.instance.ordinal,
+                source=each.instance.source,
                 result="exported",
-                size=instance.size,
-                sha256=instance.place.sha256,
-                instance=instance.instance,
-                destination=f"{self._destination.name}/{instance.key}",
+                size=each.size,
+                sha256=each.sha256,
+                instance=each.instance.instance,
+                destination=f"{self._destination.name}/{each.key}",
             )
-            for instance in outcome.exported
+            for each in outcome.exported
         ]
         return lines + [failure_line(ordinal, failure) for ordinal, failure in outcome.failures]
 
@@ -203,10 +247,9 @@ class Export:
     ) -> None:
         """Finish a deferred instance, or put it off again."""
         if isinstance(outcome, WorkerLost):
-            message = "the worker process died over it, twice"
-            outcome = _failed(deferred, Code.INTERNAL, outcome.reason, message)
+            outcome = _lost(deferred, outcome)
         elif outcome.missing:
-            ((_, why),) = outcome.missing
+            why = outcome.missing[0].why
             if why == UNREADABLE and commits.put_off(self._run, deferred, why):
                 return
             message = (
@@ -223,14 +266,20 @@ class Export:
         commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, settled))
 
 
-def _deferred(instance: InstanceToExport, why: str) -> DeferredObject:
-    return DeferredObject(
-        ordinal=instance.ordinal,
-        source=instance.source,
-        version=None,
-        size=instance.size,
-        why=why,
-    )
+def _handed(row: StoredRow | None) -> StoredRow | None:
+    """Give what a worker is told of an instance: of a long header it reads the blob instead."""
+    if row is None or row.header is None or len(row.header) <= HANDED_HEADER_BYTES:
+        return row
+    return replace(row, header=None)
+
+
+def _lost(deferred: DeferredObject, lost: WorkerLost) -> ExportOutcome:
+    limit = {Reason.TIME_LIMIT: "time", Reason.MEMORY_LIMIT: "memory"}.get(lost.reason)
+    if limit is not None:
+        message = f"it took more {limit} than a worker may take for one object"
+        return _failed(deferred, Code.RESOURCE_EXHAUSTED, lost.reason, message)
+    message = "the worker process died over it, twice; please report the instance"
+    return _failed(deferred, Code.INTERNAL, lost.reason, message)
 
 
 def _failed(deferred: DeferredObject, code: Code, reason: Reason, message: str) -> ExportOutcome:

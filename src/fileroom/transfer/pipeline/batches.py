@@ -120,29 +120,33 @@ class Work(Protocol[ItemT, OutcomeT]):
 
 
 def cut_batches(
-    items: Iterable[tuple[ItemT, str]], *, first_ordinal: int
+    items: Iterable[tuple[ItemT, str]],
+    *,
+    first_ordinal: int,
+    objects_max: int = BATCH_OBJECTS_MAX,
+    bytes_max: int = BATCH_BYTES_MAX,
 ) -> Iterator[Batch[ItemT]]:
     """Cut a listing of objects, each beside its cursor, into batches.
 
-    A batch ends at 250 objects or 64 MB, whichever comes first; an object over that is a batch of
-    its own. The first batches of an operation are smaller.
+    A batch ends at so many objects or bytes, whichever come first; an object over that is a batch
+    of its own. The first batches of an operation are smaller.
     """
-    sizes = iter(FIRST_BATCHES if first_ordinal == 0 else ())
-    most = next(sizes, BATCH_OBJECTS_MAX)
+    sizes = (min(each, objects_max) for each in (FIRST_BATCHES if first_ordinal == 0 else ()))
+    most = next(sizes, objects_max)
     batch: list[ItemT] = []
     size_bytes = 0
     cursor = ""
     for item, after in items:
-        if batch and size_bytes + item.size > BATCH_BYTES_MAX:
+        if batch and size_bytes + item.size > bytes_max:
             yield Batch(items=tuple(batch), cursor=cursor)
             batch, size_bytes = [], 0
-            most = next(sizes, BATCH_OBJECTS_MAX)
+            most = next(sizes, objects_max)
         batch.append(item)
         size_bytes += item.size
         cursor = after
         if len(batch) == most:  # at once: the next object may be long in coming
             yield Batch(items=tuple(batch), cursor=cursor)
             batch, size_bytes = [], 0
-            most = next(sizes, BATCH_OBJECTS_MAX)
+            most = next(sizes, objects_max)
     if batch:
         yield Batch(items=tuple(batch), cursor=cursor)

@@ -1,0 +1,69 @@
+"""Bytes that are made and wait to be written."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Final, Self
+
+from fileroom.objectstore.local.beneath import TEMPORARY_PREFIX
+from fileroom.objectstore.local.durable import translating
+from fileroom.objectstore.local.writing import TEMPORARY_DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from fileroom.objectstore.local import LocalBucket
+
+MEMORY_BYTES: Final = 32 << 20
+"""What a spool holds in memory; all of it is on disk once it holds more."""
+_PIECE_BYTES: Final = 8 << 20
+
+
+class Spool:
+    """Bytes in memory, or in a file of a bucket's disk that has no name and ends with the process.
+
+    Raises ``ResourceExhausted`` or ``Unavailable``, as every write of the bucket does.
+    """
+
+    def __init__(self, bucket: LocalBucket) -> None:
+        self.size = 0
+        directory = str(bucket.root / TEMPORARY_DIRECTORY)
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed by ``close``
+            MEMORY_BYTES, "w+b", prefix=TEMPORARY_PREFIX, dir=directory
+        )
+
+    def append(self, piece: bytes) -> None:
+        """Add bytes at the end."""
+        with translating("what waits to be exported"):
+            self._file.write(piece)
+        self.size += len(piece)
+
+    def truncate(self, size: int) -> None:
+        """Take back what was appended last."""
+        with translating("what waits to be exported"):
+            self._file.seek(size)
+            self._file.truncate(size)
+        self.size = size
+
+    def pieces(self, offset: int, length: int) -> Iterator[bytes]:
+        """Give bytes in pieces of at most 8 MB; nothing is appended after."""
+        for start in range(offset, offset + length, _PIECE_BYTES):
+            with translating("what waits to be exported"):
+                self._file.seek(start)
+                yield self._file.read(min(_PIECE_BYTES, offset + length - start))
+
+    def close(self) -> None:
+        """Throw all of it away."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
