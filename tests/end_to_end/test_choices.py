@@ -123,38 +123,6 @@ def test_order_of_lists(place: Place) -> None:
 
 
 @pytest.mark.clause(
-    "PS3.18 8.7.8",
-    "until transcoding is there: without transfer-syntax=* a native instance is given as Explicit "
-    "VR Little Endian, a compressed one answers 406 and names transfer-syntax=*",
-    holds="chosen",
-)
-def test_default_accept_before_there_are_codecs(place: Place, http: httpx2.Client) -> None:
-    native = corpus.mr_instance(rows=16, transfer_syntax_uid=corpus.IMPLICIT)
-    place.put("native.dcm", native)
-    compressed = corpus.encapsulated_instance(
-        study_instance_uid="1.2.3", series_instance_uid="1.2.3.4", sop_instance_uid="1.2.3.4.5"
-    )
-    place.put("compressed.dcm", compressed)
-    assert place.import_all().error is None
-    root = f"{place.dicom_store}/dicomWeb"
-    study = f"{corpus.UID_ROOT}.2.1"
-
-    rewritten = http.get(
-        f"{root}/studies/{study}/series/{study}.1/instances/{study}.1.1",
-        headers={"Accept": "application/dicom"},
-    )
-    path = f"{root}/studies/1.2.3/series/1.2.3.4/instances/1.2.3.4.5"
-    refused = http.get(path, headers={"Accept": "application/dicom"})
-    stored = http.get(path, headers={"Accept": ACCEPT_STORED})
-
-    assert rewritten.status_code == 200
-    assert corpus.EXPLICIT.encode() in rewritten.content[:400]
-    assert refused.status_code == 406
-    assert "transfer-syntax=*" in refused.text
-    assert stored.content == compressed
-
-
-@pytest.mark.clause(
     "Cloud Healthcare v1 DicomStore",
     "notificationConfig, notificationConfigs and streamConfigs are checked, kept and returned; "
     "nothing is delivered by this version",

@@ -38,6 +38,7 @@ from fileroom.api.requests import (
 )
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import RouteTable, split_path
+from fileroom.api.streaming import Channel, send_pieces
 from fileroom.api.wire import decode_message
 from fileroom.auth.authenticate import Authenticator
 from fileroom.auth.authorize import require
@@ -53,7 +54,7 @@ from fileroom.errors import (
 from fileroom.telemetry import request_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -69,7 +70,8 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 REQUESTS_MAX: Final = 512
-SEND_IDLE_SECONDS: Final = 300.0
+WHOLE_BYTES: Final = 2 << 20
+"""A body that says it is no longer is drawn and sent at one go."""
 _SAFE_VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = {
     "Cache-Control": "private, no-store",
@@ -87,6 +89,14 @@ _CORS_HEADERS: Final = (
     "Storage-Class",
     "X-Goog-User-Project",
 )
+_EXPOSED_HEADERS: Final = (
+    "Accept-Ranges",
+    "Content-Range",
+    "ETag",
+    "Retry-After",
+    "X-Request-Id",
+    "X-Total-Count",
+)
 
 
 def create_app(deployment: Deployment, routes: tuple[Route, ...] = ROUTES) -> ASGIApp:
@@ -98,7 +108,7 @@ def create_app(deployment: Deployment, routes: tuple[Route, ...] = ROUTES) -> AS
             allow_origins=deployment.settings.cors_origins,
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=_CORS_HEADERS,
-            expose_headers=("ETag", "Retry-After", "X-Request-Id", "X-Total-Count"),
+            expose_headers=_EXPOSED_HEADERS,
             max_age=3600,
         )
     return app
@@ -209,7 +219,8 @@ class _Application:
         match = self._table.find(version, segments)
         if match is None:
             return status_answer(404, Code.NOT_FOUND.name, "Method not found.")
-        route = match.routes.get(scope["method"])
+        verb = "GET" if scope["method"] == "HEAD" else scope["method"]
+        route = match.routes.get(verb)
         if route is None:
             allowed = ", ".join(sorted(match.routes))
             return status_answer(
@@ -329,57 +340,39 @@ class _Application:
             if answer.pretty and exchange.pretty:
                 body = msgspec.json.format(body, indent=2) + b"\n"
             if answer.status not in {204, 304}:
-                headers["Content-Length"] = str(len(body))
+                headers.setdefault("Content-Length", str(len(body)))
         raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
         start = {"type": "http.response.start", "status": answer.status, "headers": raw}
         await send(start)
+        if exchange.scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            await self._in_thread(partial(close_pieces, body))
+            return answer.status
         if isinstance(body, bytes):
             exchange.sent_bytes = len(body)
             await send({"type": "http.response.body", "body": body})
             return answer.status
-        whole = await self._stream(body, exchange, send)
+        channel = Channel(exchange.receive, send, exchange.method_id)
+        whole = await send_pieces(body, channel, self._in_thread)
+        exchange.sent_bytes = channel.sent_bytes
         return answer.status if whole else 499
-
-    async def _stream(self, pieces: Iterator[bytes], exchange: _Exchange, send: Send) -> bool:
-        """Send piece by piece; tell whether all was sent.
-
-        Without the closing message the server cuts the connection, so that a client never takes
-        a part for the whole.
-        """
-        whole = False
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_cancel_when_gone, exchange.receive, group.cancel_scope)
-                while (piece := await self._in_thread(partial(next, pieces, None))) is not None:
-                    with anyio.fail_after(SEND_IDLE_SECONDS):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    exchange.sent_bytes += len(piece)
-                await send({"type": "http.response.body", "body": b""})
-                whole = True
-                group.cancel_scope.cancel()
-        except* TimeoutError:
-            logger.warning("a client stopped reading", extra={"method": exchange.method_id})
-        except* Exception:
-            logger.exception("an answer broke off", extra={"method": exchange.method_id})
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._in_thread(partial(close_pieces, pieces))
-        return whole
 
 
 def _begin(handler: Handler, call: Call) -> Answer:
-    """Run a handler and draw the first piece of its answer, whose errors can still be answered."""
+    """Run a handler and draw the first piece of its answer, whose errors can still be answered.
+
+    All of them, where they are few.
+    """
     answer = handler(call)
     if isinstance(answer.body, bytes):
         return answer
+    if int(answer.headers.get("Content-Length", WHOLE_BYTES + 1)) <= WHOLE_BYTES:
+        try:
+            return replace(answer, body=b"".join(answer.body))
+        finally:
+            close_pieces(answer.body)
     first = next(answer.body, b"")
     return replace(answer, body=Framed((first,), answer.body))
-
-
-async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -170,7 +170,7 @@ class Framed:
         close_pieces(self._framed)
 
 
-def close_pieces(pieces: Iterator[object]) -> None:
+def close_pieces(pieces: Iterable[object]) -> None:
     """Free what pieces that nobody will draw hold, such as an open file."""
     close = getattr(pieces, "close", None)
     if close is not None:

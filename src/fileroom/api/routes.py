@@ -36,8 +36,8 @@ OPERATION: Final = f"{DATASET}/operations/{{operation}}"
 STUDY: Final = "/studies/{study}"
 SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
+FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
 
-_WADO: Final = later("retrieve each instance with Accept: application/dicom; transfer-syntax=*")
 _UPDATE: Final = later("replace the instances with PUT on v1beta1 …/dicomWeb/studies")
 _POLICY: Final = later("the server's one access token holds every permission")
 _DEIDENTIFY: Final = later("export the DICOM store and de-identify the files")
@@ -210,8 +210,8 @@ ROUTES: Final = (
         dicomweb.search_for_instances,
     ),
     # WADO-RS
-    _web("GET", STUDY, "studies.retrieveStudy", "Read", _WADO),
-    _web("GET", SERIES, "studies.series.retrieveSeries", "Read", _WADO),
+    _web("GET", STUDY, "studies.retrieveStudy", "Read", dicomweb.retrieve_instances),
+    _web("GET", SERIES, "studies.series.retrieveSeries", "Read", dicomweb.retrieve_instances),
     _web(
         "GET",
         INSTANCE,
@@ -236,27 +236,44 @@ ROUTES: Final = (
         "Read",
         dicomweb.retrieve_metadata,
     ),
-    _web("GET", INSTANCE + "/rendered", "studies.series.instances.retrieveRendered", "Read", _WADO),
     _web(
         "GET",
-        INSTANCE + "/frames/{frames}",
-        "studies.series.instances.frames.retrieveFrames",
+        INSTANCE + "/rendered",
+        "studies.series.instances.retrieveRendered",
         "Read",
-        _WADO,
+        dicomweb.retrieve_rendered,
     ),
     _web(
         "GET",
-        INSTANCE + "/frames/{frames}/rendered",
+        FRAMES,
+        "studies.series.instances.frames.retrieveFrames",
+        "Read",
+        dicomweb.retrieve_frames,
+    ),
+    _web(
+        "GET",
+        FRAMES + "/rendered",
         "studies.series.instances.frames.retrieveRendered",
         "Read",
-        _WADO,
+        dicomweb.retrieve_rendered,
+    ),
+    *(
+        Route(
+            "fileroom.dicomWeb.retrieveThumbnail",
+            "GET",
+            f"{STORE}/dicomWeb{path}/thumbnail",
+            "healthcare.dicomStores.dicomWebRead",
+            dicomweb.retrieve_thumbnail,
+            query=None,
+        )
+        for path in (STUDY, SERIES, INSTANCE, FRAMES)
     ),
     _web(
         "GET",
         INSTANCE + "/bulkdata/{tag}/{rest+}",
         "studies.series.instances.bulkdata.retrieveBulkdata",
         "Read",
-        _WADO,
+        dicomweb.retrieve_bulk_data,
     ),
     # STOW-RS, delete, update
     _stow("/studies", "storeInstances"),

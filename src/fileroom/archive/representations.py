@@ -11,11 +11,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.codecs import Reencoding, Rendering
 from fileroom.archive.reading import InstanceReader
-from fileroom.archive.retrieve import FilePieces, InstanceFile, open_as_stored
+from fileroom.archive.retrieve import FilePieces, InstanceFile, each_stored, open_as_stored
+from fileroom.dicom.bulk_data import find_bulk_data
 from fileroom.dicom.encoding import UNDEFINED_LENGTH
 from fileroom.dicom.media_types import AS_STORED, NATIVE_TRANSFER_SYNTAXES
 from fileroom.dicom.pixels.description import (
@@ -28,15 +30,16 @@ from fileroom.dicom.pixels.pairs import find_transcoding_obstacle, require_trans
 from fileroom.dicom.pixels.presentation import read_presentation
 from fileroom.dicom.pixels.rendering_options import RenderingOptions
 from fileroom.dicom.pixels.transcode import transcoded_pieces
-from fileroom.dicom.rewriting import native_rewriting
+from fileroom.dicom.rewriting import Rewriting, native_rewriting
 from fileroom.errors import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fileroom.archive.codecs import Codecs
     from fileroom.archive.frames import Frame, Frames
     from fileroom.archive.reading import Content
+    from fileroom.archive.retrieve import StoreContent
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.header import Header
     from fileroom.dicom.pixels.description import PixelDescription
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 
 TRANSCODED_FILE_BYTES_MAX: Final = 1 << 30
 """As stored; the limit for transcoding a whole instance (Cloud Healthcare quotas, DICOM)."""
+CHECKED_INSTANCES_MAX: Final = 1000
+"""Of a study, before its first byte is sent: 0.1 s."""
 HELD_FRAME_BYTES: Final = 8 << 20
 """A stored frame of no more is read at one go, so that its length is told; others in pieces."""
 _DEFAULTS: Final = RenderingOptions()
@@ -96,13 +101,14 @@ def find_obstacle(header: Header, size: int, asked: str) -> PixelError | None:
 def open_file(
     content: Content,
     stored: StoredInstance,
-    asked: str,
+    asked: str | Sequence[str],
     codecs: Codecs,
     open_frames: OpenFrames,
 ) -> InstanceFile:
     """Open the file of an instance in a transfer syntax, or as it is stored where that is ``*``.
 
-    ``open_frames`` is called where pixel data must be decoded.
+    Of several the first that it can be had in. ``open_frames`` is called where pixel data must be
+    decoded.
 
     Raises
     ------
@@ -113,20 +119,69 @@ def open_file(
     PixelError
         If it cannot be had so.
     """
-    if asked in {stored.transfer_syntax_uid, AS_STORED}:
-        return open_as_stored(content, stored)
+    acceptable = (asked,) if isinstance(asked, str) else asked
     with ExitStack() as stack:
         reader = stack.enter_context(InstanceReader(content, stored))
-        obstacle = find_obstacle(reader.header, stored.place.size, asked)
-        if obstacle is not None:
-            raise obstacle
-        if {reader.header.transfer_syntax_uid, asked} <= NATIVE_TRANSFER_SYNTAXES:
+        chosen = choose_transfer_syntax(reader, acceptable)
+        if chosen in {stored.transfer_syntax_uid, AS_STORED}:
+            return open_as_stored(content, stored)
+        if {stored.transfer_syntax_uid, chosen} <= NATIVE_TRANSFER_SYNTAXES:
             _ = reader.source  # a blob that is gone is told before anything is sent
-            file = _rewritten(reader, asked)
-            stack.pop_all()
-            return file
-    frames = open_frames(stored)
-    return _transcoded(content, frames, asked, codecs)
+            if reader.stored is stored:
+                file = _rewritten(reader, chosen)
+                stack.pop_all()
+                return file
+            # Replaced since: the header is of other bytes.
+            return open_file(content, reader.stored, acceptable, codecs, open_frames)
+    return _transcoded(content, open_frames(stored), chosen, codecs)
+
+
+def choose_transfer_syntax(reader: InstanceReader, acceptable: Sequence[str]) -> str:
+    """Give the first transfer syntax that an instance can be had in; its header may be read.
+
+    Raises
+    ------
+    PixelError
+        If there is none; it tells of the first.
+    """
+    stored = reader.stored
+    obstacle: PixelError | None = None
+    for asked in acceptable:
+        if asked in {stored.transfer_syntax_uid, AS_STORED}:
+            return asked
+        found = find_obstacle(reader.header, stored.place.size, asked)
+        if found is None:
+            return asked
+        obstacle = obstacle or found
+    assert obstacle is not None, "somebody accepts something"
+    raise obstacle
+
+
+def check_first(
+    content: StoreContent, found: Sequence[tuple[int, str]], acceptable: Sequence[str]
+) -> None:
+    """Refuse a study or series of which an instance can be had in no acceptable transfer syntax.
+
+    ``found`` are ids and transfer syntaxes. Only headers that are in their rows are looked at, and
+    of so many instances: the others are looked at when their turn comes.
+
+    Raises
+    ------
+    PixelError
+        That tells of the first.
+    """
+    if AS_STORED in acceptable:
+        return
+    native = not NATIVE_TRANSFER_SYNTAXES.isdisjoint(acceptable)
+    doubtful = (
+        number
+        for number, stored in found
+        if stored not in acceptable and not (native and stored in NATIVE_TRANSFER_SYNTAXES)
+    )
+    for stored in each_stored(content, islice(doubtful, CHECKED_INSTANCES_MAX)):
+        if stored.header is not None:
+            with InstanceReader(content, stored) as reader:
+                choose_transfer_syntax(reader, acceptable)
 
 
 def _rewritten(reader: InstanceReader, asked: str) -> InstanceFile:
@@ -136,6 +191,7 @@ def _rewritten(reader: InstanceReader, asked: str) -> InstanceFile:
         size=rewriting.size,
         etag=_etag(reader.stored, asked, strong=rewriting.size is not None),
         pieces=FilePieces(rewriting.pieces(reader.read), reader),
+        span=(partial(rewriting.pieces, reader.read) if isinstance(rewriting, Rewriting) else None),
     )
 
 
@@ -174,6 +230,36 @@ def _etag(stored: StoredInstance, asked: str, *, strong: bool) -> str | None:
     if sha256 is None:
         return None
     return f'{"" if strong else "W/"}"{sha256.hex()}-{asked}"'
+
+
+# ------------------------------------------------------------------ values
+
+
+def open_bulk_data(content: Content, stored: StoredInstance, path: Sequence[str]) -> InstanceFile:
+    """Open the value at ``tag``, or at ``tag, item counted from 0, tag, …`` within sequences.
+
+    Raises
+    ------
+    InvalidArgument, NotFound
+        As ``find_bulk_data``; also if the instance was deleted meanwhile.
+    DataLoss
+        If its blob is missing or has another size.
+    """
+    with ExitStack() as stack:
+        reader = stack.enter_context(InstanceReader(content, stored))
+        bulk_data = find_bulk_data(reader.header, path)
+        _ = reader.source
+        if reader.stored is not stored:
+            return open_bulk_data(content, reader.stored, path)  # replaced since
+        stack.pop_all()
+    sha256 = reader.stored.place.sha256
+    return InstanceFile(
+        transfer_syntax_uid=bulk_data.transfer_syntax_uid,
+        size=bulk_data.size,
+        etag=None if sha256 is None else f'"{sha256.hex()}-{"-".join(path)}"',
+        pieces=FilePieces(bulk_data.pieces(reader.read), reader),
+        span=None if bulk_data.encapsulated else partial(bulk_data.pieces, reader.read),
+    )
 
 
 # ------------------------------------------------------------------ frames

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
 from fileroom.archive.reading import InstanceReader
-from fileroom.database.stored import find_stored_instance, find_stored_instances
+from fileroom.database.stored import (
+    find_stored_instance,
+    find_stored_instances,
+    list_instances,
+)
 from fileroom.dicom.rewriting import PIECE_BYTES
 from fileroom.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fileroom.archive.frames import Frames
@@ -42,7 +47,7 @@ class StoreContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceFile:
-    """The file of an instance, ready to be sent; ``pieces`` must be drawn or closed."""
+    """The file of an instance, or one of its values; ``pieces`` must be drawn or closed."""
 
     transfer_syntax_uid: str
     size: int | None
@@ -50,6 +55,11 @@ class InstanceFile:
     etag: str | None
     """With its quotes, weak where the bytes may differ; ``None`` where no checksum is known."""
     pieces: FilePieces
+    span: Callable[[int, int], Iterator[bytes]] | None = None
+    """Gives the bytes from one place to before another in place of ``pieces``.
+
+    Only where the size is known; ``pieces`` close what it reads from all the same.
+    """
 
 
 def find_instance(content: StoreContent, path: InstancePath) -> StoredInstance:
@@ -65,6 +75,30 @@ def find_instance(content: StoreContent, path: InstancePath) -> StoredInstance:
     if stored is None:
         raise absent(path)
     return stored
+
+
+def find_instances(content: StoreContent, path: InstancePath) -> Sequence[tuple[int, str]]:
+    """Give the ids and the transfer syntaxes of a study's or series' instances, in order.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    with content.database.read() as connection:
+        found = list_instances(connection, content.store_id, path)
+    if not found:
+        raise absent(path)
+    return found
+
+
+def each_stored(content: StoreContent, ids: Iterable[int]) -> Iterator[StoredInstance]:
+    """Give the rows of instances in the order of their ids; those that are gone are left out."""
+    remaining = iter(ids)
+    while some := list(islice(remaining, HEADERS_AT_A_TIME)):
+        with content.database.read() as connection:
+            found = find_stored_instances(connection, some)
+        yield from (stored for stored in found if stored is not None)
 
 
 def open_as_stored(content: Content, stored: StoredInstance) -> InstanceFile:
@@ -84,7 +118,8 @@ def open_as_stored(content: Content, stored: StoredInstance) -> InstanceFile:
         transfer_syntax_uid=reader.stored.transfer_syntax_uid,
         size=source.size,
         etag=None if sha256 is None else f'"{sha256.hex()}"',
-        pieces=FilePieces(_whole(source), reader),
+        pieces=FilePieces(_span(source, 0, source.size), reader),
+        span=partial(_span, source),
     )
 
 
@@ -98,17 +133,13 @@ def each_reader(content: StoreContent, ids: Iterable[int]) -> Iterator[InstanceR
 
     Instances that are gone are left out.
     """
-    remaining = iter(ids)
-    while some := list(islice(remaining, HEADERS_AT_A_TIME)):
-        for stored in _read_rows(content, some):
-            if stored is None:
+    for stored in each_stored(content, ids):
+        with InstanceReader(content, stored) as reader:
+            try:
+                _ = reader.header
+            except NotFound:
                 continue
-            with InstanceReader(content, stored) as reader:
-                try:
-                    _ = reader.header
-                except NotFound:
-                    continue
-                yield reader
+            yield reader
 
 
 class FilePieces:
@@ -128,6 +159,10 @@ class FilePieces:
             stack.pop_all()
         return piece
 
+    def instead(self, pieces: Iterator[bytes]) -> FilePieces:
+        """Give others that close the same."""
+        return FilePieces(pieces, *self._held)
+
     def close(self) -> None:
         """Close the blob; a second call does nothing."""
         self._pieces = iter(())  # frames under way are given up before the blob is closed
@@ -140,10 +175,8 @@ def absent(path: InstancePath) -> NotFound:
     return NotFound(f"{path} does not exist in this DICOM store", "name")
 
 
-def _read_rows(content: StoreContent, ids: Sequence[int]) -> Sequence[StoredInstance | None]:
-    with content.database.read() as connection:
-        return find_stored_instances(connection, ids)
-
-
-def _whole(source: ByteSource) -> Iterator[bytes]:
-    return (source.read_at(offset, PIECE_BYTES) for offset in range(0, source.size, PIECE_BYTES))
+def _span(source: ByteSource, start: int, stop: int) -> Iterator[bytes]:
+    return (
+        source.read_at(offset, min(PIECE_BYTES, stop - offset))
+        for offset in range(start, stop, PIECE_BYTES)
+    )

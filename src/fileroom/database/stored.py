@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Select, delete, exists, select, update
+from sqlalchemy import Select, bindparam, delete, exists, select, update
 
 from fileroom.database.instances import Place, PlaceKind
 from fileroom.database.instances.rows import insert_frame_tables
@@ -39,7 +40,7 @@ def find_stored_instance(
     connection: Connection, store_id: int, path: InstancePath
 ) -> StoredInstance | None:
     """Give the instance at a path, with its header."""
-    rows = connection.execute(_below(_select(), store_id, path)).all()
+    rows = connection.execute(_instance_statement(), _named(store_id, path)).all()
     return _stored(rows[0]) if rows else None
 
 
@@ -57,15 +58,8 @@ def find_stored_frames(
     connection: Connection, store_id: int, path: InstancePath, chunk: int
 ) -> StoredFrames | None:
     """Give the instance at a path with the first chunk of its table of frames and another."""
-    table = frame_tables.c
-    statement = (
-        _select()
-        .add_columns(instances.c.frames_known, table.chunk, table.z.label("chunk_z"))
-        .outerjoin(
-            frame_tables, (table.instance_id == instances.c.id) & table.chunk.in_({0, chunk})
-        )
-    )
-    rows = connection.execute(_below(statement, store_id, path)).all()
+    named = _named(store_id, path)
+    rows = connection.execute(_frames_statement(), named | {"other_chunk": chunk}).all()
     if not rows:
         return None
     return StoredFrames(
@@ -107,11 +101,17 @@ def _still(stored: StoredInstance) -> tuple[ColumnElement[bool], ...]:
     return (instances.c.place_key == place.key, instances.c.place_offset == place.offset)
 
 
-def list_instance_ids(connection: Connection, store_id: int, path: InstancePath) -> Sequence[int]:
-    """Give the instances of a study or series: by series, then by SOP Instance UID."""
-    statement = _below(_joined(instances.c.id), store_id, path)
-    statement = statement.order_by(series.c.id, instances.c.sop_instance_uid)
-    return [row.id for row in connection.execute(statement)]
+def list_instances(
+    connection: Connection, store_id: int, path: InstancePath
+) -> Sequence[tuple[int, str]]:
+    """Give the instances of a study or series with their transfer syntaxes.
+
+    By series, then by SOP Instance UID.
+    """
+    columns = instances.c
+    statement = _below(_joined(columns.id, columns.transfer_syntax_uid), store_id, path)
+    statement = statement.order_by(series.c.id, columns.sop_instance_uid)
+    return [(row.id, row.transfer_syntax_uid) for row in connection.execute(statement)]
 
 
 def list_series(
@@ -186,6 +186,37 @@ def find_stored_instances(
     rows = connection.execute(_select().where(instances.c.id.in_(ids)))
     found = {row.id: _stored(row) for row in rows}
     return [found.get(each) for each in ids]
+
+
+@cache
+def _instance_statement() -> Statement:
+    """Built once: each time anew, it took as long as what else a retrieval does."""
+    return _select().where(
+        studies.c.store_id == bindparam("in_store"),
+        studies.c.study_instance_uid == bindparam("in_study"),
+        series.c.series_instance_uid == bindparam("in_series"),
+        instances.c.sop_instance_uid == bindparam("in_instance"),
+    )
+
+
+@cache
+def _frames_statement() -> Statement:
+    table = frame_tables.c
+    is_first = (table.chunk == 0) | (table.chunk == bindparam("other_chunk"))
+    return (
+        _instance_statement()
+        .add_columns(instances.c.frames_known, table.chunk, table.z.label("chunk_z"))
+        .outerjoin(frame_tables, (table.instance_id == instances.c.id) & is_first)
+    )
+
+
+def _named(store_id: int, path: InstancePath) -> dict[str, object]:
+    return {
+        "in_store": store_id,
+        "in_study": path.study_instance_uid,
+        "in_series": path.series_instance_uid,
+        "in_instance": path.sop_instance_uid,
+    }
 
 
 def _select() -> Statement:

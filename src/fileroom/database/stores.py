@@ -10,9 +10,9 @@ import base64
 import secrets
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fileroom.database.engine import Connection, now_microseconds
@@ -32,6 +32,19 @@ if TYPE_CHECKING:
 
 Config = dict[str, object]
 """A DICOM store's settings as on the wire: ``labels``, ``notificationConfigs``…"""
+
+# Built once: every request asks for them, and building took longer than running.
+_LIVING_DATASET: Final = select(datasets).where(
+    datasets.c.project == bindparam("in_project"),
+    datasets.c.location == bindparam("in_location"),
+    datasets.c.dataset_id == bindparam("named"),
+    datasets.c.deleted_at.is_(None),
+)
+_LIVING_STORE: Final = select(dicom_stores).where(
+    dicom_stores.c.dataset_id == bindparam("in_dataset"),
+    dicom_stores.c.dicom_store_id == bindparam("named"),
+    dicom_stores.c.deleted_at.is_(None),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +105,9 @@ def already_there(name: DatasetName | DicomStoreName) -> AlreadyExists:
 
 def find_dataset(connection: Connection, name: DatasetName) -> Dataset | None:
     """Give the living dataset of that name."""
-    row = connection.execute(
-        select(datasets).where(
-            datasets.c.project == name.parent.project,
-            datasets.c.location == name.parent.location,
-            datasets.c.dataset_id == name.dataset_id,
-            datasets.c.deleted_at.is_(None),
-        )
-    ).one_or_none()
+    parent = name.parent
+    named = {"in_project": parent.project, "in_location": parent.location, "named": name.dataset_id}
+    row = connection.execute(_LIVING_DATASET, named).one_or_none()
     return None if row is None else _dataset(row)
 
 
@@ -113,8 +121,7 @@ def get_dataset(
     PermissionDenied
         If there is none: an outsider must not learn which datasets exist.
     """
-    dataset = find_dataset(connection, name)
-    if dataset is None:
+    if (dataset := find_dataset(connection, name)) is None:
         raise denied(permission, name)
     return dataset
 
@@ -148,13 +155,13 @@ def list_datasets(
 
 def list_location_ids(connection: Connection, project: str) -> tuple[str, ...]:
     """Give the locations in which a project has datasets."""
-    rows = connection.execute(
+    locations = (
         select(datasets.c.location)
         .where(datasets.c.project == project, datasets.c.deleted_at.is_(None))
         .distinct()
         .order_by(datasets.c.location)
     )
-    return tuple(row.location for row in rows)
+    return tuple(connection.execute(locations).scalars())
 
 
 def insert_dataset(transaction: Connection, name: DatasetName, *, time_zone: str = "") -> Dataset:
@@ -362,13 +369,8 @@ def _last_id(listing: str, page_token: str) -> str:
 def _find_dicom_store(
     connection: Connection, dataset: Dataset, name: DicomStoreName
 ) -> DicomStore | None:
-    row = connection.execute(
-        select(dicom_stores).where(
-            dicom_stores.c.dataset_id == dataset.id,
-            dicom_stores.c.dicom_store_id == name.dicom_store_id,
-            dicom_stores.c.deleted_at.is_(None),
-        )
-    ).one_or_none()
+    named = {"in_dataset": dataset.id, "named": name.dicom_store_id}
+    row = connection.execute(_LIVING_STORE, named).one_or_none()
     return None if row is None else _dicom_store(row, dataset.name)
 
 

@@ -53,18 +53,18 @@ class BulkData:
         """Bytes of what is given; unknown where it is encapsulated."""
         return None if self.encapsulated else Rewriting(parts=(self.part,)).size
 
-    def pieces(self, read: Read) -> Iterator[bytes]:
-        """Give it in pieces of at most 1 MB.
+    def pieces(self, read: Read, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Give it in pieces of at most 1 MB; some of its bytes only where its size is known.
 
         ``read`` gives bytes of the stored file, of a deflated one its inflated data set; offsets
         rise from call to call.
         """
-        if self.encapsulated:
-            assert isinstance(self.part, Copied)
-            for fragment in fragments(self.part.cut, read):
-                yield from Rewriting(parts=(Copied(cut=fragment),)).pieces(read)
-        else:
-            yield from Rewriting(parts=(self.part,)).pieces(read)
+        if not self.encapsulated:
+            yield from Rewriting(parts=(self.part,)).pieces(read, start, stop)
+            return
+        assert isinstance(self.part, Copied)
+        for fragment in fragments(self.part.cut, read):
+            yield from Rewriting(parts=(Copied(cut=fragment),)).pieces(read)
 
 
 def find_bulk_data(header: Header, path: Sequence[str]) -> BulkData:

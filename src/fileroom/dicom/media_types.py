@@ -20,7 +20,7 @@ from fileroom.dicom.encoding import (
 from fileroom.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 AS_STORED: Final = "*"
 """The transfer syntax that means "whichever the instance is stored in"."""
@@ -56,6 +56,7 @@ Big endian is not among them: it is read, never written (Cloud Healthcare confor
 APPLICATION_DICOM: Final = "application/dicom"
 APPLICATION_DICOM_JSON: Final = "application/dicom+json"
 APPLICATION_DICOM_XML: Final = "application/dicom+xml"
+OCTET_STREAM: Final = "application/octet-stream"
 MULTIPART_RELATED: Final = "multipart/related"
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -156,13 +157,23 @@ def negotiate(
     accepted: Sequence[MediaRange],
     offers: Sequence[MediaType],
     *,
-    default_transfer_syntax: str | None = EXPLICIT_VR_LITTLE_ENDIAN,
+    default_transfer_syntax: str | Mapping[str, str] = EXPLICIT_VR_LITTLE_ENDIAN,
 ) -> MediaType:
-    """Give the offer that the client likes best; of equals, the first offered.
+    """Give the offer that the client likes best; parameters and errors as of ``ranked``."""
+    return ranked(accepted, offers, default_transfer_syntax=default_transfer_syntax)[0]
+
+
+def ranked(
+    accepted: Sequence[MediaRange],
+    offers: Sequence[MediaType],
+    *,
+    default_transfer_syntax: str | Mapping[str, str] = EXPLICIT_VR_LITTLE_ENDIAN,
+) -> list[MediaType]:
+    """Give the offers that the client takes, the one it likes best first; of equals as offered.
 
     Who accepts nothing by name accepts everything. What is accepted without a transfer syntax means
-    the default one. ``application/json`` counts as ``*/*``: generated Google clients send it with
-    every call, whatever they expect back.
+    the default one, which may depend on the type of the parts. ``application/json`` counts as
+    ``*/*``: generated Google clients send it with every call, whatever they expect back.
 
     Raises
     ------
@@ -170,17 +181,19 @@ def negotiate(
         If no offer is accepted; the message names what is offered.
     """
     ranges = accepted or (MediaRange(media_type=MediaType(name="*/*")),)
-    best, best_quality = None, 0.0
+    defaults = default_transfer_syntax
+    liked: list[tuple[float, MediaType]] = []
     for offer in offers:
-        quality = _quality(ranges, offer, default_transfer_syntax)
-        if quality > best_quality:
-            best, best_quality = offer, quality
-    if best is None:
+        default = defaults if isinstance(defaults, str) else defaults.get(offer.root)
+        quality = _quality(ranges, offer, default)
+        if quality > 0:
+            liked.append((quality, offer))
+    if not liked:
         offered = ", ".join(str(offer) for offer in offers)
         raise NotAcceptable(
             f"none of the media types in Accept is offered here; use {offered}", "Accept"
         )
-    return best
+    return [offer for _, offer in sorted(liked, key=lambda each: -each[0])]
 
 
 def export_mime_types() -> tuple[str, ...]:

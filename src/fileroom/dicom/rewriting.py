@@ -62,20 +62,22 @@ class Rewriting:
         """Bytes of the whole file."""
         return sum(map(part_bytes, self.parts))
 
-    def pieces(self, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
-        """Give the file in pieces of at most 1 MB.
+    def pieces(
+        self, read: Callable[[int, int], bytes], start: int = 0, stop: int | None = None
+    ) -> Iterator[bytes]:
+        """Give the file, or its bytes from ``start`` to before ``stop``, in pieces of at most 1 MB.
 
         ``read`` gives bytes of the stored file, of a deflated one its inflated data set; offsets
         rise from call to call.
         """
+        at = 0
         for part in self.parts:
-            if isinstance(part, bytes):
-                yield from in_pieces([part])
-                continue
-            for start in range(0, part.cut.length, PIECE_BYTES):
-                length = min(PIECE_BYTES, part.cut.length - start)
-                piece = read(part.cut.offset + start, length)
-                yield swapped(piece, part.word_bytes) if part.word_bytes > 1 else piece
+            size = part_bytes(part)
+            first = max(0, start - at)
+            last = size if stop is None else min(size, stop - at)
+            if first < last:
+                yield from _piece_by_piece(part, read, first, last)
+            at += size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,21 @@ def deflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield some
     some = deflater.flush()
     yield some + bytes((size + len(some)) % 2)
+
+
+def _piece_by_piece(
+    part: Part, read: Callable[[int, int], bytes], first: int, last: int
+) -> Iterator[bytes]:
+    if isinstance(part, bytes):
+        yield from in_pieces([part[first:last]])
+        return
+    word = part.word_bytes
+    # Words are reversed whole: a span that begins inside one is cut after that.
+    for start in range(first - first % word, last, PIECE_BYTES):
+        length = min(PIECE_BYTES, last - start + -last % word, part.cut.length - start)
+        piece = read(part.cut.offset + start, length)
+        piece = swapped(piece, word) if word > 1 else piece
+        yield piece[max(0, first - start) : last - start]
 
 
 def in_pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -194,8 +194,6 @@ def test_encoded_paths_mean_the_same(server: ServedDeployment, store: str) -> No
         ("POST", ":deidentify"),
         ("GET", ":getIamPolicy?options.requestedPolicyVersion=3"),
         ("POST", ":setIamPolicy"),
-        ("GET", "/dicomWeb/studies/1.2/series/1.3/instances/1.4/frames/1"),
-        ("GET", "/dicomWeb/studies/1.2/series/1.3/instances/1.4/bulkdata/7FE00010/1"),
     ],
 )
 def test_what_comes_later_says_so(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.corpus import minimal_instance
-from tests.unit.api.test_dicomweb import Web
 from tests.unit.api.test_operations import finish
+from tests.unit.api.web import Web, numbers
 
 if TYPE_CHECKING:
     import httpx2
@@ -24,12 +23,11 @@ SIZE = len(
         study_instance_uid="1.2", series_instance_uid="1.2.3", sop_instance_uid="1.2.3.4"
     )
 )
-_numbers = count(500)
 
 
 def filled(server: ServedDeployment) -> Web:
     """Give a store with two studies: of two series, and of one instance."""
-    web = Web(server, next(_numbers))
+    web = Web(server, next(numbers))
     web.add(
         *(
             minimal_instance(
@@ -274,7 +272,7 @@ def test_settings_that_cannot_be_are_refused(
     "blobStorageSettings is the storage class of what is imported",
 )
 def test_import_takes_a_storage_class(server: ServedDeployment) -> None:
-    web = Web(server, next(_numbers))
+    web = Web(server, next(numbers))
     bucket = server.deployment.settings.data / "buckets" / "classes"
     bucket.mkdir()
     study, series, one = UIDS[0]

@@ -81,7 +81,7 @@ def lost_later(_: Call) -> Answer:
         yield PIECE
         raise DataLoss("the blob is gone")
 
-    return Answer(media_type="text/plain", headers={"Content-Length": "100000"}, body=pieces())
+    return Answer(media_type="text/plain", headers={"Content-Length": "10000000"}, body=pieces())
 
 
 def empty(_: Call) -> Answer:

@@ -13,7 +13,7 @@ from fileroom.database import schema, search
 from fileroom.database.stored import (
     find_stored_instance,
     find_stored_instances,
-    list_instance_ids,
+    list_instances,
 )
 from fileroom.dicom.conditions import name_key
 from fileroom.dicom.levels import Level
@@ -259,14 +259,15 @@ def test_what_is_being_deleted_is_not_found(tmp_path_factory: pytest.TempPathFac
                 study, series = map(Uid, path)
                 whole = InstancePath(study, series, Uid(f"{series}.0"))
                 assert find_stored_instance(connection, store.content.store_id, whole) is None
-                assert not list_instance_ids(
+                assert not list_instances(
                     connection, store.content.store_id, InstancePath(study, series)
                 )
 
 
 def test_stored_instances_are_told_in_the_order_asked(store: FilledStore) -> None:
     with store.database.read() as connection:
-        ids = list_instance_ids(connection, store.content.store_id, InstancePath(Uid("1.2.2")))
+        path = InstancePath(Uid("1.2.2"))
+        ids = [each for each, _ in list_instances(connection, store.content.store_id, path)]
         gone = max(ids) + 1000
         told = find_stored_instances(connection, [ids[3], gone, ids[0]])
     assert told[1] is None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fileroom.api.calls import Answer, Framed
 from fileroom.api.dicomweb.answers import (
     JSON,
+    XML,
     answers_406,
     dicom_web_url,
     instance_path,
@@ -18,15 +19,13 @@ from fileroom.api.dicomweb.answers import (
 )
 from fileroom.archive.metadata.slices import PART_MARK, PIECE_BYTES
 from fileroom.archive.metadata.telling import OWN_INSTANCES
-from fileroom.dicom.media_types import APPLICATION_DICOM_XML, MULTIPART_RELATED, MediaType
+from fileroom.dicom.media_types import APPLICATION_DICOM_XML, MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from fileroom.api.calls import Call
     from fileroom.archive.metadata.slices import Form
-
-XML: Final = MediaType(name=MULTIPART_RELATED, parameters=(("type", APPLICATION_DICOM_XML),))
 
 
 @answers_406

@@ -1,82 +1,139 @@
-"""WADO-RS: instances (PS3.18 10.4)."""
+"""WADO-RS: the instances of a study or series, or one, as files (PS3.18 10.4.1.1.1)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final
 
-from fileroom.api.calls import Answer
-from fileroom.api.dicomweb.answers import answers_406, instance_path, negotiated, store_content
-from fileroom.api.multipart import BodyPart, multipart_related
-from fileroom.archive import retrieve
+from fileroom.api.dicomweb.answers import (
+    ACCEPTS_KEPT,
+    accept,
+    answers_406,
+    instance_path,
+    store_content,
+)
+from fileroom.api.dicomweb.bodies import file_part, one_part, resumed, single_part
+from fileroom.api.multipart import multipart_related
 from fileroom.archive.codecs import PoolCodecs
 from fileroom.archive.frames import read_frames
-from fileroom.archive.representations import open_file
-from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN
+from fileroom.archive.representations import check_first, open_file
+from fileroom.archive.retrieve import absent, each_stored, find_instance, find_instances
 from fileroom.dicom.media_types import (
     APPLICATION_DICOM,
     AS_STORED,
-    NATIVE_TRANSFER_SYNTAXES,
+    TRANSFER_SYNTAXES,
     MediaType,
+    NotAcceptable,
     dicom_file,
+    parse_accept,
+    ranked,
 )
+from fileroom.dicom.pixels.failure import PixelError
+from fileroom.errors import NotFound, Reason
 
 if TYPE_CHECKING:
-    from fileroom.api.calls import Call
-    from fileroom.archive.retrieve import InstanceFile
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fileroom.api.calls import Answer, Call
+    from fileroom.api.multipart import BodyPart
+    from fileroom.archive.retrieve import InstanceFile, StoreContent
+    from fileroom.database.values.stored import StoredInstance
+
+    Open = Callable[[StoredInstance], InstanceFile]
+
+_DEFAULT, *_OTHERS = TRANSFER_SYNTAXES
+_SYNTAXES: Final = (_DEFAULT, AS_STORED, *_OTHERS)
+_MULTIPART: Final = tuple(dicom_file(syntax, multipart=True) for syntax in _SYNTAXES)
+_EITHER: Final = (*_MULTIPART, *(dicom_file(syntax) for syntax in _SYNTAXES))
+
+
+@answers_406
+def retrieve_instances(call: Call) -> Answer:
+    """``…/studies/{study}[/series/{series}]``.
+
+    Each instance comes in the form that the client likes best of those it can be had in. If there
+    is none for some instance, nothing is sent; if only its bytes tell so, the body breaks off.
+    """
+    content = store_content(call)
+    found = find_instances(content, instance_path(call))
+    others = dict.fromkeys(syntax for _, syntax in found if syntax not in _SYNTAXES)
+    acceptable = _syntaxes(_liked(accept(call), tuple(others), single=False))
+    with _not_acceptable_without_pixels():
+        check_first(content, found, acceptable)
+    open_ = partial(_open, call, content, acceptable)
+    parts = _parts(content, [number for number, _ in found], open_)
+    with _not_acceptable_without_pixels():
+        first = next(parts, None)
+    if first is None:
+        raise absent(instance_path(call))  # deleted meanwhile
+    root = MediaType(name=APPLICATION_DICOM)
+    if len(acceptable) == 1 and acceptable[0] != AS_STORED:
+        root = dicom_file(acceptable[0])
+    body = resumed(first, parts)
+    return multipart_related(body, root=root.name, parameters=root.parameters)
 
 
 @answers_406
 def retrieve_instance(call: Call) -> Answer:
-    """``…/studies/{study}/series/{series}/instances/{instance}``.
-
-    In the stored transfer syntax where the client takes it. Without a wish it means Explicit VR
-    Little Endian, which compressed instances are not given in yet.
-    """
+    """``…/studies/{study}/series/{series}/instances/{instance}``."""
     content = store_content(call)
-    stored = retrieve.find_instance(content, instance_path(call))
-    chosen = negotiated(call, _file_offers(stored.transfer_syntax_uid))
-    if chosen.transfer_syntax in {AS_STORED, stored.transfer_syntax_uid}:
-        file = retrieve.open_as_stored(content, stored)
-    else:
-        file = open_file(
-            content,
-            stored,
-            chosen.transfer_syntax or AS_STORED,
-            PoolCodecs(call.deployment.render_workers),
-            lambda found: read_frames(content, found.path),
-        )
-    return _multipart(file) if chosen.is_multipart else _single_part(file)
+    stored = find_instance(content, instance_path(call))
+    syntax = stored.transfer_syntax_uid
+    others = () if syntax in _SYNTAXES else (syntax,)
+    liked = _liked(accept(call), others, single=True)
+    # The form of the body is that of the first; a syntax it cannot be had in is passed over.
+    is_multipart = liked[0].is_multipart
+    alike = [offer for offer in liked if offer.is_multipart is is_multipart]
+    with _not_acceptable_without_pixels():
+        file = _open(call, content, _syntaxes(alike), stored)
+    media_type = dicom_file(file.transfer_syntax_uid)
+    if is_multipart:
+        return one_part(file, media_type)
+    return single_part(call, file, media_type)
 
 
-def _file_offers(stored: str) -> tuple[MediaType, ...]:
-    """Give the forms an instance stored in a transfer syntax is offered in, the default first."""
-    syntaxes = [AS_STORED, stored]
-    if stored in NATIVE_TRANSFER_SYNTAXES:
-        syntaxes.insert(0, EXPLICIT_VR_LITTLE_ENDIAN)
-    return tuple(
-        dicom_file(syntax, multipart=multipart)
-        for syntax in dict.fromkeys(syntaxes)
-        for multipart in (True, False)
+@contextmanager
+def _not_acceptable_without_pixels() -> Iterator[None]:
+    """Say that a file without pixel data is there, but not in the form that was asked for."""
+    try:
+        yield
+    except PixelError as error:
+        if error.reason is not Reason.NO_PIXEL_DATA:
+            raise
+        raise NotAcceptable(error.message, "Accept") from error
+
+
+def _open(
+    call: Call, content: StoreContent, acceptable: Sequence[str], stored: StoredInstance
+) -> InstanceFile:
+    return open_file(
+        content,
+        stored,
+        acceptable,
+        PoolCodecs(call.deployment.render_workers),
+        lambda found: read_frames(content, found.path),
     )
 
 
-def _single_part(file: InstanceFile) -> Answer:
-    headers = {} if file.size is None else {"Content-Length": str(file.size)}
-    if file.etag is not None:
-        headers["ETag"] = file.etag
-    return Answer(
-        media_type=str(dicom_file(file.transfer_syntax_uid)), body=file.pieces, headers=headers
-    )
+@lru_cache(ACCEPTS_KEPT)
+def _liked(accept: str, others: tuple[str, ...], *, single: bool) -> Sequence[MediaType]:
+    """Give the forms that a client takes, those in other transfer syntaxes as well."""
+    ways = (True, False) if single else (True,)
+    more = (dicom_file(syntax, multipart=way) for way in ways for syntax in others)
+    return ranked(parse_accept([accept]), (*(_EITHER if single else _MULTIPART), *more))
 
 
-def _multipart(file: InstanceFile) -> Answer:
-    part = BodyPart(
-        headers=(("Content-Type", str(dicom_file(file.transfer_syntax_uid))),),
-        pieces=file.pieces,
-        size=file.size,
-    )
-    return multipart_related(
-        (part,),
-        root=APPLICATION_DICOM,
-        parameters=(("transfer-syntax", file.transfer_syntax_uid),),
-    )
+def _syntaxes(offers: Sequence[MediaType]) -> list[str]:
+    return [offer.transfer_syntax for offer in offers if offer.transfer_syntax is not None]
+
+
+def _parts(content: StoreContent, ids: Sequence[int], open_: Open) -> Iterator[BodyPart]:
+    """Give instances one after another; what is deleted meanwhile is left out."""
+    for stored in each_stored(content, ids):
+        try:
+            file = open_(stored)
+        except NotFound:
+            continue
+        with closing(file.pieces):
+            yield file_part(file, dicom_file(file.transfer_syntax_uid))
