@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from benchmarks import dicomweb
 from benchmarks.export_ct import export_ct
 from benchmarks.export_transcoded import (
     export_from_jpeg_2000,
@@ -36,6 +37,13 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "export_from_jpeg_ls": (export_from_jpeg_ls, {"small": 100, "full": 500}),
     "metadata_first": (metadata_first, {"small": 300, "full": 1000}),
     "metadata_later": (metadata_later, {"small": 300, "full": 1000}),
+    "search_all": (dicomweb.SEARCH_ALL, {"small": 1000, "full": 7000}),
+    "search_study": (dicomweb.SEARCH_STUDY, {"small": 1000, "full": 1000}),
+    "retrieve_instance": (dicomweb.RETRIEVE_INSTANCE, {"small": 300, "full": 1000}),
+    "retrieve_study": (dicomweb.RETRIEVE_STUDY, {"small": 300, "full": 1000}),
+    "retrieve_frame": (dicomweb.RETRIEVE_FRAME, {"small": 300, "full": 1000}),
+    "render_jpeg": (dicomweb.RENDER_JPEG, {"small": 100, "full": 1000}),
+    "render_png": (dicomweb.RENDER_PNG, {"small": 100, "full": 500}),
     "scan_ct": (scan_ct, {"small": 300, "full": 2000}),
 }
 _ROUNDS: Final = 3
