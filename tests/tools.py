@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 REMEDIES = {
+    "chromium": "make tools, as root on Debian",
     "curl": "make tools, as root on Debian",
     "dcm2xml": "Debian package dcmtk: make tools, as root on Debian",
     "dcmdump": "Debian package dcmtk: make tools, as root on Debian",
@@ -38,3 +39,11 @@ def require_node_module(name: str) -> tuple[str, Path]:
     if not (modules / name).is_dir():
         pytest.skip(f"node_modules/{name} is not installed (npm is absent: make test installs it)")
     return node, modules
+
+
+def require_ohif() -> Path:
+    """Give the directory of the built OHIF viewer, or skip the test."""
+    directory = ROOT / ".tools" / "ohif" / "dist"
+    if not directory.is_dir():
+        pytest.skip("the OHIF viewer is not there (npm is absent: make test fetches it)")
+    return directory
