@@ -7,7 +7,7 @@ SIZE ?= small
 JOBS ?= auto
 # Tests against a running server wait more than they compute.
 SERVER_JOBS ?= 4
-APT_PACKAGES := curl dcmtk
+APT_PACKAGES := chromium curl dcmtk
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -25,10 +25,10 @@ demo: .venv/.runtime  ## the main job from end to end, on real files, in under t
 serve: .venv/.runtime  ## the embedded server on 127.0.0.1:PORT, data in DATA
 	@.venv/bin/fileroom serve --data $(DATA) --port $(PORT)
 
-test: tools check node_modules/.stamp  ## check, then every other test but the long ones
+test: tools check node_modules/.stamp .tools/ohif/.stamp  ## check, then every other test but the long ones
 	$(PYTEST) -n $(SERVER_JOBS) --dist=worksteal --ignore=tests/unit --ignore=tests/test_tidy.py
 
-test-long: tools .venv/.dev node_modules/.stamp  ## every test
+test-long: tools .venv/.dev node_modules/.stamp .tools/ohif/.stamp  ## every test
 	$(PYTEST) -m 'long or not long' --timeout=3600
 
 check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: a minute and a half from cold
@@ -47,15 +47,15 @@ unit: .venv/.dev
 bench: .venv/.dev  ## the published figures, at SIZE=small (minutes) or SIZE=full
 	.venv/bin/python -m benchmarks --size $(SIZE)
 
-docs: tools .venv/.dev node_modules/.stamp  ## write the pages that come from code and tests
+docs: tools .venv/.dev node_modules/.stamp .tools/ohif/.stamp  ## write the pages that come from code and tests
 	.venv/bin/python -m tests.reference_pages
 	$(PYTEST) -q -n $(JOBS) -m 'long or not long' --write-conformance --ignore=tests/test_tidy.py
 
 tools:  ## Debian packages that some tests use; does nothing where there is no apt or no root
 	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && ! dpkg -s $(APT_PACKAGES) >/dev/null 2>&1; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -qq --no-install-recommends $(APT_PACKAGES) >/dev/null \
-		|| echo "make tools: could not install $(APT_PACKAGES); the tests that use them are skipped by name"; fi
+		apt-get update -qq; for package in $(APT_PACKAGES); do \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null \
+		|| echo "make tools: could not install $$package; the tests that use it are skipped by name"; done; fi
 
 lock: | .python  ## write constraints.txt and package-lock.json anew from pyproject.toml and package.json
 	rm -rf .tools/lock && $(PYTHON) -m venv .tools/lock
@@ -88,3 +88,9 @@ node_modules/.stamp: package.json package-lock.json
 	@mkdir -p node_modules
 	@if command -v npm >/dev/null; then npm ci --no-progress --loglevel=error --cache .tools/npm-cache && touch $@; \
 	else echo "npm is absent: the tests of the Node.js client are skipped by name"; fi
+
+# The built viewer: 50 MB to fetch, 200 MB on disk.
+.tools/ohif/.stamp: tests/browser/install_ohif.py
+	@mkdir -p .tools/ohif
+	@if command -v npm >/dev/null; then $(PYTHON) -m tests.browser.install_ohif .tools/ohif/dist && touch $@; \
+	else echo "npm is absent: the tests of the OHIF viewer are skipped by name"; fi

@@ -1,7 +1,7 @@
 // OHIF's settings for a DICOM store of Fileroom; put it beside the viewer's index.html.
 // Yours to change are the first two values: the store, and where the access token comes from.
 const dicomWeb =
-  'http://127.0.0.1:8080/v1/projects/p1/locations/us-central1/datasets/demo/dicomStores/s1/dicomWeb';
+  'http://127.0.0.1:8080/v1/projects/demo/locations/us-central1/datasets/radiology/dicomStores/main/dicomWeb';
 
 function accessToken() {
   const token = sessionStorage.getItem('fileroom-token') ?? prompt('Access token of Fileroom');

@@ -7,39 +7,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.browser import phantom
-from tests.server import running_server
+from tests import phantom
+from tests.server import free_port, running_server
 from tests.tools import ROOT, require_ohif, require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
     from tests.server import RunningServer
 
-DICOM_STORE: Final = "projects/p1/locations/us-central1/datasets/demo/dicomStores/s1"
+DICOM_STORE: Final = "projects/demo/locations/us-central1/datasets/radiology/dicomStores/main"
 _EXAMPLE: Final = ROOT / "examples" / "ohif" / "app-config.js"
 _EXAMPLE_SERVER: Final = "http://127.0.0.1:8080"
-
-HARMLESS: Final = ()
-"""What OHIF says on the console as an error whatever the server does, and why."""
 
 
 class _Site(SimpleHTTPRequestHandler):
     """The built viewer; what is no file of it is a place in the viewer."""
 
-    def __init__(self, *arguments: object, config: bytes, directory: Path) -> None:
+    def __init__(self, *arguments: Any, config: bytes, directory: Path) -> None:
         self._config = config
         self._files = directory
-        super().__init__(*arguments, directory=str(directory))  # type: ignore[arg-type]
+        super().__init__(*arguments, directory=str(directory))
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -59,12 +56,13 @@ class _Site(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def _site(directory: Path) -> Iterator[ThreadingHTTPServer]:
-    site = ThreadingHTTPServer(("127.0.0.1", 0), None)  # type: ignore[arg-type]
+def _site(port: int, directory: Path, config: str) -> Iterator[None]:
+    handler = partial(_Site, config=config.encode(), directory=directory)
+    site = ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(target=site.serve_forever, args=(0.05,))
     thread.start()
     try:
-        yield site
+        yield
     finally:
         site.shutdown()
         thread.join()
@@ -84,17 +82,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """OHIF with the configuration of the how-to, and a server that holds the phantom."""
     directory = require_ohif()
     require_tool("chromium")
-    with _site(directory) as site:
-        origin = f"http://127.0.0.1:{site.server_address[1]}"
-        data = tmp_path_factory.mktemp("viewer") / "data"
-        with running_server(data, environment={"FILEROOM_CORS_ORIGINS": origin}) as server:
-            config = _EXAMPLE.read_text()
-            assert _EXAMPLE_SERVER in config
-            config = config.replace(_EXAMPLE_SERVER, server.url)
-            site.RequestHandlerClass = partial(  # type: ignore[assignment]
-                _Site, config=config.encode(), directory=directory
-            )
-            _fill(server)
+    port = free_port()
+    origin = f"http://127.0.0.1:{port}"
+    data = tmp_path_factory.mktemp("viewer") / "data"
+    with running_server(data, environment={"FILEROOM_CORS_ORIGINS": origin}) as server:
+        _fill(server)
+        config = _EXAMPLE.read_text()
+        assert _EXAMPLE_SERVER in config
+        with _site(port, directory, config.replace(_EXAMPLE_SERVER, server.url)):
             yield Deployment(viewer_url=origin, server=server)
 
 
@@ -124,13 +119,12 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Watch:
-    """What a page said and asked for."""
+    """What a page complained of, and which hosts it asked for anything."""
 
     errors: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
-    failed: list[str] = field(default_factory=list)
 
     def said(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -139,17 +133,13 @@ class Watch:
     def asked(self, request: Request) -> None:
         parts = urlsplit(request.url)
         if parts.scheme not in {"blob", "data"}:
-            self.hosts.add(parts.hostname or "")
+            self.hosts.add(parts.hostname or parts.scheme)
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
-
-
-@pytest.fixture
-def page(chromium: Browser, deployment: Deployment, watch: Watch) -> Iterator[Page]:
+def page(chromium: Browser, deployment: Deployment) -> Iterator[Page]:
     """A window of a user who knows the access token, watched until it closes."""
+    watch = Watch()
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.on("request", watch.asked)
     opened = context.new_page()
@@ -157,5 +147,9 @@ def page(chromium: Browser, deployment: Deployment, watch: Watch) -> Iterator[Pa
     opened.on("console", watch.said)
     opened.on("pageerror", lambda error: watch.errors.append(str(error)))
     opened.on("dialog", lambda dialog: dialog.accept(deployment.server.token))
+    opened.goto(deployment.viewer_url)
+    opened.get_by_role("button", name="Confirm and hide").click()
     yield opened
     context.close()
+    assert watch.errors == []
+    assert watch.hosts == {"127.0.0.1"}

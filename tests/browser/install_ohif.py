@@ -6,18 +6,19 @@ built viewer. So it is fetched as a file, and held against the hash written here
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 VERSION: Final = "3.13.2"
-INTEGRITY: Final = (
-    "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
+SHA512: Final = (
+    "5997719a9986eeba85816f5924b71b82bdd70ad2e2d4a0cd3e831a798e4f3dee"
+    "a3e06e1f8c48e393271933a0ba664d85f3b04ac457e9abe8dde715d907d13c10"
 )
 _DIST: Final = "package/dist/"
 
@@ -31,9 +32,16 @@ def main(directory: Path) -> None:
         with tarfile.open(package) as tar:
             for member in tar:
                 if member.isfile() and member.name.startswith(_DIST):
-                    member.name = member.name.removeprefix(_DIST)
-                    tar.extract(member, unpacked, filter="data")
+                    _write(tar.extractfile(member), unpacked / member.name.removeprefix(_DIST))
+        shutil.rmtree(directory, ignore_errors=True)
         unpacked.rename(directory)
+
+
+def _write(content: IO[bytes] | None, path: Path) -> None:
+    assert content is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        shutil.copyfileobj(content, file)
 
 
 def _fetch(scratch: Path) -> Path:
@@ -41,8 +49,8 @@ def _fetch(scratch: Path) -> Path:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)
     [package] = scratch.glob("*.tgz")
     with package.open("rb") as file:
-        found = hashlib.file_digest(file, "sha512").digest()
-    if f"sha512-{base64.b64encode(found).decode()}" != INTEGRITY:
+        found = hashlib.file_digest(file, "sha512").hexdigest()
+    if found != SHA512:
         raise SystemExit(f"@ohif/app {VERSION} from npm is not what it was: its hash differs")
     return package
 

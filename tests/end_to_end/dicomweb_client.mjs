@@ -8,7 +8,7 @@ globalThis.XMLHttpRequest = XMLHttpRequest;
 
 const told = (value) => {
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
-    return {bytes: Buffer.from(value).toString('base64'), contentType: value.contentType};
+    return {bytes: Buffer.from(value).toString('base64')};
   }
   return Array.isArray(value) ? value.map(told) : value;
 };

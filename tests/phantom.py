@@ -23,11 +23,13 @@ from tests.corpus import (
     UID_ROOT,
     Fragments,
     Row,
-    minimal_instance,
+    Value,
+    instance_rows,
+    part10,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -71,7 +73,7 @@ MULTI_FRAME: Final = Series(
 SERIES: Final = (CT, *COMPRESSED, MULTI_FRAME)
 
 SPOTS: Final = {
-    "air": (-0.45, -0.45),
+    "air": (-0.3, -0.42),
     "body": (0.0, -0.1),
     "left lung": (0.2, 0.0),
     "right lung": (-0.2, 0.0),
@@ -113,8 +115,12 @@ def hounsfield_units(picture: int, pictures: int) -> NDArray[np.int16]:
     return drawn
 
 
+def samples(picture: int, pictures: int) -> NDArray[np.uint16]:
+    """Give a picture as CT series store it."""
+    return (hounsfield_units(picture, pictures) - _INTERCEPT).astype("<u2")
+
+
 def _slice(series: Series, number: int) -> bytes:
-    samples = (hounsfield_units(number, series.pictures) - _INTERCEPT).astype("<u2")
     extra: list[Row] = [
         (0x00180050, "DS", "5"),
         (0x00200032, "DS", f"-128\\-128\\{5 * number}"),
@@ -126,9 +132,9 @@ def _slice(series: Series, number: int) -> bytes:
         (0x00281052, "DS", str(_INTERCEPT)),
         (0x00281053, "DS", "1"),
         (0x00281054, "LO", "HU"),
-        _pixels([samples], series.transfer_syntax_uid),
+        _pixels([samples(number, series.pictures)], series.transfer_syntax_uid),
     ]
-    return _file(series, number, 16, extra, sop_class_uid=CT_IMAGE, modality="CT")
+    return _file(series, number, 12, extra, sop_class_uid=CT_IMAGE, modality="CT")
 
 
 def _cine(series: Series) -> bytes:
@@ -151,34 +157,34 @@ def _cine(series: Series) -> bytes:
     )
 
 
-def _file(series: Series, number: int, bits: int, extra: list[Row], **values: str) -> bytes:
-    return minimal_instance(
-        transfer_syntax_uid=series.transfer_syntax_uid,
-        extra=extra,
-        **{
-            "image_type": "DERIVED\\PRIMARY\\AXIAL",
-            "patient_name": PATIENT,
-            "study_description": STUDY_DESCRIPTION,
-            "study_instance_uid": STUDY,
-            "series_instance_uid": series.uid,
-            "series_number": str(series.number),
-            "series_description": series.description,
-            "sop_instance_uid": f"{series.uid}.{number}",
-            "instance_number": str(number),
-            "samples_per_pixel": 1,
-            "photometric_interpretation": "MONOCHROME2",
-            "rows": SIDE,
-            "columns": SIDE,
-            "bits_allocated": bits,
-            "bits_stored": 12 if bits == 16 else bits,
-            "high_bit": 11 if bits == 16 else bits - 1,
-            "pixel_representation": 0,
-            **values,
-        },
+def _file(
+    series: Series, number: int, bits_stored: int, extra: list[Row], **values: Value
+) -> bytes:
+    rows = instance_rows(
+        image_type="DERIVED\\PRIMARY\\AXIAL",
+        patient_name=PATIENT,
+        study_description=STUDY_DESCRIPTION,
+        study_instance_uid=STUDY,
+        series_instance_uid=series.uid,
+        series_number=str(series.number),
+        series_description=series.description,
+        sop_instance_uid=f"{series.uid}.{number}",
+        instance_number=str(number),
+        samples_per_pixel=1,
+        photometric_interpretation="MONOCHROME2",
+        rows=SIDE,
+        columns=SIDE,
+        bits_allocated=16 if bits_stored > 8 else 8,
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1,
+        pixel_representation=0,
+        **values,
     )
+    data_set = sorted([*rows, *extra], key=lambda row: row[0])
+    return part10(data_set, transfer_syntax_uid=series.transfer_syntax_uid)
 
 
-def _pixels(frames: list[NDArray[np.generic]], transfer_syntax_uid: str) -> Row:
+def _pixels(frames: Sequence[NDArray[np.generic]], transfer_syntax_uid: str) -> Row:
     if transfer_syntax_uid == EXPLICIT:
         return (0x7FE00010, "OW", b"".join(frame.tobytes() for frame in frames))
     encode = _ENCODERS[transfer_syntax_uid]
