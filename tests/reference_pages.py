@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fileroom.api import app, connections, multipart, requests
-from fileroom.api.dicomweb import parts
+from fileroom.api.dicomweb import frames, parts
 from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
 from fileroom.api.routes import DATASET, LOCATION, OPERATION, ROUTES, STORE
 from fileroom.api.routing import VERSIONS
 from fileroom.api.wire import LENIENT_BYTES_MAX
 from fileroom.archive.metadata.slices import SLICE_INSTANCES, TEXT_BYTES
+from fileroom.archive.representations import CHECKED_INSTANCES_MAX, TRANSCODED_FILE_BYTES_MAX
 from fileroom.archive.search import CANDIDATES_MAX
 from fileroom.cli.program import program
 from fileroom.database.instances.deleting import SLICE_MAX
@@ -27,6 +28,8 @@ from fileroom.dicom.json_instances import INSTANCES_MAX
 from fileroom.dicom.levels import RULES, Level
 from fileroom.dicom.match_values import LIST_VALUES_MAX
 from fileroom.dicom.matching import OFFSET_MAX
+from fileroom.dicom.pixels.description import FRAME_BYTES_MAX
+from fileroom.dicom.pixels.rendering_options import VIEWPORT_FRAME_BYTES_MAX, VIEWPORT_SIDE_MAX
 from fileroom.dicom.search_keys import KEY_CHARACTERS, KEYS_MAX
 from fileroom.dicom.window import Limits
 from fileroom.names import UID_LENGTH_MAX
@@ -188,6 +191,12 @@ def request_limits() -> str:
         ("values of a list in a search", f"{LIST_VALUES_MAX}", "400"),
         ("results that `X-Total-Count` counts", f"{COUNT_MAX:,}", "the header is absent"),
         ("headers looked through for one search", f"{CANDIDATES_MAX:,}", "400"),
+        ("frames of one request", f"{frames.FRAMES_MAX:,}", "400"),
+        ("an instance given in another transfer syntax", _size(TRANSCODED_FILE_BYTES_MAX), "406"),
+        ("a frame, decoded", _size(FRAME_BYTES_MAX), "406; given as stored"),
+        ("a frame scaled into a viewport", _size(VIEWPORT_FRAME_BYTES_MAX), "406"),
+        ("side of a viewport, and of a frame in it", f"{VIEWPORT_SIDE_MAX:,} pixels", "400, 406"),
+        ("instances of a study looked at beforehand", f"{CHECKED_INSTANCES_MAX:,}", "in turn"),
         ("`indexedAttributes` of a DICOM store", f"{INDEXED_ATTRIBUTES_MAX}", "400"),
         ("values of an indexed attribute of an instance", f"{KEYS_MAX}", "the rest is not found"),
         ("characters of such a value", f"{KEY_CHARACTERS}", "the rest is not compared"),

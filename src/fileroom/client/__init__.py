@@ -1,6 +1,7 @@
 """A typed, synchronous client of a Fileroom server, for programs and for the command line."""
 
 from fileroom.client.client import Client
+from fileroom.client.retrieval import Retrieval
 from fileroom.client.storing import RefusedInstance, StoredInstance, StoreResult
 from fileroom.client.values import (
     ContentMetrics,
@@ -28,6 +29,7 @@ __all__ = [
     "Location",
     "Operation",
     "RefusedInstance",
+    "Retrieval",
     "Status",
     "StorageInfo",
     "StoreResult",

@@ -9,7 +9,7 @@ from fileroom.client.bodies import export_body, import_body, storage_class_body
 from fileroom.client.paths import below, content_path, instance_path, name_path, to_name, web_path
 from fileroom.client.polling import poll
 from fileroom.client.queries import page_query, search_query
-from fileroom.client.retrieving import pieces
+from fileroom.client.retrieval import Retrieval
 from fileroom.client.storing import StoreResult, store_files
 from fileroom.client.transport import Transport
 from fileroom.client.values import Operation
@@ -359,9 +359,7 @@ class Client:
         transfer_syntax: str = "*",
     ) -> bytes:
         """Give one instance as a DICOM file; ``*`` is the file as it was stored."""
-        return b"".join(
-            pieces(self._transport, content_path(name, instance, "instance"), transfer_syntax)
-        )
+        return b"".join(self.retrieval(name).file_pieces(instance, transfer_syntax))
 
     def retrieve_instance_to(
         self,
@@ -372,16 +370,16 @@ class Client:
         transfer_syntax: str = "*",
     ) -> int:
         """Write one instance to a file as it arrives, and give its size in bytes."""
-        return sum(
-            map(
-                file.write,
-                pieces(self._transport, content_path(name, instance, "instance"), transfer_syntax),
-            )
-        )
+        pieces = self.retrieval(name).file_pieces(instance, transfer_syntax)
+        return sum(map(file.write, pieces))
 
     def retrieve_metadata(self, name: DicomStoreName | str, path: Content) -> list[JsonObject]:
         """Give the metadata of every instance of a study, series or instance, as DICOM JSON."""
         return self._transport.search(f"{web_path(name)}/{instance_path(path)}/metadata", query=[])
+
+    def retrieval(self, name: DicomStoreName | str) -> Retrieval:
+        """Give what retrieves studies, series, frames, pictures and bulk data of a DICOM store."""
+        return Retrieval(self._transport, web_path(name))
 
     def get_study_metrics(self, name: DicomStoreName | str, study: Content) -> ContentMetrics:
         """Give how many series, instances and bytes a study holds."""

@@ -105,9 +105,8 @@ def already_there(name: DatasetName | DicomStoreName) -> AlreadyExists:
 
 def find_dataset(connection: Connection, name: DatasetName) -> Dataset | None:
     """Give the living dataset of that name."""
-    parent = name.parent
-    named = {"in_project": parent.project, "in_location": parent.location, "named": name.dataset_id}
-    row = connection.execute(_LIVING_DATASET, named).one_or_none()
+    place = {"in_project": name.parent.project, "in_location": name.parent.location}
+    row = connection.execute(_LIVING_DATASET, place | {"named": name.dataset_id}).one_or_none()
     return None if row is None else _dataset(row)
 
 

@@ -19,7 +19,7 @@ from fileroom.deployment import Deployment, open_deployment
 from fileroom.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fileroom.api.routing import Route
@@ -75,12 +75,18 @@ class ServedDeployment:
 
 
 @contextlib.contextmanager
-def served(settings: Settings, routes: tuple[Route, ...] = ROUTES) -> Iterator[ServedDeployment]:
-    """Serve a deployment with these settings on a free port."""
+def served(
+    settings: Settings,
+    routes: tuple[Route, ...] = ROUTES,
+    *,
+    changed: Callable[[Deployment], Deployment] = lambda deployment: deployment,
+) -> Iterator[ServedDeployment]:
+    """Serve a deployment with these settings, or one made of it, on a free port."""
     started = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        with open_deployment(settings.with_port(port)) as deployment:
+        with open_deployment(settings.with_port(port)) as opened:
+            deployment = changed(opened)
             server = Server(create_app(deployment, routes), started.set)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,10 @@ import pydicom
 import pytest
 from imagecodecs import jpeg8_decode, png_decode
 
+from fileroom.archive.workers import RequestWorkers
+from fileroom.settings import Settings
+from fileroom.transfer.executors import WorkerPool, begin_item
+from fileroom.transfer.executors.limits import WorkerLimits
 from tests.corpus import (
     BIG_ENDIAN,
     DEFLATED,
@@ -26,9 +32,12 @@ from tests.corpus import (
     sr_instance,
 )
 from tests.frames import encapsulated
+from tests.unit.api.conftest import served
 from tests.unit.api.web import Web, numbers, parts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.api.conftest import ServedDeployment
 
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
@@ -575,3 +584,51 @@ def test_encapsulated_bulk_data_are_what_the_fragments_hold(server: ServedDeploy
     accept = "application/octet-stream; transfer-syntax=*"
     first = web.get(f"{kept(data, 1).path}/frames/1", accept).content
     assert answer.content.startswith(first)
+
+
+# ------------------------------------------------------------------ workers
+
+
+@pytest.mark.clause(
+    "Cloud Healthcare conformance, Retrieve",
+    "a frame that takes more than a worker may take is 429, and nobody else waits for it",
+    holds="own rule",
+)
+def test_a_frame_over_the_limits_of_a_worker_fails_alone(tmp_path: Path) -> None:
+    limits = WorkerLimits(wall_seconds=0.7)
+    pool = WorkerPool(2, name="short", limits=limits, preload=("fileroom.dicom.pixels.encode",))
+    workers = RequestWorkers(executor=pool, count=2, begin_item=begin_item)
+    side = 4096
+    noise = np.random.default_rng(1).integers(0, 1 << 16, side * side, np.uint16).tobytes()
+    heavy = minimal_instance(
+        rows=side,
+        columns=side,
+        samples_per_pixel=1,
+        photometric_interpretation="MONOCHROME2",
+        bits_allocated=16,
+        bits_stored=16,
+        high_bit=15,
+        pixel_representation=0,
+        pixel_data=noise,
+        **uids(1),
+    )
+    light = mr_instance(rows=16, **uids(2))
+    settings = Settings(data=tmp_path / "data", workers=1)
+    change = partial(replace, render_workers=workers)
+    try:
+        with served(settings, changed=change) as server, ThreadPoolExecutor(1) as threads:
+            web = Web(server, next(numbers) + 1000)
+            web.add(heavy, light)
+            accept = f"application/dicom; transfer-syntax={JPEG_2000}"
+            failing = threads.submit(web.get, kept(heavy, 1).path, accept)
+            meanwhile = 0
+            while not failing.done():
+                assert web.get(f"{kept(light, 2).path}/rendered").status_code == 200
+                meanwhile += 1
+            assert meanwhile > 0
+            answer = failing.result()
+            assert answer.status_code == 429
+            assert "more time than a worker may take" in error_of(answer)
+            assert web.get(kept(heavy, 1).path, AS_STORED).content == heavy
+    finally:
+        pool.kill_workers()
