@@ -20,6 +20,7 @@ from fileroom.api.wire import LENIENT_BYTES_MAX
 from fileroom.archive.metadata.slices import SLICE_INSTANCES, TEXT_BYTES
 from fileroom.archive.representations import CHECKED_INSTANCES_MAX, TRANSCODED_FILE_BYTES_MAX
 from fileroom.archive.search import CANDIDATES_MAX
+from fileroom.archive.storing import SLICE_BYTES, SLICE_PARTS
 from fileroom.cli.program import program
 from fileroom.database.instances.deleting import SLICE_MAX
 from fileroom.database.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
@@ -35,6 +36,7 @@ from fileroom.dicom.window import Limits
 from fileroom.names import UID_LENGTH_MAX
 from fileroom.operations.operation import SAMPLE_ERRORS_MAX
 from fileroom.settings import SETTINGS
+from fileroom.transfer.changing.patching import PATCH_BYTES_MAX
 from fileroom.transfer.executors import WorkerLimits
 from fileroom.transfer.exporting.line import TRANSCODED_BYTES_MAX, TRANSCODED_OBJECTS_MAX
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
@@ -230,6 +232,9 @@ def operation_limits() -> str:
             "`INVALID_ARGUMENT`",
         ),
         ("instances deleted in one transaction", f"{SLICE_MAX}", "the next transaction"),
+        ("instances patched in one transaction", f"{SLICE_PARTS}", "the next transaction"),
+        ("their bytes", _size(SLICE_BYTES), "the next transaction"),
+        ("patch of a study or series", _size(PATCH_BYTES_MAX), "400"),
         ("`sampleErrors`", f"{SAMPLE_ERRORS_MAX}", "all are in `:failures`"),
     )
 

@@ -35,6 +35,7 @@ from fileroom.objectstore.buckets import Buckets
 from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
 from fileroom.transfer.changing.deletion import DeleteJob
+from fileroom.transfer.changing.patching import PatchJob
 from fileroom.transfer.changing.storage_class import StorageClassJob
 from fileroom.transfer.executors import WorkerPool, begin_item
 from fileroom.transfer.exporting.job import ExportJob
@@ -145,7 +146,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             filler.start()
         transcoders = _transcoders(settings, stack)
         runner, facilities = _runner(
-            settings, database, buckets, (pool, transcoders), owner, collector
+            settings, database, buckets, (pool, transcoders), owner, collector, requests
         )
         requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs)
@@ -285,6 +286,7 @@ def _runner(
     pools: tuple[WorkerPool, WorkerPool],
     owner: str,
     collector: Collector,
+    requests: StoringRequests,
 ) -> tuple[Runner, Facilities]:
     def failures_url(operation: Operation) -> str:
         server = settings.public_url.rstrip("/")
@@ -298,6 +300,7 @@ def _runner(
         database=database,
         buckets=buckets,
         blobs=settings.blobs_directory,
+        requests=requests,
         turns=Turns(pool, settings.workers),
         pixel_turns=Turns(transcoders, settings.render_workers),
         wake=wake,
@@ -314,6 +317,8 @@ def _runner(
             Kind.DELETE_STUDY: DeleteJob(facilities=facilities),
             Kind.DELETE_SERIES: DeleteJob(facilities=facilities),
             Kind.SET_STORAGE_CLASS: StorageClassJob(facilities=facilities),
+            Kind.UPDATE_STUDY: PatchJob(facilities=facilities),
+            Kind.UPDATE_SERIES: PatchJob(facilities=facilities),
         },
         failures_url=failures_url,
         options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),

@@ -251,8 +251,9 @@ class _Application:
         require(principal, route.permission, exchange.resource)
         parameters = bind_query(query, route.query)
         body, request = b"", None
-        if route.request is not None:
+        if route.request is not None or route.has_document:
             body = await read_body(exchange.receive, exchange.headers.get("content-length"))
+        if route.request is not None:
             request = decode_message(body, route.request)
         call = Call(
             deployment=self._deployment,

@@ -38,7 +38,6 @@ SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
 
-_UPDATE: Final = later("replace the instances with PUT on v1beta1 …/dicomWeb/studies")
 _POLICY: Final = later("the server's one access token holds every permission")
 _DEIDENTIFY: Final = later("export the DICOM store and de-identify the files")
 
@@ -77,7 +76,7 @@ def _stow(path: str, method: str) -> Route:
     return replace(route, upload=dicomweb.begin_store)
 
 
-def _beta(verb: str, path: str, method: str, handler: Handler = _UPDATE) -> Route:
+def _beta(verb: str, path: str, method: str, handler: Handler) -> Route:
     """One method below ``dicomWeb`` that v1 does not have."""
     return replace(_web(verb, path, method, "Update", handler), versions=BETA)
 
@@ -86,6 +85,12 @@ def _put(path: str, method: str) -> Route:
     """One method that stores instances in the place of others."""
     route = _beta("PUT", path, method, dicomweb.store_instances)
     return replace(route, upload=dicomweb.begin_update)
+
+
+def _patch(path: str, method: str) -> Route:
+    """One method that replaces attributes of what is stored."""
+    route = _beta("PATCH", f"{path}/metadata", method, dicomweb.update_metadata)
+    return replace(route, has_document=True)
 
 
 ROUTES: Final = (
@@ -289,9 +294,9 @@ ROUTES: Final = (
     ),
     _put("/studies", "updateInstances"),
     _put(STUDY, "studies.updateInstances"),
-    _beta("PATCH", STUDY + "/metadata", "studies.updateMetadata"),
-    _beta("PATCH", SERIES + "/metadata", "studies.series.updateMetadata"),
-    _beta("PATCH", INSTANCE + "/metadata", "studies.series.instances.updateMetadata"),
+    _patch(STUDY, "studies.updateMetadata"),
+    _patch(SERIES, "studies.series.updateMetadata"),
+    _patch(INSTANCE, "studies.series.instances.updateMetadata"),
     # Metrics and storage below dicomWeb
     _web(
         "GET",

@@ -39,9 +39,11 @@ class Route:
     """The query parameters it knows; ``None`` hands all of them to the handler."""
     versions: tuple[str, ...] = VERSIONS
     upload: Callable[[Call], Upload] | None = None
-    """Begins to take a body of any size, piece by piece as it comes, for ``call.upload``.
+    """Begins to take a body of any size, piece by piece as it comes, for ``call.upload``."""
+    has_document: bool = False
+    """Whether the body is read for ``call.body`` without being such a message.
 
-    Without it and ``request`` a body is not read.
+    Without any of the three a body is not read.
     """
 
 

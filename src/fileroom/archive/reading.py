@@ -89,11 +89,16 @@ class InstanceReader:
         ------
         NotFound
             If the instance was deleted meanwhile.
+        Aborted
+            If it was replaced since its header was read: that tells of other bytes.
         DataLoss
             If the blob is missing or has another size.
         """
         if self._source is None:
-            self.stored, self._blob = _open_blob(self._content, self.stored)
+            stored, self._blob = _open_blob(self._content, self.stored)
+            if stored is not self.stored and self._header is not None:
+                raise Aborted(f"{self.stored.path} was replaced while it was read; ask again")
+            self.stored = stored
             self._source = _Source(self._content, self.stored, self._blob)
         return self._source
 

@@ -169,18 +169,8 @@ class StoringRequest:
 
     def _take(self, part: SpooledPart) -> InstanceRecord | PartOutcome:
         """Read a part's header and give its record, or why it cannot be stored."""
-        place = Place(
-            key=request_blob_key(part.sha256, self._writer, part.ordinal),
-            size=part.draft.size,
-            sha256=part.sha256,
-        )
         try:
-            with part.draft.open() as source:
-                scanned = scan(source)
-                read = source.read_at
-                record = describe(
-                    part.ordinal, f"part {part.ordinal + 1}", None, place, scanned, read
-                )
+            record = describe_part(part, self._writer, f"part {part.ordinal + 1}")
         except Refused as error:
             self._drafts.discard(part.draft)
             return PartOutcome(failure=error.message)
@@ -203,10 +193,8 @@ class StoringRequest:
             grace_microseconds=int(self._rules.grace_seconds * 1_000_000),
         )
         records = [record for _, record in accepted]
-        for draft, record in accepted:
-            draft.rename(record.place.key.rpartition("/")[2])
         self._is_clean = False
-        self._drafts.publish([draft for draft, _ in accepted])
+        publish(self._drafts, accepted)
         results = self._content.database.write(
             lambda transaction: store_records(transaction, write, records)
         )
@@ -266,6 +254,30 @@ class StoringRequests:
             return LivingRequests(
                 boot=self._boot, next_number=self._next_number, running=frozenset(self._running)
             )
+
+
+def describe_part(part: SpooledPart, writer: RequestWriter, source: str) -> InstanceRecord:
+    """Read a part's header and give its record, as of the blob that it is to be.
+
+    Raises
+    ------
+    Refused
+        If it is no instance that can be stored.
+    """
+    place = Place(
+        key=request_blob_key(part.sha256, writer, part.ordinal),
+        size=part.draft.size,
+        sha256=part.sha256,
+    )
+    with part.draft.open() as content:
+        return describe(part.ordinal, source, None, place, scan(content), content.read_at)
+
+
+def publish(drafts: Drafts, parts: Sequence[tuple[Draft, InstanceRecord]]) -> None:
+    """Make parts durable under the names of the blobs that their records tell."""
+    for draft, record in parts:
+        draft.rename(record.place.key.rpartition("/")[2])
+    drafts.publish([draft for draft, _ in parts])
 
 
 def _slices(

@@ -22,7 +22,7 @@ COMMANDS = {
         "fileroom.cli.dicom_stores", "dicom_stores", "Manage DICOM stores; import and export."
     ),
     "studies": LazyCommand(
-        "fileroom.cli.studies", "studies", "Count and delete studies, series and instances."
+        "fileroom.cli.studies", "studies", "Count, change and delete studies, series and instances."
     ),
     "operations": LazyCommand(
         "fileroom.cli.operations", "operations", "Follow imports, exports and other long work."

@@ -5,6 +5,7 @@ gcloud has no commands for it; ours are named after the methods of the API.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -42,7 +43,7 @@ def _content_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group("studies", cls=Group)
 def studies() -> None:
-    """Count and delete studies, series and instances."""
+    """Count, change and delete studies, series and instances."""
 
 
 @studies.command(
@@ -72,6 +73,60 @@ def metrics(
         else:
             body = client.get_study_metrics(name, path).body
         write_one(body, output_format)
+
+
+@studies.command(
+    "patch-metadata",
+    example="fileroom studies patch-metadata 1.2.3 --dicom-store=trial --dataset=ct"
+    " --body=patch.json",
+)
+@_content_options
+@click.option(
+    "--body",
+    required=True,
+    type=click.Path(dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help='DICOM JSON, as {"00081030": {"vr": "LO", "Value": ["Knee"]}}; - is the standard input.',
+)
+@detach_option
+@result_format_option
+@connected
+def patch_metadata(
+    connection: Connection,
+    path: InstancePath,
+    dicom_store: str,
+    dataset: str | None,
+    body: str,
+    detach: bool,
+    output_format: Format | None,
+) -> None:
+    """Replace attributes of an instance, or of all of a study or series.
+
+    PATH is the UID of a study, or studies/UID[/series/UID[/instances/UID]]. What the file names is
+    replaced, what it does not name stays; the command follows the operation that does it.
+    """
+    name = connection.dicom_store(dicom_store, dataset)
+    attributes = _read_attributes(body)
+    with connection.open() as client:
+        if path.sop_instance_uid is not None:
+            client.patch_instance(name, path, attributes)
+            click.echo(f"Patched [{path}].", err=True)
+            return
+        start = client.patch_study if path.series_instance_uid is None else client.patch_series
+        begin(client, start(name, path, attributes), output_format, detach=detach)
+
+
+def _read_attributes(body: str) -> JsonObject:
+    try:
+        with click.open_file(body, "rb") as file:
+            attributes = json.load(file)
+    except OSError as error:
+        raise click.BadParameter(f"{body}: {error.strerror}", param_hint="--body") from error
+    except ValueError as error:
+        raise click.BadParameter("the file is no JSON", param_hint="--body") from error
+    if not isinstance(attributes, dict):
+        raise click.BadParameter("the file holds no JSON object", param_hint="--body")
+    return attributes
 
 
 @studies.command(

@@ -11,7 +11,7 @@ from fileroom.client.polling import poll
 from fileroom.client.queries import page_query, search_query
 from fileroom.client.retrieval import Retrieval
 from fileroom.client.storing import StoreResult, store_files
-from fileroom.client.transport import Transport
+from fileroom.client.transport import Sending, Transport
 from fileroom.client.values import Operation
 from fileroom.names import (
     DatasetName,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Content = InstancePath | str
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+_BETA = Sending(api_version="v1beta1")
 
 
 class Client:
@@ -409,6 +410,35 @@ class Client:
     def delete_instance(self, name: DicomStoreName | str, instance: Content) -> None:
         """Delete one instance."""
         self._transport.call("DELETE", content_path(name, instance, "instance"))
+
+    def patch_study(
+        self, name: DicomStoreName | str, study: Content, attributes: JsonObject
+    ) -> Operation:
+        """Replace attributes, given as DICOM JSON, in all instances of a study.
+
+        The operation does it; an attribute without a value becomes empty, all others stay.
+        """
+        path = f"{content_path(name, study, 'study')}/metadata"
+        return values.to_operation(
+            self._transport.call("PATCH", path, body=attributes, sending=_BETA)
+        )
+
+    def patch_series(
+        self, name: DicomStoreName | str, series: Content, attributes: JsonObject
+    ) -> Operation:
+        """Replace attributes in all instances of a series, as ``patch_study`` of a study."""
+        path = f"{content_path(name, series, 'series')}/metadata"
+        return values.to_operation(
+            self._transport.call("PATCH", path, body=attributes, sending=_BETA)
+        )
+
+    def patch_instance(
+        self, name: DicomStoreName | str, instance: Content, attributes: JsonObject
+    ) -> None:
+        """Replace attributes, given as DICOM JSON, of one instance."""
+        path = f"{content_path(name, instance, 'instance')}/metadata"
+        with self._transport.open("PATCH", path, body=attributes, sending=_BETA) as response:
+            response.read()
 
     def _begin(self, path: str, body: JsonObject) -> Operation:
         return values.to_operation(self._transport.call("POST", path, body=body))

@@ -76,7 +76,7 @@ _BY_HTTP_STATUS: Mapping[int, type[FileroomError]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """A request whose body is no JSON, and whose answer may be other than a success."""
+    """What is unlike most requests: a body that is no JSON, another version, more answers."""
 
     content: Iterable[bytes] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -116,10 +116,16 @@ class Transport:
         self._http.close()
 
     def call(
-        self, verb: str, path: str, *, query: Query = (), body: JsonObject | None = None
+        self,
+        verb: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: JsonObject | None = None,
+        sending: Sending | None = None,
     ) -> JsonObject:
         """Give the JSON object that a REST method answers."""
-        with self.open(verb, path, query=query, body=body) as response:
+        with self.open(verb, path, query=query, body=body, sending=sending) as response:
             answer = _decode(_read(response))
         if not isinstance(answer, dict):
             raise Unknown(f"{self.url} answered no JSON object; is it a Fileroom server?")

@@ -11,9 +11,11 @@ Cloud Healthcare API v1beta1, Update instance metadata; PS3.18 F.2; PS3.5 6.1, 7
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from fileroom.dicom.encoding import DEFLATED, PIXEL_DATA
+import msgspec
+
+from fileroom.dicom.encoding import DEFLATED, EXPLICIT_LITTLE, PIXEL_DATA
 from fileroom.dicom.header import Element, data_set_start, elements, extents, find_elements
 from fileroom.dicom.json_reading import SPECIFIC_CHARACTER_SET, ElementReader
 from fileroom.dicom.json_values import wrong
@@ -34,8 +36,51 @@ _FIXED: Final = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
 """UIDs that say which instance it is, and of what kind."""
 _TRANSFER_SYNTAX_UID: Final = "00020010"
 _PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+_NO_PIXELS: Final = "pixel data may not change; store the instance anew"
 _TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Those that Specific Character Set speaks of (PS3.5 6.1.2.2)."""
+
+
+def parse_patch(document: bytes) -> JsonObject:
+    """Give the attributes of a body in the DICOM JSON Model, an object or an array of one.
+
+    The caller bounds the document. Only that it is an object is checked.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is neither, or no JSON.
+    """
+    try:
+        model = msgspec.json.decode(document)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidArgument("the DICOM JSON is not JSON (RFC 8259)", "$") from error
+    if isinstance(model, list) and len(model) == 1:
+        (model,) = model
+    if not isinstance(model, dict):
+        raise wrong("$", "expected an object with the attributes to be replaced, or an array of it")
+    return cast("JsonObject", model)
+
+
+def check_patch_of_many(model: JsonObject, uids: Mapping[int, str]) -> None:
+    """Refuse what could be done to none of several instances.
+
+    ``uids`` are the fixed UIDs that all of them share, which may be named as they are.
+
+    Raises
+    ------
+    InvalidArgument
+        If the object is no DICOM JSON, or names what may not change; the error names its path.
+    """
+    found = ElementReader(_UTF_8, EXPLICIT_LITTLE).elements(model, "$")
+    for element in found:
+        here = f"$.{element.tag:08X}"
+        if element.tag in _FIXED:
+            shared = uids.get(element.tag)
+            if shared is None or element.value.rstrip(b"\0 ") != shared.encode("ascii"):
+                raise wrong(here, "may not change; leave it out")
+        elif element.tag in _PIXELS:
+            raise wrong(here, _NO_PIXELS)
 
 
 def patched(header: Header, model: JsonObject, *, path: str = "$") -> Rewriting | DeflatedRewriting:
@@ -104,7 +149,7 @@ def _check_unchanged(
         if tag in new and new[tag].value.rstrip(b"\0 ") != stored[tag].value.rstrip(b"\0 "):
             raise wrong(f"{path}.{tag:08X}", "may not change; store the instance anew")
     for tag in _PIXELS & new.keys():
-        raise wrong(f"{path}.{tag:08X}", "pixel data may not change; store the instance anew")
+        raise wrong(f"{path}.{tag:08X}", _NO_PIXELS)
     meta = model.get(_TRANSFER_SYNTAX_UID)
     if isinstance(meta, dict) and meta.get("Value") != [header.transfer_syntax_uid]:
         raise wrong(f"{path}.{_TRANSFER_SYNTAX_UID}", "the transfer syntax may not change")

@@ -26,8 +26,15 @@ _TERMS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.DELETE_STUDY: ("deleted",),
     Kind.DELETE_SERIES: ("deleted",),
     Kind.SET_STORAGE_CLASS: ("updated", "unchanged"),
+    Kind.UPDATE_STUDY: ("updated", "unchanged", "failed"),
+    Kind.UPDATE_SERIES: ("updated", "unchanged", "failed"),
 }
-_NOUNS: Final = {Kind.IMPORT: "imported", Kind.EXPORT: "exported"}
+_NOUNS: Final = {
+    Kind.IMPORT: "imported",
+    Kind.EXPORT: "exported",
+    Kind.UPDATE_STUDY: "updated",
+    Kind.UPDATE_SERIES: "updated",
+}
 
 
 def account(operation: Operation) -> dict[str, int]:
@@ -96,7 +103,6 @@ def ended_by(
 
 
 def _error_details(operation: Operation, failures: Sequence[ObjectFailure]) -> Json:
-    kind = {Kind.IMPORT: "ImportDicomData", Kind.EXPORT: "ExportDicomData"}[operation.kind]
     package = "google.cloud.healthcare.v1beta1.dicom"
     samples: list[Json] = [
         {
@@ -107,6 +113,6 @@ def _error_details(operation: Operation, failures: Sequence[ObjectFailure]) -> J
     ]
     # msgspec and json write both alike; mypy wants the union's invariant list spelled out.
     return {
-        "@type": f"type.googleapis.com/{package}.{kind}ErrorDetails",
+        "@type": f"type.googleapis.com/{package}.{operation.kind}ErrorDetails",
         "sampleErrors": list(samples),
     }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fileroom.archive.storing import StoringRequests
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
     from fileroom.objectstore.buckets import Buckets, BucketSettings, Right
@@ -25,6 +26,8 @@ class Facilities:
     buckets: Buckets
     blobs: Path
     """The directory of all stores' blobs."""
+    requests: StoringRequests
+    """Whose names the blobs bear that this process itself writes."""
     turns: Turns
     """The workers, shared between the running operations."""
     pixel_turns: Turns

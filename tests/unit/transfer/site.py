@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import update
 
 from fileroom.archive.layout import make_blob_bucket
+from fileroom.archive.storing import StoringRequests
 from fileroom.database import operations, schema, stores
 from fileroom.objectstore.buckets import Buckets
 from fileroom.operations.runner import Run
@@ -119,6 +120,7 @@ def opened_site(directory: Path) -> Iterator[Site]:
             database=database,
             buckets=Buckets([], buckets),
             blobs=blobs,
+            requests=StoringRequests(),
             turns=Turns(executor, WORKERS),
             pixel_turns=Turns(executor, WORKERS),
             wake=lambda: None,

@@ -20,6 +20,7 @@ from fileroom.api.dicomweb.storage import (
     set_blob_storage_settings,
 )
 from fileroom.api.dicomweb.store import store_instances
+from fileroom.api.dicomweb.update import update_metadata
 from fileroom.api.dicomweb.upload import begin_store, begin_update
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "search_for_studies",
     "set_blob_storage_settings",
     "store_instances",
+    "update_metadata",
 ]

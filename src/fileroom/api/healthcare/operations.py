@@ -31,6 +31,8 @@ METHOD_NAMES: Final = {
     Kind.DELETE_STUDY: "dicom.DicomService.DeleteStudy",
     Kind.DELETE_SERIES: "dicom.DicomService.DeleteSeries",
     Kind.SET_STORAGE_CLASS: "dicom.DicomService.SetBlobStorageSettings",
+    Kind.UPDATE_STUDY: "dicom.DicomService.UpdateStudyMetadata",
+    Kind.UPDATE_SERIES: "dicom.DicomService.UpdateSeriesMetadata",
 }
 _WITH_OBJECTS: Final = frozenset(Kind) - {Kind.CREATE_DATASET}
 _NDJSON: Final = "application/x-ndjson"

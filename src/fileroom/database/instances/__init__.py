@@ -7,6 +7,12 @@ from fileroom.database.instances.changes import (
     queue_drops,
 )
 from fileroom.database.instances.duplicates import CONFLICT_MESSAGE
+from fileroom.database.instances.rewriting import (
+    Moved,
+    Rewritten,
+    forget_rewritten,
+    replace_rewritten,
+)
 from fileroom.database.instances.storing import store_records
 from fileroom.database.values.instances import (
     DuplicatePolicy,
@@ -27,15 +33,19 @@ __all__ = [
     "FramesKnown",
     "InstanceKey",
     "InstanceRecord",
+    "Moved",
     "Place",
     "PlaceKind",
     "RecordResult",
     "Result",
+    "Rewritten",
     "StoreWrite",
     "current_change_seq",
+    "forget_rewritten",
     "next_change_seq",
     "queue_blob_drops",
     "queue_drops",
     "record_key",
+    "replace_rewritten",
     "store_records",
 ]

@@ -6,17 +6,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances.changes import queue_drops
 from fileroom.database.instances.owners import Owner, describe_again
-from fileroom.database.instances.rows import (
-    insert_frame_tables,
-    insert_headers,
-    instance_values,
-)
+from fileroom.database.instances.rows import replace_instance
 from fileroom.database.values.instances import (
     DuplicatePolicy,
     InstanceKey,
@@ -70,7 +66,7 @@ def settle_duplicates(
         owner, row = owners[key[:2]], stored[key]
         result = _judge(write, row, record)
         if result.result is Result.REPLACED:
-            _replace(transaction, write, seq, row.id, record)
+            replace_instance(transaction, row.id, record, _replaced_values(write, seq))
             describe_again(transaction, owner, row.id, record.attributes)
             not_before = now_microseconds() + write.grace_microseconds
             queue_drops(transaction, write.store_id, [(row.place, key)], not_before=not_before)
@@ -148,25 +144,11 @@ def _judge(write: StoreWrite, row: _Stored, record: InstanceRecord) -> RecordRes
             )
 
 
-def _replace(
-    transaction: Connection, write: StoreWrite, seq: int, instance_id: int, record: InstanceRecord
-) -> None:
-    """Give a row new bytes in place: its id and ``created_seq`` stay, ``changed_seq`` moves."""
-    values = instance_values(record)
-    del values["sop_instance_uid"]
-    transaction.execute(
-        update(schema.instances)
-        .where(schema.instances.c.id == instance_id)
-        .values(
-            **values,
-            changed_seq=seq,
-            operation_id=write.operation_id,
-            stored_at=now_microseconds(),
-            storage_class=write.storage_class,
-            storage_class_updated_at=None,
-        )
-    )
-    for table in (schema.headers, schema.frame_tables):
-        transaction.execute(table.delete().where(table.c.instance_id == instance_id))
-    insert_headers(transaction, {instance_id: record})
-    insert_frame_tables(transaction, {instance_id: record.frame_table})
+def _replaced_values(write: StoreWrite, seq: int) -> dict[str, object]:
+    return {
+        "changed_seq": seq,
+        "operation_id": write.operation_id,
+        "stored_at": now_microseconds(),
+        "storage_class": write.storage_class,
+        "storage_class_updated_at": None,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from fileroom.database import schema
 from fileroom.database.dialects import insert_if_new
@@ -92,6 +92,26 @@ def insert_instances(
     insert_headers(transaction, by_id)
     insert_frame_tables(transaction, {key: record.frame_table for key, record in by_id.items()})
     return inserted
+
+
+def replace_instance(
+    transaction: Connection,
+    instance_id: int,
+    record: InstanceRecord,
+    others: Mapping[str, object],
+) -> None:
+    """Give a row new bytes in place, and other columns: its id and ``created_seq`` stay."""
+    values = instance_values(record)
+    del values["sop_instance_uid"]
+    transaction.execute(
+        update(schema.instances)
+        .where(schema.instances.c.id == instance_id)
+        .values(**values, **others)
+    )
+    for table in (schema.headers, schema.frame_tables):
+        transaction.execute(table.delete().where(table.c.instance_id == instance_id))
+    insert_headers(transaction, {instance_id: record})
+    insert_frame_tables(transaction, {instance_id: record.frame_table})
 
 
 def insert_headers(transaction: Connection, records: Mapping[int, InstanceRecord]) -> None:

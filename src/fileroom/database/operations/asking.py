@@ -132,6 +132,7 @@ def request_cancel(transaction: Connection, name: OperationName) -> None:
         now = now_microseconds()
         values |= {
             "state": State.DONE,
+            "request": operation.lasting_request,
             "error": {"code": int(Code.CANCELLED), "message": "the operation was cancelled"},
             "ended_at": now,
             "expires_at": now + KEPT_MICROSECONDS,

@@ -179,6 +179,7 @@ def finish_operation(
         operation,
         {
             "state": State.DONE,
+            "request": operation.lasting_request,
             "listed": listed,
             "error": error,
             "response": response,

@@ -11,6 +11,8 @@ from fileroom.names import DicomStoreName, OperationName, parse_name
 Json = dict[str, "str | int | bool | list[Json] | Json | None"]
 
 
+PATCH: Final = "patch"
+"""The part of a request that holds attribute values, as JSON text."""
 KEPT_MICROSECONDS: Final = 30 * 86_400 * 1_000_000
 """How long an operation that no runner ended is kept; as long as Google keeps them."""
 
@@ -24,6 +26,8 @@ class Kind(StrEnum):
     DELETE_STUDY = "DeleteStudy"
     DELETE_SERIES = "DeleteSeries"
     SET_STORAGE_CLASS = "SetBlobStorageSettings"
+    UPDATE_STUDY = "UpdateStudyMetadata"
+    UPDATE_SERIES = "UpdateSeriesMetadata"
 
     @property
     def can_be_cancelled(self) -> bool:
@@ -101,6 +105,11 @@ class Operation:
     response: Json | None
     created_at: int
     ended_at: int | None
+
+    @property
+    def lasting_request(self) -> Json:
+        """The request as it is kept after the end: without attribute values."""
+        return {name: part for name, part in self.request.items() if name != PATCH}
 
     @property
     def dicom_store_name(self) -> DicomStoreName | None:

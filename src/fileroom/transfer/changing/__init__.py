@@ -1,1 +1,1 @@
-"""Operations that change what is stored, slice by slice: deletions and storage classes."""
+"""Operations that change what is stored, slice by slice: deletions, patches and storage classes."""
