@@ -10,6 +10,7 @@ import pytest
 
 from tests.corpus import minimal_instance
 from tests.unit.api.test_delete import INSTANCE, SERIES, STUDY, UIDS, started
+from tests.unit.api.test_dicomweb import AS_STORED
 from tests.unit.api.test_operations import finish
 from tests.unit.api.web import Web
 
