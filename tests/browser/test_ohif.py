@@ -48,10 +48,12 @@ class Picture:
         return int(np.median(self.pixels[row - 2 : row + 3, column - 2 : column + 3]))
 
     def vessel(self, pictures: int) -> int:
-        """Give the number of the picture whose vessel is where this one's is."""
+        """Give the number of the picture whose vessel is where this one's is; 0 without one."""
         line = self.pixels[self._row(phantom.vessel_of(1, pictures)[1])]
         start, end = self._column(-0.35), self._column(0.35)
         bright = np.flatnonzero(line[start:end] > WHITE.start) + start
+        if not bright.size:
+            return 0
         middles = [self._column(phantom.vessel_of(n + 1, pictures)[0]) for n in range(pictures)]
         return int(np.argmin(np.abs(np.array(middles) - bright.mean()))) + 1
 
