@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests import phantom
+from tests.corpus import ENCAPSULATED_PDF, UID_ROOT, minimal_instance
 from tests.server import free_port, running_server
 from tests.tools import ROOT, require_ohif, require_tool
 
@@ -26,6 +28,18 @@ if TYPE_CHECKING:
     from tests.server import RunningServer
 
 DICOM_STORE: Final = "projects/demo/locations/us-central1/datasets/radiology/dicomStores/main"
+PDF: Final = b"%PDF-1.4\n" + random.Random(1).randbytes(30_000) + b"\n%%EOF"
+REPORT: Final = minimal_instance(
+    sop_class_uid=ENCAPSULATED_PDF,
+    modality="DOC",
+    patient_name="Letter^Lena",
+    study_instance_uid=f"{UID_ROOT}.78",
+    series_instance_uid=f"{UID_ROOT}.78.1",
+    sop_instance_uid=f"{UID_ROOT}.78.1.1",
+    extra=[(0x00420011, "OB", PDF), (0x00420012, "LO", "application/pdf")],
+)
+"""A document whose bytes come as bulk data."""
+
 _EXAMPLE: Final = ROOT / "examples" / "ohif" / "app-config.js"
 _EXAMPLE_SERVER: Final = "http://127.0.0.1:8080"
 
@@ -98,7 +112,7 @@ def _fill(server: RunningServer) -> None:
         dataset, _, _ = DICOM_STORE.partition("/dicomStores/")
         client.wait(client.create_dataset(dataset), poll_seconds=0.05)
         client.create_dicom_store(DICOM_STORE)
-        stored = client.store_instances(DICOM_STORE, phantom.study())
+        stored = client.store_instances(DICOM_STORE, [*phantom.study(), REPORT])
         assert not stored.refused
 
 
@@ -132,8 +146,9 @@ class Watch:
 
     def asked(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in {"blob", "data"}:
-            self.hosts.add(parts.hostname or parts.scheme)
+        # Others do not leave the browser: blob, data, the extension that shows PDF.
+        if parts.scheme in {"http", "https", "ws", "wss"}:
+            self.hosts.add(parts.hostname or "")
 
 
 @pytest.fixture

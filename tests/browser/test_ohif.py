@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import phantom
+from tests.browser.conftest import PDF
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,3 +159,18 @@ def test_ohif_shows_a_multi_frame_instance(viewer: Viewer) -> None:
     viewer.scroll(8)
     viewer.wait_for(9, phantom.MULTI_FRAME)
     viewer.judge(phantom.MULTI_FRAME, 9)
+
+
+@pytest.mark.clause(
+    "OHIF", "a PDF document is fetched as bulk data, and given to the browser whole"
+)
+def test_ohif_fetches_a_document(page: Page) -> None:
+    page.get_by_text("Letter, Lena").click()
+    page.get_by_text("Basic Viewer").click()
+    document = page.locator("object[type='application/pdf'][data^='blob:']")
+    expect(document).to_be_attached()
+    given = page.evaluate(
+        "async (url) => Array.from(new Uint8Array(await (await fetch(url)).arrayBuffer()))",
+        document.get_attribute("data"),
+    )
+    assert bytes(given) == PDF
