@@ -7,6 +7,7 @@ import json
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ORTHANC = "Orthanc"
 ABSENT = {ORTHANC: "not installed (apt-get install orthanc-dicomweb)"}
 _STORING_CLIENTS = 4
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +80,12 @@ def _side(name: str, dicom_web: str, question: Question, instances: int) -> Side
             for path in paths:
                 connection.request("GET", f"{url.path}{path}", headers=dict(question.headers))
                 answer = connection.getresponse()
-                body = answer.read()
+                # In pieces, so that the client does little beside.
+                pieces = list(iter(partial(answer.read, _PIECE_BYTES), b""))
                 if answer.status != http.client.OK:
-                    raise NotDone(f"{name} answered {answer.status} to {path}: {body[:300]!r}")
+                    raise NotDone(f"{name} answered {answer.status} to {path}: {pieces[:1]!r}")
             seconds = time.perf_counter() - began
+        body = b"".join(pieces)
         if not question.check(body, instances):
             raise NotDone(f"{name} gave something else for {paths[-1]}")
         return seconds
