@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from fileroom.archive.reading import InstanceReader
 from fileroom.database.stored import (
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from fileroom.archive.frames import Frames
     from fileroom.archive.reading import Content
     from fileroom.database.engine import Database
     from fileroom.database.values.stored import StoredInstance
@@ -142,10 +141,14 @@ def each_reader(content: StoreContent, ids: Iterable[int]) -> Iterator[InstanceR
             yield reader
 
 
+class _Held(Protocol):
+    def close(self) -> None: ...
+
+
 class FilePieces:
     """The pieces of a file, which close what they are read from at their end or when closed."""
 
-    def __init__(self, pieces: Iterator[bytes], *held: InstanceReader | Frames) -> None:
+    def __init__(self, pieces: Iterator[bytes], *held: _Held) -> None:
         self._pieces = pieces
         self._held = held
 
