@@ -157,27 +157,32 @@ def choose_transfer_syntax(reader: InstanceReader, acceptable: Sequence[str]) ->
     raise obstacle
 
 
-def check_first(
-    content: StoreContent, found: Sequence[tuple[int, str]], acceptable: Sequence[str]
-) -> None:
-    """Refuse a study or series of which an instance can be had in no acceptable transfer syntax.
+def need_decoding(found: Iterable[tuple[int, str]], acceptable: Sequence[str]) -> Iterator[int]:
+    """Give the ids of those instances whose pixel data may have to be decoded.
 
-    ``found`` are ids and transfer syntaxes. Only headers that are in their rows are looked at, and
-    of so many instances: the others are looked at when their turn comes.
+    ``found`` are ids and transfer syntaxes.
+    """
+    if AS_STORED in acceptable:
+        return iter(())
+    native = not NATIVE_TRANSFER_SYNTAXES.isdisjoint(acceptable)
+    return (
+        number
+        for number, stored in found
+        if stored not in acceptable and not (native and stored in NATIVE_TRANSFER_SYNTAXES)
+    )
+
+
+def check_first(content: StoreContent, doubtful: Iterable[int], acceptable: Sequence[str]) -> None:
+    """Refuse instances of which one can be had in no acceptable transfer syntax.
+
+    Only headers that are in their rows are looked at, and of so many instances: the others are
+    looked at when their turn comes.
 
     Raises
     ------
     PixelError
         That tells of the first.
     """
-    if AS_STORED in acceptable:
-        return
-    native = not NATIVE_TRANSFER_SYNTAXES.isdisjoint(acceptable)
-    doubtful = (
-        number
-        for number, stored in found
-        if stored not in acceptable and not (native and stored in NATIVE_TRANSFER_SYNTAXES)
-    )
     for stored in each_stored(content, islice(doubtful, CHECKED_INSTANCES_MAX)):
         if stored.header is not None:
             with InstanceReader(content, stored) as reader:

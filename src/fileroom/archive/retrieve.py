@@ -20,6 +20,7 @@ from fileroom.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+    from types import TracebackType
 
     from fileroom.archive.reading import Content
     from fileroom.database.engine import Database
@@ -171,6 +172,17 @@ class FilePieces:
         self._pieces = iter(())  # frames under way are given up before the blob is closed
         for each in self._held:
             each.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def absent(path: InstancePath) -> NotFound:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,8 @@ from fileroom.api.dicomweb.bodies import file_part, one_part, resumed, single_pa
 from fileroom.api.multipart import multipart_related
 from fileroom.archive.codecs import PoolCodecs
 from fileroom.archive.frames import read_frames
-from fileroom.archive.representations import check_first, open_file
+from fileroom.archive.opening_ahead import opened_files
+from fileroom.archive.representations import check_first, need_decoding, open_file
 from fileroom.archive.retrieve import absent, each_stored, find_instance, find_instances
 from fileroom.dicom.media_types import (
     APPLICATION_DICOM,
@@ -30,13 +31,12 @@ from fileroom.dicom.media_types import (
     ranked,
 )
 from fileroom.dicom.pixels.failure import PixelError
-from fileroom.errors import NotFound, Reason
+from fileroom.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fileroom.api.calls import Answer, Call
-    from fileroom.api.multipart import BodyPart
     from fileroom.archive.retrieve import InstanceFile, StoreContent
     from fileroom.database.values.stored import StoredInstance
 
@@ -59,10 +59,15 @@ def retrieve_instances(call: Call) -> Answer:
     found = find_instances(content, instance_path(call))
     others = dict.fromkeys(syntax for _, syntax in found if syntax not in _SYNTAXES)
     acceptable = _syntaxes(_liked(accept(call), tuple(others), single=False))
+    to_decode = list(need_decoding(found, acceptable))
     with _not_acceptable_without_pixels():
-        check_first(content, found, acceptable)
-    open_ = partial(_open, call, content, acceptable)
-    parts = _parts(content, [number for number, _ in found], open_)
+        check_first(content, to_decode, acceptable)
+    files = opened_files(
+        each_stored(content, (number for number, _ in found)),
+        partial(_open, call, content, acceptable),
+        ahead=call.deployment.render_workers.count if len(to_decode) > 1 else 0,
+    )
+    parts = (file_part(file, dicom_file(file.transfer_syntax_uid)) for file in files)
     with _not_acceptable_without_pixels():
         first = next(parts, None)
     if first is None:
@@ -126,14 +131,3 @@ def _liked(accept: str, others: tuple[str, ...], *, single: bool) -> Sequence[Me
 
 def _syntaxes(offers: Sequence[MediaType]) -> list[str]:
     return [offer.transfer_syntax for offer in offers if offer.transfer_syntax is not None]
-
-
-def _parts(content: StoreContent, ids: Sequence[int], open_: Open) -> Iterator[BodyPart]:
-    """Give instances one after another; what is deleted meanwhile is left out."""
-    for stored in each_stored(content, ids):
-        try:
-            file = open_(stored)
-        except NotFound:
-            continue
-        with closing(file.pieces):
-            yield file_part(file, dicom_file(file.transfer_syntax_uid))
