@@ -1,16 +1,17 @@
 """Frames through the codecs: in worker processes, or in this one.
 
-What a worker is given and gives back are bytes. Results come in the order of the frames, a bounded
-number of which is under way at a time. A frame that ends its worker is tried once more and then
-fails whoever asked for it; nobody else's does.
+A worker is told where a frame lies and gives back bytes. Results come in the order of the frames, a
+bounded number of which is under way at a time. A frame that ends its worker is tried once more and
+then fails whoever asked for it; nobody else's does.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from fileroom.archive.frames import Frame
 from fileroom.archive.workers import refusal, result_of
 from fileroom.dicom.pixels.frames import reencode_frame
 from fileroom.dicom.pixels.render import render_frame
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
     from fileroom.dicom.pixels.rendering_options import PictureType, RenderingOptions
 
 WINDOW_BYTES: Final = 64 << 20
-"""Of frames under way for one answer, as they are given and decoded; one alone may have more."""
+"""Of frames under way for one answer, as decoded; one alone may have more."""
+
+
+class FrameBytes(Protocol):
+    """Where the bytes of a stored frame come from."""
+
+    def read(self) -> bytes:
+        """Give them at one go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +42,19 @@ class Reencoding:
     """A stored frame that is wanted in another transfer syntax."""
 
     number: int
-    frame: bytes
+    frame: FrameBytes
     description: PixelDescription
     stored: str
     asked: str
 
     @property
     def weight_bytes(self) -> int:
-        """About what it takes in memory."""
-        return len(self.frame) + self.description.decoded_frame_bytes
+        """About what its result takes in memory."""
+        return self.description.decoded_frame_bytes
 
     def run(self) -> bytes:
         """Give the frame; raises as ``reencode_frame`` does."""
-        return reencode_frame(self.frame, self.description, self.stored, self.asked)
+        return reencode_frame(self.frame.read(), self.description, self.stored, self.asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +62,19 @@ class Rendering:
     """A stored frame that is wanted as a picture."""
 
     number: int
-    frame: bytes
+    frame: FrameBytes
     presentation: Presentation
     media_type: PictureType
     options: RenderingOptions
 
     @property
     def weight_bytes(self) -> int:
-        """About what it takes in memory."""
-        return len(self.frame) + self.presentation.description.decoded_frame_bytes
+        """About what its result takes in memory."""
+        return self.presentation.description.decoded_frame_bytes
 
     def run(self) -> bytes:
         """Give the picture; raises as ``render_frame`` does."""
-        return render_frame(self.frame, self.presentation, self.media_type, self.options)
+        return render_frame(self.frame.read(), self.presentation, self.media_type, self.options)
 
 
 FrameTask = Reencoding | Rendering
@@ -127,7 +135,9 @@ class PoolCodecs:
                 left.future.cancel()
 
     def _submit(self, task: FrameTask) -> Future[bytes]:
-        return self._workers.submit(_run, _Confined(task, self._workers.begin_item))
+        frame = task.frame.detached() if isinstance(task.frame, Frame) else task.frame
+        detached = replace(task, frame=frame)
+        return self._workers.submit(_run, _Confined(detached, self._workers.begin_item))
 
     def _result(self, begun: _Begun, what: str) -> bytes:
         try:

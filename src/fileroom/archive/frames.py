@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from fileroom.archive.reading import InstanceReader
@@ -44,6 +44,7 @@ from fileroom.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from fileroom.archive.reading import Content
@@ -88,6 +89,41 @@ class Frame:
     def read(self) -> bytes:
         """Give its bytes at one go; only while the frames are open."""
         return b"".join(self.pieces())
+
+    def detached(self) -> FrameInBlob | FrameInHand:
+        """Give what another process can read it by."""
+        return self._source.detached(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInBlob:
+    """Where a frame lies: another process reads it faster than it can be sent there."""
+
+    blobs: Path
+    blob_prefix: str
+    stored: StoredInstance
+    """Without its header."""
+    place: NativeFrame | FragmentedFrame
+
+    def find_again(self, stored: StoredInstance) -> StoredInstance:
+        """Give the frame up: who reads it so reads no rows."""
+        raise Aborted(f"{stored.path} was deleted or replaced while it was read; ask again")
+
+    def read(self) -> bytes:
+        """Give its bytes; raises as ``InstanceReader`` does."""
+        with InstanceReader(self, self.stored) as reader:
+            return b"".join(self.place.pieces(reader.source.read_at))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInHand:
+    """The bytes of a frame that only who inflates the data set can read."""
+
+    content: bytes
+
+    def read(self) -> bytes:
+        """Give them."""
+        return self.content
 
 
 def read_frames(
@@ -233,6 +269,15 @@ class _Source:
             self._reader.rewind()
         self._last = offset + length - 1
         return self._reader.read(offset, length)
+
+    def detached(self, frame: Frame) -> FrameInBlob | FrameInHand:
+        """Give what another process can read a frame by."""
+        content, stored = self._reader.content, self._reader.stored
+        if stored.transfer_syntax_uid in DEFLATED:
+            return FrameInHand(frame.read())
+        return FrameInBlob(
+            content.blobs, content.blob_prefix, replace(stored, header=None), frame.place
+        )
 
 
 class _SingleFrame:

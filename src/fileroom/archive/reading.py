@@ -69,6 +69,11 @@ class InstanceReader:
         self._header: Header | None = None
 
     @property
+    def content(self) -> Content:
+        """Where the blob of the instance is."""
+        return self._content
+
+    @property
     def header(self) -> Header:
         """The instance's skeleton.
 

@@ -206,20 +206,8 @@ def _transcoded(content: Content, frames: Frames, asked: str, codecs: Codecs) ->
         # A reader of its own: of a deflated file each reads forward.
         reader = stack.enter_context(InstanceReader(content, frames.stored))
 
-        def reencode(
-            bodies: Iterable[bytes], description: PixelDescription, stored: str, asked: str
-        ) -> Iterator[bytes]:
-            tasks = (
-                Reencoding(
-                    number=number, frame=body, description=description, stored=stored, asked=asked
-                )
-                for number, body in enumerate(bodies, 1)
-            )
-            return codecs.run(tasks, str(frames.stored.path))
-
-        pieces = transcoded_pieces(
-            frames.header, map(_read_whole, frames), asked, reader.read, reencode=reencode
-        )
+        reencode = partial(_reencoded, codecs, str(frames.stored.path))
+        pieces = transcoded_pieces(frames.header, frames, asked, reader.read, reencode=reencode)
         stack.pop_all()
     return InstanceFile(
         transfer_syntax_uid=asked,
@@ -227,6 +215,27 @@ def _transcoded(content: Content, frames: Frames, asked: str, codecs: Codecs) ->
         etag=_etag(frames.stored, asked, strong=False),
         pieces=FilePieces(pieces, reader, frames),
     )
+
+
+def _reencoded(
+    codecs: Codecs,
+    what: str,
+    frames: Iterable[Frame],
+    description: PixelDescription,
+    stored: str,
+    asked: str,
+) -> Iterator[bytes]:
+    tasks = (
+        Reencoding(
+            number=frame.number,
+            frame=_bounded(frame),
+            description=description,
+            stored=stored,
+            asked=asked,
+        )
+        for frame in frames
+    )
+    return codecs.run(tasks, what)
 
 
 def _etag(stored: StoredInstance, asked: str, *, strong: bool) -> str | None:
@@ -302,17 +311,7 @@ def frame_data(frames: Frames, asked: str, codecs: Codecs) -> Iterator[FrameData
     if asked in {stored, AS_STORED} or {stored, asked} <= NATIVE_TRANSFER_SYNTAXES:
         return map(partial(_as_stored, stored), frames)
     description = parse_pixel_description(frames.header)
-    tasks = (
-        Reencoding(
-            number=frame.number,
-            frame=_read_whole(frame),
-            description=description,
-            stored=stored,
-            asked=asked,
-        )
-        for frame in frames
-    )
-    bodies = codecs.run(tasks, str(frames.stored.path))
+    bodies = _reencoded(codecs, str(frames.stored.path), frames, description, stored, asked)
     return (
         FrameData(number=number, transfer_syntax_uid=asked, pieces=iter((body,)), size=len(body))
         for number, body in zip(frames.numbers, bodies, strict=True)
@@ -330,15 +329,15 @@ def _as_stored(transfer_syntax_uid: str, frame: Frame) -> FrameData:
     )
 
 
-def _read_whole(frame: Frame) -> bytes:
-    """Read a frame that is to be decoded; one that lies about its length is never held."""
+def _bounded(frame: Frame) -> Frame:
+    """Refuse a frame to be decoded that lies about its length, before it is read."""
     if frame.size_max > FRAME_BYTES_MAX:
         raise PixelError(
             f"a stored frame takes {frame.size_max} bytes, over the limit of {FRAME_BYTES_MAX};"
             " retrieve it with transfer-syntax=*",
             Reason.MEMORY_LIMIT,
         )
-    return frame.read()
+    return frame
 
 
 # ------------------------------------------------------------------ pictures
@@ -373,7 +372,7 @@ def _renderings(
             reader.rewind()
             yield Rendering(
                 number=frame.number,
-                frame=_read_whole(frame),
+                frame=_bounded(frame),
                 presentation=read_presentation(header, frame.number, reader.read),
                 media_type=media_type,
                 options=options,

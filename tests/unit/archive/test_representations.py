@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from itertools import count
@@ -16,6 +18,7 @@ from imagecodecs import jpeg8_decode, png_decode
 
 from fileroom.archive.codecs import OwnCodecs, PoolCodecs
 from fileroom.archive.frames import open_frames, read_frames
+from fileroom.archive.opening_ahead import opened_files
 from fileroom.archive.reading import InstanceReader
 from fileroom.archive.representations import (
     find_obstacle,
@@ -28,7 +31,7 @@ from fileroom.archive.workers import RequestWorkers
 from fileroom.dicom.part10 import scan
 from fileroom.dicom.pixels.failure import PixelError
 from fileroom.dicom.pixels.rendering_options import parse_rendering_options
-from fileroom.errors import Reason, ResourceExhausted
+from fileroom.errors import Aborted, DataLoss, NotFound, Reason, ResourceExhausted
 from fileroom.names import InstancePath, Uid
 from fileroom.transfer.executors import WorkerPool, begin_item
 from fileroom.transfer.executors.limits import WorkerLimits
@@ -136,7 +139,13 @@ def samples(data: bytes) -> np.ndarray[Any, Any]:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    """Count the blobs that are open; what earlier tests forgot is closed first."""
+    gc.collect()
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            count += "/blobs/" in os.readlink(f"/proc/self/fd/{name}")
+    return count
 
 
 # ------------------------------------------------------------------ files
@@ -361,6 +370,83 @@ def test_a_frame_that_ends_its_worker_fails_alone(case: Case) -> None:
         with pytest.raises(ResourceExhausted, match=r"frame 1 of studies.* time"):
             case.file(JPEG_2000, codecs)
         assert innocent.file(RLE, codecs)
+
+
+def test_a_frame_whose_blob_is_gone_is_asked_for_again(case: Case, pooled: PoolCodecs) -> None:
+    stored = case.add(mr_instance(**case.uids))
+    blob = case.content.blobs / case.content.blob_prefix / stored.place.key
+    with read_frames(case.content, case.path) as frames:
+        kept = blob.rename(blob.with_suffix(".away"))
+        with pytest.raises(Aborted, match="ask again"):
+            list(frame_data(frames, RLE, pooled))
+        kept.rename(blob)
+        assert len(list(frame_data(frames, RLE, pooled))) == 1
+
+
+# ------------------------------------------------------------------ studies
+
+
+def added(case: Case, count: int) -> list[StoredInstance]:
+    instances = []
+    for number in range(count):
+        path = replace(case.path, sop_instance_uid=Uid(f"{case.path.series_instance_uid}.{number}"))
+        data = mr_instance(rows=8, **{**case.uids, "sop_instance_uid": path.sop_instance_uid})
+        case.store.add([data], writer=next(_numbers) + 10_000)
+        instances.append(find_instance(case.content, path))
+    return instances
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3, 20])
+def test_files_are_opened_ahead_and_come_in_order(case: Case, ahead: int) -> None:
+    instances = added(case, 6)
+    files = open_files()
+    under_way: set[str] = set()
+    most = 0
+
+    def open_(stored: StoredInstance) -> InstanceFile:
+        nonlocal most
+        under_way.add(stored.path.sop_instance_uid or "")
+        most = max(most, len(under_way))
+        if stored is instances[2]:
+            raise NotFound("gone")
+        return open_file(case.content, stored, IMPLICIT, own, partial(_frames, case))
+
+    found = []
+    for file in opened_files(instances, open_, ahead=ahead):
+        uid = pydicom.dcmread(BytesIO(b"".join(file.pieces))).SOPInstanceUID
+        under_way.discard(uid)
+        found.append(uid)
+    assert found == [each.path.sop_instance_uid for each in instances if each is not instances[2]]
+    assert most <= ahead + 2  # the one that is gone stays counted
+    assert open_files() == files
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_files_opened_ahead_are_closed_when_given_up(case: Case, ahead: int) -> None:
+    instances = added(case, 5)
+    files = open_files()
+    opened = opened_files(
+        instances,
+        lambda stored: open_file(case.content, stored, "*", own, partial(_frames, case)),
+        ahead=ahead,
+    )
+    next(opened)
+    opened.close()  # type: ignore[attr-defined]  # it is a generator
+    assert open_files() == files
+
+
+def test_an_error_of_a_file_comes_in_its_turn(case: Case) -> None:
+    instances = added(case, 4)
+
+    def open_(stored: StoredInstance) -> InstanceFile:
+        if stored is instances[1]:
+            raise DataLoss("lost")
+        return open_file(case.content, stored, "*", own, partial(_frames, case))
+
+    opened = opened_files(instances, open_, ahead=4)
+    assert next(opened).size
+    with pytest.raises(DataLoss):
+        next(opened)
 
 
 def test_few_frames_are_drawn_ahead_of_the_one_that_is_given(

@@ -18,6 +18,7 @@ from fileroom.dicom.media_types import (
     negotiate,
     parse_accept,
     parse_mime_type,
+    ranked,
 )
 from fileroom.errors import InvalidArgument
 
@@ -244,3 +245,22 @@ def test_every_documented_spelling_is_understood_and_no_two_forms_share_one() ->
 
 def test_there_are_nineteen_transfer_syntaxes() -> None:
     assert len(set(TRANSFER_SYNTAXES)) == 19
+
+
+def test_offers_are_ranked_by_what_the_client_likes() -> None:
+    """Of equals the first offered; a type alone means the default of its parts."""
+    jls, jpeg, octets = (
+        MediaType(name=name, parameters=(("transfer-syntax", syntax),))
+        for name, syntax in (("image/jls", "1.2.80"), ("image/jpeg", "1.2.50"), ("a/b", "1.2.1"))
+    )
+    defaults = {"image/jls": "1.2.80", "image/jpeg": "1.2.70", "a/b": "1.2.1"}
+
+    def liked(accept: str) -> list[MediaType]:
+        ranges = parse_accept([accept])
+        return ranked(ranges, (jls, jpeg, octets), default_transfer_syntax=defaults)
+
+    assert liked("*/*") == [jls, octets]
+    assert liked("a/b;q=0.9, image/*") == [jls, octets]
+    assert liked("image/jls;q=0.1, image/jpeg;transfer-syntax=1.2.50;q=0.2") == [jpeg, jls]
+    with pytest.raises(NotAcceptable):
+        liked("image/jpeg")

@@ -15,7 +15,12 @@ from pydicom.dataelem import RawDataElement
 from fileroom.dicom.byte_order import swapped
 from fileroom.dicom.media_types import NATIVE_TRANSFER_SYNTAXES
 from fileroom.dicom.part10 import scan
-from fileroom.dicom.rewriting import PIECE_BYTES, explicit_little_endian, native_rewriting
+from fileroom.dicom.rewriting import (
+    PIECE_BYTES,
+    Rewriting,
+    explicit_little_endian,
+    native_rewriting,
+)
 from fileroom.errors import Unimplemented
 from tests.against_pydicom import READ_OTHERWISE, flat, quiet
 from tests.corpus import (
@@ -237,3 +242,19 @@ def test_words_are_reversed_one_by_one_and_twice_is_once(value: bytes, word_byte
     end = len(value) // word_bytes * word_bytes
     words = [value[at : at + word_bytes][::-1] for at in range(0, end, word_bytes)]
     assert once == b"".join(words) + value[end:]
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN, DEFLATED])
+@given(draw=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_span_of_a_rewriting_is_what_stands_there(syntax: str, draw: st.DataObject) -> None:
+    """Also one that begins and ends inside the words of a big endian value."""
+    instance = stored(
+        minimal_instance(transfer_syntax_uid=syntax, rows=9, columns=9, pixel_data=list(range(81)))
+    )
+    rewriting = native_rewriting(instance.header, IMPLICIT)
+    whole = b"".join(rewriting.pieces(instance.reader()))
+    assert isinstance(rewriting, Rewriting)
+    start = draw.draw(st.integers(0, len(whole)))
+    stop = draw.draw(st.integers(start, len(whole)))
+    assert b"".join(rewriting.pieces(instance.reader(), start, stop)) == whole[start:stop]

@@ -48,7 +48,7 @@ def reencode_frame(frame: bytes, description: PixelDescription, stored: str, ask
 def reencode_frames(
     frames: Iterable[bytes], description: PixelDescription, stored: str, asked: str
 ) -> Iterator[bytes]:
-    """Give frames one after another as ``reencode_frame`` gives each."""
+    """Give frames one after another as ``reencode_frame`` gives each: for ``transcoded_pieces``."""
     return (reencode_frame(frame, description, stored, asked) for frame in frames)
 
 

@@ -16,7 +16,7 @@ PS3.5 A.4 (encapsulation), 8.2; PS3.3 C.7.6.1.1.5 (lossy compression), C.7.6.3 (
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fileroom.dicom.encoding import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from fileroom.dicom.header import Header
     from fileroom.dicom.writing import Part
 
-    Reencode = Callable[[Iterable[bytes], PixelDescription, str, str], Iterator[bytes]]
+_FrameT = TypeVar("_FrameT")
 
 _LOSSY_IMAGE_COMPRESSION: Final = 0x00282110
 _LOSSY_RATIO: Final = 0x00282112
@@ -77,11 +77,13 @@ _BASELINE_SOURCES: Final = JPEG_LOSSY | {JPEG_XL_RECOMPRESSION}
 
 def transcoded_pieces(
     header: Header,
-    frames: Iterable[bytes],
+    frames: Iterable[_FrameT],
     asked: str,
     read: Callable[[int, int], bytes],
     *,
-    reencode: Reencode = reencode_frames,
+    reencode: Callable[
+        [Iterable[_FrameT], PixelDescription, str, str], Iterator[bytes]
+    ] = reencode_frames,  # type: ignore[assignment]  # where frames are bytes
 ) -> Iterator[bytes]:
     """Give a Part 10 file in another transfer syntax, in pieces of at most 1 MB.
 
@@ -90,7 +92,7 @@ def transcoded_pieces(
     header
         Of the stored instance.
     frames
-        Its frames as stored, in order; native ones in little endian.
+        Its frames as stored, in order, or whatever ``reencode`` knows them by.
     asked
         The transfer syntax UID that is wanted.
     read
