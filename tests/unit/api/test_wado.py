@@ -595,10 +595,10 @@ def test_encapsulated_bulk_data_are_what_the_fragments_hold(server: ServedDeploy
     holds="own rule",
 )
 def test_a_frame_over_the_limits_of_a_worker_fails_alone(tmp_path: Path) -> None:
-    limits = WorkerLimits(wall_seconds=0.7)
+    limits = WorkerLimits(wall_seconds=2.0)
     pool = WorkerPool(2, name="short", limits=limits, preload=("fileroom.dicom.pixels.encode",))
     workers = RequestWorkers(executor=pool, count=2, begin_item=begin_item)
-    side = 4096
+    side = 6144
     noise = np.random.default_rng(1).integers(0, 1 << 16, side * side, np.uint16).tobytes()
     heavy = minimal_instance(
         rows=side,

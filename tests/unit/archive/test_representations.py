@@ -353,7 +353,7 @@ def test_a_frame_too_large_for_a_viewport_is_refused_before_it_is_read(case: Cas
 
 def test_a_frame_that_ends_its_worker_fails_alone(case: Case) -> None:
     """A worker that may take no time is ended at a frame that takes some, twice."""
-    side = 4096
+    side = 6144
     noise = np.random.default_rng(1).integers(0, 1 << 16, side * side, np.uint16).tobytes()
     case.add(
         minimal_instance(
@@ -366,7 +366,7 @@ def test_a_frame_that_ends_its_worker_fails_alone(case: Case) -> None:
     )
     innocent = Case(case.store, next(_numbers))
     innocent.add(mr_instance(**innocent.uids))
-    with pool_codecs(WorkerLimits(wall_seconds=0.5)) as codecs:
+    with pool_codecs(WorkerLimits(wall_seconds=2.0)) as codecs:
         with pytest.raises(ResourceExhausted, match=r"frame 1 of studies.* time"):
             case.file(JPEG_2000, codecs)
         assert innocent.file(RLE, codecs)
