@@ -99,7 +99,7 @@ def show(server: Server) -> str:
         step("Find: the studies of the store (QIDO-RS)")
         studies = show_studies(client)
 
-        step("Fetch: one slice of the CT series, byte for byte (WADO-RS)")
+        step("Fetch: one slice of the CT series, byte for byte and as a picture (WADO-RS)")
         fetch_slice(client, sources)
 
         step("Export the store to gs://demo-out")
@@ -228,6 +228,9 @@ def fetch_slice(client: fileroom.Client, sources: dict[str, Path]) -> None:
     source = sources[f"ct/slice-{SLICES // 2:03}.dcm"].read_bytes()
     verify(fetched == source, "the instance fetched equals its file")
     print(f"{len(fetched):,} bytes, SHA-256 {sha256(fetched)}: the same as its file")
+    picture = client.retrieval(STORE_NAME).rendered(path)
+    verify(picture.startswith(b"\xff\xd8\xff"), "the instance rendered is a JPEG")
+    print(f"GET …/rendered: a JPEG of {len(picture):,} bytes")
 
 
 def export_store(

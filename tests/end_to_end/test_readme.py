@@ -80,6 +80,7 @@ def test_commands_of_the_readme_run_in_their_order(server: RunningServer, home: 
         assert '"error"' not in ended.stdout, f"{block.heading}: {ended.stdout}"
 
     assert (home / "one.dcm").read_bytes()[128:132] == b"DICM"
+    assert (home / "one.jpg").read_bytes().startswith(b"\xff\xd8\xff")
     exported = server.data / "buckets" / "exported"
     assert gcloud_is_absent or list(exported.glob("*/*/*.dcm"))
 
