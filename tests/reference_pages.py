@@ -41,7 +41,7 @@ from fileroom.transfer.executors import WorkerLimits
 from fileroom.transfer.exporting.line import TRANSCODED_BYTES_MAX, TRANSCODED_OBJECTS_MAX
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
 from fileroom.transfer.selection import FILTER_BYTES_MAX
-from tests import pair_table
+from tests import orthanc_answers, orthanc_table, pair_table
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -250,6 +250,25 @@ def _size(count: int) -> str:
     return f"{count} bytes"
 
 
+def orthanc_requests() -> str:
+    """Tell how much is asked of Fileroom and of Orthanc, and what."""
+    asked = [*orthanc_answers.REQUESTS, *orthanc_answers.BULK_DATA]
+    return f"{len(asked)} requests, {len(orthanc_table.listed())} kinds of difference."
+
+
+def orthanc_differences() -> str:
+    """Give the table of what Fileroom and Orthanc answer differently."""
+    return _table(
+        "request | what differs | Fileroom | Orthanc | right | why", orthanc_table.page_rows()
+    )
+
+
+def orthanc_files() -> str:
+    """Give the files that both are asked for."""
+    rows = ((f"`{{{name}}}`", f"`{file}`") for name, file in orthanc_answers.FILES.items())
+    return _table("name | file", rows)
+
+
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings,
     "commands": commands,
@@ -259,6 +278,9 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "request-object-limits": request_object_limits,
     "operation-limits": operation_limits,
     "transcoding-pairs": pair_table.table,
+    "orthanc-requests": orthanc_requests,
+    "orthanc-differences": orthanc_differences,
+    "orthanc-files": orthanc_files,
 }
 
 if __name__ == "__main__":
