@@ -140,14 +140,17 @@ class PoolCodecs:
         return self._workers.submit(_run, _Confined(detached, self._workers.begin_item))
 
     def _result(self, begun: _Begun, what: str) -> bytes:
+        number = begun.task.number
         try:
-            return result_of(begun.future)
-        except WorkerLost:
-            pass
-        try:
+            try:
+                return result_of(begun.future)
+            except WorkerLost:
+                pass
             return result_of(self._submit(begun.task))
         except WorkerLost as error:
-            raise refusal(error, f"frame {begun.task.number} of {what}") from error
+            raise refusal(error, f"frame {number} of {what}") from error
+        finally:
+            del begun  # as in ``result_of``
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from fileroom.dicom.pixels.description import (
 )
 from fileroom.dicom.pixels.failure import PixelError
 from fileroom.dicom.pixels.pairs import find_transcoding_obstacle, require_transcodable
-from fileroom.dicom.pixels.presentation import read_presentation
+from fileroom.dicom.pixels.presentation import Presentations
 from fileroom.dicom.pixels.rendering_options import RenderingOptions
 from fileroom.dicom.pixels.transcode import transcoded_pieces
 from fileroom.dicom.rewriting import Rewriting, native_rewriting
@@ -368,12 +368,13 @@ def _renderings(
     header = frames.header
     # A reader of its own for lookup tables, which stand before the frames.
     with InstanceReader(content, frames.stored) as reader:
+        presentations = Presentations(header, reader.read)
         for frame in frames:
             reader.rewind()
             yield Rendering(
                 number=frame.number,
                 frame=_bounded(frame),
-                presentation=read_presentation(header, frame.number, reader.read),
+                presentation=presentations.of_frame(frame.number),
                 media_type=media_type,
                 options=options,
             )

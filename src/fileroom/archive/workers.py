@@ -56,6 +56,10 @@ def result_of(future: Future[_ResultT]) -> _ResultT:
         return future.result()
     except CancelledError as error:
         raise Unavailable("the workers are stopped; the server is ending") from error
+    finally:
+        # An error holds the frame of this call, and the future the error: else all it was given
+        # stays until the collector of cycles comes by.
+        del future
 
 
 def refusal(lost: WorkerLost, what: str) -> FileroomError:

@@ -15,11 +15,12 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from fileroom.dicom.byte_order import WORD_BYTES, swapped
-from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN, ITEM, UNDEFINED_LENGTH
+from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN, UNDEFINED_LENGTH
+from fileroom.dicom.frames import FragmentedFrame
 from fileroom.dicom.header import Cut, big_endian, find_elements
-from fileroom.dicom.rewriting import Rewriting
+from fileroom.dicom.rewriting import Rewriting, check_header_size, in_pieces
 from fileroom.dicom.writing import Copied
-from fileroom.errors import DataLoss, InvalidArgument, NotFound
+from fileroom.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,8 +64,10 @@ class BulkData:
             yield from Rewriting(parts=(self.part,)).pieces(read, start, stop)
             return
         assert isinstance(self.part, Copied)
-        for fragment in fragments(self.part.cut, read):
-            yield from Rewriting(parts=(Copied(cut=fragment),)).pieces(read)
+        # All fragments, the basic offset table passed over.
+        cut = self.part.cut
+        whole = FragmentedFrame(offset=cut.offset, length=cut.length, leading_items=1)
+        yield from in_pieces(whole.pieces(read))
 
 
 def find_bulk_data(header: Header, path: Sequence[str]) -> BulkData:
@@ -80,6 +83,8 @@ def find_bulk_data(header: Header, path: Sequence[str]) -> BulkData:
         If there is no such value.
     """
     tags, indices = _parsed(path)
+    if indices:
+        check_header_size(header)
     found = find_elements(header, {tags[0]}).get(tags[0])
     for index, tag in zip(indices, tags[1:], strict=True):
         items = found.items if found is not None else None
@@ -96,29 +101,6 @@ def is_encapsulated(header: Header, cut: Cut) -> bool:
     """Tell whether a value that was cut out is one of undefined length (PS3.5 A.4)."""
     length = header.skeleton[cut.position - _LENGTH_BYTES : cut.position]
     return int.from_bytes(length, "little") == UNDEFINED_LENGTH
-
-
-def fragments(cut: Cut, read: Read) -> Iterator[Cut]:
-    """Give where the fragments of encapsulated pixel data are, the basic offset table left out.
-
-    Raises
-    ------
-    DataLoss
-        If the stored file no longer has items there.
-    """
-    at, end = cut.offset, cut.offset + cut.length
-    is_offset_table = True
-    while at < end:
-        head = read(at, _ITEM_HEAD.size)
-        if len(head) == _ITEM_HEAD.size:
-            group, element, length = _ITEM_HEAD.unpack(head)
-            at += _ITEM_HEAD.size
-        if len(head) < _ITEM_HEAD.size or group << 16 | element != ITEM or length > end - at:
-            raise DataLoss(f"the stored pixel data hold no fragment at byte {at}; check the store")
-        if not is_offset_table:
-            yield Cut(cut.position, at, length)
-        is_offset_table = False
-        at += length
 
 
 def _parsed(path: Sequence[str]) -> tuple[list[int], list[int]]:

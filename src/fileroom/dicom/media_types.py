@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from fileroom.dicom.encoding import (
@@ -22,6 +23,8 @@ from fileroom.errors import InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+RANGES_MAX: Final = 100
+"""Entries of Accept that are read: each is compared with all that is offered."""
 AS_STORED: Final = "*"
 """The transfer syntax that means "whichever the instance is stored in"."""
 
@@ -137,14 +140,14 @@ def parse_accept(values: Iterable[str]) -> tuple[MediaRange, ...]:
 
     Read leniently, as clients write it: several headers, ``type`` without quotes, parameters in any
     order, ``*`` for ``*/*``, a ``q`` that is no number for 1. An entry that is no media type is
-    passed over.
+    passed over, and so are those after the hundredth.
 
     References
     ----------
     RFC 9110 12.5.1, PS3.18 8.7.5
     """
     ranges = (_parse_range(entry) for value in values for entry in _split(value, ","))
-    return tuple(found for found in ranges if found is not None)
+    return tuple(found for found in islice(ranges, RANGES_MAX) if found is not None)
 
 
 def find_media_type(text: str) -> MediaType | None:

@@ -19,7 +19,7 @@ from fileroom.dicom.encoding import DEFLATED, EXPLICIT_LITTLE, PIXEL_DATA
 from fileroom.dicom.header import Element, data_set_start, elements, extents, find_elements
 from fileroom.dicom.json_reading import SPECIFIC_CHARACTER_SET, ElementReader
 from fileroom.dicom.json_values import wrong
-from fileroom.dicom.rewriting import DeflatedRewriting, Rewriting
+from fileroom.dicom.rewriting import DeflatedRewriting, Rewriting, check_header_size
 from fileroom.dicom.writing import PREAMBLE, Copied, data_set_parts, merged
 from fileroom.errors import InvalidArgument
 
@@ -94,6 +94,7 @@ def patched(header: Header, model: JsonObject, *, path: str = "$") -> Rewriting 
     InvalidArgument
         If the object is no DICOM JSON, or names what may not change; the error names its path.
     """
+    check_header_size(header)
     start, encoding = data_set_start(header)
     new = _new_elements(header, model, encoding, path)
     _check_unchanged(header, model, new, path)

@@ -24,6 +24,7 @@ from fileroom.dicom.encoding import (
 )
 from fileroom.dicom.header import big_endian, elements, file_meta
 from fileroom.dicom.media_types import NATIVE_TRANSFER_SYNTAXES
+from fileroom.dicom.pixels.failure import unsupported
 from fileroom.dicom.writing import (
     data_set_parts,
     element_head,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from fileroom.dicom.encoding import Encoding
     from fileroom.dicom.header import Header
-    from fileroom.dicom.writing import Part
+from fileroom.dicom.writing import Part
 
 PIECE_BYTES: Final = 1 << 20
 NATIVE_TARGETS: Final = frozenset(
@@ -49,6 +50,10 @@ NATIVE_TARGETS: Final = frozenset(
     }
 )
 """Big endian is read, never written anew (PS3.5 A.3: retired)."""
+HEADER_BYTES_MAX: Final = 4 << 20
+"""A longer header is not taken apart where requests are answered: half a million empty elements, a
+hundred megabytes once they are objects, come in a file of some kilobytes. Metadata of such an
+instance are told by workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,22 @@ class DeflatedRewriting:
         """Give the file in pieces of at most 1 MB; ``read`` as of ``Rewriting``."""
         yield from in_pieces([self.file_meta])
         yield from in_pieces(deflated(self.data_set.pieces(read)))
+
+
+def check_header_size(header: Header) -> None:
+    """Refuse to take apart a header that is too long for that.
+
+    Raises
+    ------
+    PixelError
+        ``UNSUPPORTED_TRANSCODING``: the file can be had as it is stored.
+    """
+    size = len(header.skeleton)
+    if size > HEADER_BYTES_MAX:
+        raise unsupported(
+            f"the header of this instance has {size} bytes beside large values, more than the"
+            f" {HEADER_BYTES_MAX} that are rewritten; use transfer-syntax=*"
+        )
 
 
 def native_rewriting(header: Header, transfer_syntax_uid: str) -> Rewriting | DeflatedRewriting:
@@ -148,6 +169,7 @@ def _data_set(header: Header, encoding: Encoding) -> Iterator[Part]:
             f"transfer syntax {header.transfer_syntax_uid} cannot be decompressed yet; ask for"
             " transfer-syntax=*"
         )
+    check_header_size(header)
     return data_set_parts(elements(header), encoding, reversed_words=big_endian(header))
 
 

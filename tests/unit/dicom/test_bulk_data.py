@@ -142,7 +142,7 @@ def test_a_stored_file_that_lost_its_fragments_is_named(at: int) -> None:
     found = find_bulk_data(instance.header, ["7FE00010"])
     if at == 0:
         damaged += bytes(cut.length)
-    with pytest.raises(DataLoss, match="no fragment"):
+    with pytest.raises(DataLoss, match=r"no fragment|bytes early"):
         list(found.pieces(lambda at, length: Source(damaged).read_at(at, length)))
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fileroom.dicom.media_types import (
     AS_STORED,
+    RANGES_MAX,
     TRANSFER_SYNTAXES,
     MediaRange,
     MediaType,
@@ -264,3 +265,7 @@ def test_offers_are_ranked_by_what_the_client_likes() -> None:
     assert liked("image/jls;q=0.1, image/jpeg;transfer-syntax=1.2.50;q=0.2") == [jpeg, jls]
     with pytest.raises(NotAcceptable):
         liked("image/jpeg")
+
+
+def test_endless_accept_is_read_so_far() -> None:
+    assert len(parse_accept([",".join(["*/*"] * 5000)])) == RANGES_MAX

@@ -15,13 +15,14 @@ from pydicom.dataelem import RawDataElement
 from fileroom.dicom.byte_order import swapped
 from fileroom.dicom.media_types import NATIVE_TRANSFER_SYNTAXES
 from fileroom.dicom.part10 import scan
+from fileroom.dicom.pixels.failure import PixelError
 from fileroom.dicom.rewriting import (
     PIECE_BYTES,
     Rewriting,
     explicit_little_endian,
     native_rewriting,
 )
-from fileroom.errors import Unimplemented
+from fileroom.errors import Reason, Unimplemented
 from tests.against_pydicom import READ_OTHERWISE, flat, quiet
 from tests.corpus import (
     BIG_ENDIAN,
@@ -258,3 +259,13 @@ def test_a_span_of_a_rewriting_is_what_stands_there(syntax: str, draw: st.DataOb
     start = draw.draw(st.integers(0, len(whole)))
     stop = draw.draw(st.integers(start, len(whole)))
     assert b"".join(rewriting.pieces(instance.reader(), start, stop)) == whole[start:stop]
+
+
+def test_header_of_millions_of_elements_is_not_taken_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fileroom.dicom.rewriting.HEADER_BYTES_MAX", 100)
+    header = scan(mr_instance(transfer_syntax_uid=IMPLICIT)).header
+    with pytest.raises(PixelError, match="transfer-syntax=\\*") as caught:
+        explicit_little_endian(header)
+    assert caught.value.reason is Reason.UNSUPPORTED_TRANSCODING

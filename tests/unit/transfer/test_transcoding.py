@@ -335,7 +335,7 @@ def test_fault_of_a_codec_fails_the_instance_alone(
     holds="own rule",
 )
 def test_explosion_of_memory_fails_the_instance_alone(site: Site) -> None:
-    blank = described(bits=16, rows=5000, columns=5000)
+    blank = described(bits=16, rows=8000, columns=8000)
     frame = reencode_frame(bytes(blank.native_frame_bytes), blank, EXPLICIT, RLE)
     poison = encapsulated([[frame]], RLE, **named(numbered(2)), **attributes(blank))
     fill(

@@ -8,6 +8,7 @@ Cloud Healthcare v1beta1 dicomStores.studies.updateMetadata, .series.updateMetad
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.api.dicomweb.answers import (
@@ -61,7 +62,9 @@ def update_metadata(call: Call) -> Answer:
         parse_patch(call.body),
         grace_seconds=facilities.grace_seconds,
     )
-    return retrieve_metadata(call)
+    # What the client knew of the old ones is no reason to keep the new ones from it.
+    headers = {name: value for name, value in call.headers.items() if name != "if-none-match"}
+    return retrieve_metadata(replace(call, headers=headers))
 
 
 def _check_type(call: Call) -> None:

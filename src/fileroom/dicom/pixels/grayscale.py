@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fileroom.dicom.pixels.decode import stored_values
-from fileroom.dicom.pixels.tables import looked_up, table_entries
+from fileroom.dicom.pixels.tables import in_bands, looked_up, table_entries
 from fileroom.dicom.pixels.windows import Window, WindowFunction
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def grey_levels(
     pattern = np.dtype(f"u{values.dtype.itemsize}")
     possible = np.arange(1 << 8 * values.dtype.itemsize, dtype=pattern).view(values.dtype)
     table = _shown(possible.astype(np.float64), presentation, asked)
-    return np.take(table, values.view(pattern))
+    return in_bands(lambda band: np.take(table, band), values.view(pattern), np.dtype(np.uint8))
 
 
 def _shown(values: Numbers, presentation: Presentation, window: Window | None) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from fileroom.dicom.header import big_endian, elements
 from fileroom.dicom.pixels.description import PixelDescription, parse_pixel_description
 from fileroom.dicom.pixels.failure import malformed
 from fileroom.dicom.pixels.windows import Window, find_window
+from fileroom.dicom.rewriting import check_header_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -104,16 +105,18 @@ def read_presentation(
     PixelError
         ``NO_PIXEL_DATA``, or ``MALFORMED`` where a table contradicts itself.
     """
-    description = parse_pixel_description(header)
-    return _Reader(header, description, read).presentation(frame)
+    return Presentations(header, read).of_frame(frame)
 
 
-class _Reader:
-    """Reads the elements of one header."""
+class Presentations:
+    """How the frames of one instance are to be shown: its header is read once for all of them.
 
-    def __init__(
-        self, header: Header, description: PixelDescription, read: Callable[[int, int], bytes]
-    ) -> None:
+    ``read`` gives bytes that were cut out of the header.
+    """
+
+    def __init__(self, header: Header, read: Callable[[int, int], bytes]) -> None:
+        check_header_size(header)
+        description = parse_pixel_description(header)
         self._header = header
         self._order: Literal["big", "little"] = "big" if big_endian(header) else "little"
         self._description = description
@@ -121,13 +124,15 @@ class _Reader:
         self._tables: dict[int, bytes] = {}
         """Cut values by their offset: read in the order of the file."""
 
-    def presentation(self, frame: int) -> Presentation:
-        top: dict[int, Element] = {}
-        for element in elements(self._header, stop_after=_PER_FRAME_FUNCTIONAL_GROUPS):
+        self._top: dict[int, Element] = {}
+        for element in elements(header, stop_after=_PER_FRAME_FUNCTIONAL_GROUPS):
             if element.tag in _TOP:
-                top[element.tag] = element
+                self._top[element.tag] = element
                 self._keep(element)
-        description = self._description
+
+    def of_frame(self, frame: int) -> Presentation:
+        """Give how one frame, counted from 1, is to be shown; raises as ``read_presentation``."""
+        top, description = self._top, self._description
         inverted = (
             description.photometric_interpretation == "MONOCHROME1"
             or _text(top, _PRESENTATION_LUT_SHAPE) == "INVERSE"

@@ -7,14 +7,14 @@ PS3.3 C.11.1.1, C.11.2.1.1 (LUT data), C.7.6.3.1.5 and .6 (palettes), C.7.9.2 (s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from fileroom.dicom.pixels.failure import malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _DISCRETE, _LINEAR, _INDIRECT = range(3)
 _INDIRECTIONS_MAX: Final = 1000
+_BAND_VALUES: Final = 1 << 20
+Given = TypeVar("Given", bound=np.generic)
+Looked = TypeVar("Looked", bound=np.generic)
 
 
 def table_entries(table: LookupTable) -> Entries:
@@ -46,8 +49,28 @@ def looked_up(
     entries: NDArray[np.generic], first: int, values: NDArray[np.generic]
 ) -> NDArray[np.generic]:
     """Give the entry for each value; those beyond the ends get the first or the last entry."""
-    index = np.clip(values.astype(np.int64) - first, 0, len(entries) - 1)
-    return entries[index]
+
+    def of_band(band: NDArray[np.generic]) -> NDArray[np.generic]:
+        index = np.clip(band.astype(np.int64) - first, 0, len(entries) - 1)
+        return entries[index]
+
+    return in_bands(of_band, values, entries.dtype)
+
+
+def in_bands(
+    look_up: Callable[[NDArray[Given]], NDArray[Looked]],
+    values: NDArray[Given],
+    dtype: np.dtype[Looked],
+) -> NDArray[Looked]:
+    """Give what a function gives for the values, a million of them at a time.
+
+    An index takes eight bytes for each value: those of a whole slide are more than its pixels.
+    """
+    found = np.empty(values.shape, dtype)
+    rows = max(1, _BAND_VALUES * len(values) // max(1, values.size))
+    for start in range(0, len(values), rows):
+        found[start : start + rows] = look_up(values[start : start + rows])
+    return found
 
 
 def palette_bytes(table: LookupTable) -> NDArray[np.uint8]:

@@ -43,7 +43,7 @@ from fileroom.dicom.pixels.syntaxes import (
     JPEG_XL_RECOMPRESSION,
     LOSSY_METHODS,
 )
-from fileroom.dicom.rewriting import Rewriting, deflated, in_pieces
+from fileroom.dicom.rewriting import Rewriting, check_header_size, deflated, in_pieces
 from fileroom.dicom.writing import (
     data_set_parts,
     element_head,
@@ -108,6 +108,7 @@ def transcoded_pieces(
         At once if the pair is not offered or there is no first frame; while the pieces are drawn if
         another frame cannot be decoded, or there are fewer or more than the header says.
     """
+    check_header_size(header)
     description = parse_pixel_description(header)
     stored = header.transfer_syntax_uid
     require_transcodable(stored, asked, description)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import random
 import struct
+import tracemalloc
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ from fileroom.dicom.pixels.rendering_options import (
     Viewport,
     parse_rendering_options,
 )
-from fileroom.dicom.pixels.tables import table_entries
+from fileroom.dicom.pixels.tables import in_bands, table_entries
 from fileroom.dicom.pixels.windows import Window, WindowFunction
 from fileroom.errors import InvalidArgument, Reason
 from tests.corpus import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Row, Value
@@ -495,3 +496,14 @@ def test_a_compressed_frame_is_rendered_as_its_samples() -> None:
     presentation = replace(presented(native), transfer_syntax_uid="1.2.840.10008.1.2.4.201")
     picture = imagecodecs.png_decode(render_frame(frame, presentation, "image/png"))
     assert np.array_equal(picture, rendered(native))
+
+
+def test_looking_up_takes_little_memory_beside_the_picture() -> None:
+    values = np.zeros((3000, 3000), np.uint8)
+    table = np.arange(256, dtype=np.uint8)
+    tracemalloc.start()
+    found = in_bands(lambda band: np.take(table, band), values, np.dtype(np.uint8))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.shape == values.shape
+    assert peak < 3 * values.nbytes
