@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     Samples = NDArray[np.generic]
 
-CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, MemoryError)
+CODEC_ERRORS: Final = (RuntimeError, ValueError, TypeError, IndexError, OverflowError)
 """What the codecs raise at a frame they cannot read."""
 _BIT: Final = 1
 _END_OF_IMAGE: Final = b"\xff\xd9"
