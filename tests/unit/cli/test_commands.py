@@ -260,21 +260,35 @@ def test_result_in_json_is_the_ended_operation_alone() -> None:
     assert f"name: {OPERATION}" in result.stderr
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Let a command that a test starts hear ctrl-c, which a suite in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_detaches_and_tells_how_to_follow_again() -> None:
     running = answer({"name": OPERATION, "metadata": {"counter": {"pending": "9"}}})
-    with scripted_server(running) as script:
-        process = subprocess.Popen(
+    with (
+        scripted_server(running) as script,
+        subprocess.Popen(
             [sys.executable, "-m", "fileroom", *import_line(script)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=clean_environment(),
-        )
-        deadline = time.monotonic() + 20
-        while len(script.requests) < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=20)
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 20
+            while len(script.requests) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert stdout == f"name: {OPERATION}\n"
     assert "the operation goes on" in stderr
