@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.reading import InstanceReader
+from fileroom.closing import Closing
 from fileroom.database.stored import (
     find_frame_chunk,
     find_stored_frames,
@@ -45,7 +46,6 @@ from fileroom.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from fileroom.archive.reading import Content
     from fileroom.archive.retrieve import StoreContent
@@ -181,7 +181,7 @@ def open_frames(
         return frames
 
 
-class Frames:
+class Frames(Closing):
     """Frames of one instance, to be drawn one after another and then closed."""
 
     def __init__(
@@ -225,17 +225,6 @@ class Frames:
     def close(self) -> None:
         """Close the blob; a second call does nothing."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check_numbers(self, numbers: Sequence[int]) -> None:
         """Refuse numbers that no frame has, before anything is sent."""

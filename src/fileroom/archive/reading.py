@@ -9,10 +9,11 @@ bytes are lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.archive.layout import blob_bucket
 from fileroom.archive.packs import open_place
+from fileroom.closing import Closing
 from fileroom.database.values.instances import PlaceKind
 from fileroom.dicom.encoding import DEFLATED
 from fileroom.dicom.header import decode_header, header_dictionary
@@ -23,7 +24,6 @@ from fileroom.errors import Aborted, DataLoss, NotFound, Unimplemented
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.header import ByteSource, Header
@@ -53,7 +53,7 @@ class Content(Protocol):
         """
 
 
-class InstanceReader:
+class InstanceReader(Closing):
     """Reads one instance: its header, from the row or else the blob, and bytes of its file.
 
     The blob is opened when it is first needed.
@@ -133,17 +133,6 @@ class InstanceReader:
 
     def __del__(self) -> None:
         # A body that was never begun is closed by nobody.
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
         self.close()
 
     def _cut_again(self) -> Header:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from fileroom.archive.reading import InstanceReader
+from fileroom.closing import Closing
 from fileroom.database.stored import (
     find_stored_instance,
     find_stored_instances,
@@ -20,7 +21,6 @@ from fileroom.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from fileroom.archive.reading import Content
     from fileroom.database.engine import Database
@@ -146,7 +146,7 @@ class _Held(Protocol):
     def close(self) -> None: ...
 
 
-class FilePieces:
+class FilePieces(Closing):
     """The pieces of a file, which close what they are read from at their end or when closed."""
 
     def __init__(self, pieces: Iterator[bytes], *held: _Held) -> None:
@@ -172,17 +172,6 @@ class FilePieces:
         self._pieces = iter(())  # frames under way are given up before the blob is closed
         for each in self._held:
             each.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def absent(path: InstancePath) -> NotFound:

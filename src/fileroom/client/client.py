@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 from fileroom.client import values
 from fileroom.client.bodies import export_body, import_body, storage_class_body
@@ -13,6 +13,7 @@ from fileroom.client.retrieval import Retrieval
 from fileroom.client.storing import StoreResult, store_files
 from fileroom.client.transport import Sending, Transport
 from fileroom.client.values import Operation
+from fileroom.closing import Closing
 from fileroom.names import (
     DatasetName,
     DicomStoreName,
@@ -24,7 +25,6 @@ from fileroom.names import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from fileroom.client.values import (
         ContentMetrics,
@@ -43,7 +43,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 _BETA = Sending(api_version="v1beta1")
 
 
-class Client:
+class Client(Closing):
     """The datasets, DICOM stores, operations and instances of one Fileroom server.
 
     A resource is named by its full name, as text or as a value of ``fileroom.names``. Each method
@@ -70,17 +70,6 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # Locations
 

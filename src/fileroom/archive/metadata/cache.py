@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Self
 from zlib import crc32
 
 from fileroom.archive.metadata.slices import METADATA_FORMAT
+from fileroom.closing import Closing
 from fileroom.errors import DataLoss
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class CacheWriter:
         self.abort()
 
 
-class CachedSeries:
+class CachedSeries(Closing):
     """The metadata of one series, open to be read."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -283,17 +284,6 @@ class CachedSeries:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _key(version: SeriesVersion) -> _Key:

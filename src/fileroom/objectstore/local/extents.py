@@ -14,14 +14,14 @@ import os
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from fileroom.closing import Closing
 from fileroom.errors import Aborted, DataLoss, NotFound
 from fileroom.objectstore.local.durable import sync_unnamed, translating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
 HEAD_BYTES: Final = 132
 """How much of its beginning tells whether an extent stands."""
@@ -54,7 +54,7 @@ class Extent:
         return min(HEAD_BYTES, self.size)
 
 
-class LocalExtent:
+class LocalExtent(Closing):
     """One extent of a file, open for reading at any offset within it."""
 
     def __init__(self, file: int, key: str, extent: Extent) -> None:
@@ -111,17 +111,6 @@ class LocalExtent:
     def _read_head(self) -> bytes:
         with translating(self._key):
             return os.pread(self._file, self._extent.head_bytes, self._extent.offset)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def is_head(content: bytes) -> bool:

@@ -6,15 +6,15 @@ import errno
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from fileroom.closing import Closing
 from fileroom.errors import Aborted, NotFound
 from fileroom.objectstore.local.beneath import BENEATH, directory_beneath, is_valid
 from fileroom.objectstore.local.durable import translated, translating
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 # Should a FIFO take the file's place in between, opening it must not wait for a writer.
@@ -40,7 +40,7 @@ def _version(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
 
 
-class LocalObject:
+class LocalObject(Closing):
     """One version of an object, open for reading at any offset."""
 
     def __init__(self, file: int, key: str, size: int, version: str) -> None:
@@ -74,17 +74,6 @@ class LocalObject:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def find_status(root: Path, key: str) -> os.stat_result | None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
+from fileroom.closing import Closing
 from fileroom.errors import Unavailable
 from fileroom.objectstore.local.beneath import (
     BENEATH,
@@ -39,7 +40,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _numbers: Final = itertools.count()
 
 
-class Directories:
+class Directories(Closing):
     """Directories of one bucket, held open while objects are written into them.
 
     ``durable`` holds those this process knows to be durable below their parents. A directory that
@@ -110,17 +111,6 @@ class Directories:
                 self._changed.add(path.rpartition("/")[0])
                 self._named.add(identity)
         return directory
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all; a second call does nothing."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from fileroom.closing import Closing
 from fileroom.objectstore.local.beneath import TEMPORARY_PREFIX
 from fileroom.objectstore.local.durable import translating
 from fileroom.objectstore.local.writing import TEMPORARY_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from fileroom.objectstore.local import LocalBucket
 
@@ -20,7 +20,7 @@ MEMORY_BYTES: Final = 32 << 20
 _PIECE_BYTES: Final = 8 << 20
 
 
-class Spool:
+class Spool(Closing):
     """Bytes in memory, or in a file of a bucket's disk that has no name and ends with the process.
 
     Raises ``ResourceExhausted`` or ``Unavailable``, as every write of the bucket does.
@@ -56,14 +56,3 @@ class Spool:
     def close(self) -> None:
         """Throw all of it away."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
