@@ -347,11 +347,15 @@ class _Application:
         await send(start)
         if exchange.scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
-            await self._in_thread(partial(close_pieces, body))
+            if not isinstance(body, bytes | tuple):
+                await self._in_thread(partial(close_pieces, body))
             return answer.status
-        if isinstance(body, bytes):
-            exchange.sent_bytes = len(body)
-            await send({"type": "http.response.body", "body": body})
+        if isinstance(body, bytes | tuple):
+            *before, last = body if isinstance(body, tuple) else (body,)
+            exchange.sent_bytes = sum(map(len, before)) + len(last)
+            for piece in before:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": last})
             return answer.status
         channel = Channel(exchange.receive, send, exchange.method_id)
         whole = await send_pieces(body, channel, self._in_thread)
@@ -365,13 +369,16 @@ def _begin(handler: Handler, call: Call) -> Answer:
     All of them, where they are few.
     """
     answer = handler(call)
-    if isinstance(answer.body, bytes):
+    if isinstance(answer.body, bytes | tuple):
         return answer
     if int(answer.headers.get("Content-Length", WHOLE_BYTES + 1)) <= WHOLE_BYTES:
         try:
-            return replace(answer, body=b"".join(answer.body))
+            body = tuple(answer.body)
         finally:
             close_pieces(answer.body)
+        # What was deleted since its length was told is left out of both.
+        length = {"Content-Length": str(sum(map(len, body)))}
+        return replace(answer, body=body or b"", headers={**answer.headers, **length})
     first = next(answer.body, b"")
     return replace(answer, body=Framed((first,), answer.body))
 

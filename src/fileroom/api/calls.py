@@ -140,10 +140,11 @@ class Answer:
     status: int = 200
     media_type: str | None = JSON
     """The Content-Type as sent; ``None`` sends none (204)."""
-    body: bytes | Iterator[bytes] = b""
+    body: bytes | tuple[bytes, ...] | Iterator[bytes] = b""
     """An iterator is drawn in a thread, piece by piece, and closed when the client has gone.
 
-    Its first piece is drawn before the status is sent, so an error there is still answered.
+    Its first piece is drawn before the status is sent, so an error there is still answered. A tuple
+    holds all pieces, and is sent without joining them.
     """
     headers: Mapping[str, str] = field(default_factory=dict)
     pretty: bool = False

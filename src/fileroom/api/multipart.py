@@ -165,18 +165,21 @@ def multipart_related(
     *,
     root: str,
     parameters: Sequence[tuple[str, str]] = (),
+    announced: Sequence[BodyPart] | None = None,
 ) -> Answer:
     """Give parts as an answer; with its length, where they are all there and of known sizes.
 
     ``root`` is the media type of the first part, and ``parameters`` go with it into Content-Type.
+    ``announced`` are headers and sizes of the parts that will come, where they are known already.
     """
     # Drawn by lot, so that no instance can hold it.
     boundary = secrets.token_hex(16)
     headers = {}
-    if isinstance(parts, tuple):
-        sizes = [part.size for part in parts if part.size is not None]
-        if len(sizes) == len(parts):
-            framing = sum(len(_head(boundary, part)) + 2 for part in parts) + len(_tail(boundary))
+    known = parts if isinstance(parts, tuple) else announced
+    if known is not None:
+        sizes = [part.size for part in known if part.size is not None]
+        if len(sizes) == len(known):
+            framing = sum(len(_head(boundary, part)) + 2 for part in known) + len(_tail(boundary))
             headers["Content-Length"] = str(framing + sum(sizes))
     media_type = MediaType(
         name=MULTIPART_RELATED,
@@ -211,13 +214,14 @@ class _MultipartBody:
             close_pieces(self._parts)
 
     def _each_part(self) -> Iterator[Iterable[bytes]]:
+        before = b""
         for part in self._parts:
             self._current = part.pieces
-            yield (_head(self._boundary, part),)
+            yield (before + _head(self._boundary, part),)
             yield part.pieces
             close_pieces(part.pieces)
-            yield (b"\r\n",)
-        yield (_tail(self._boundary),)
+            before = b"\r\n"
+        yield (before + _tail(self._boundary),)
 
 
 def _head(boundary: str, part: BodyPart) -> bytes:

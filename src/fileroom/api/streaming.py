@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_Block = list[bytes]
 
 BLOCK_BYTES: Final = 1 << 20
 """What is drawn with each change of threads, which takes 0.1 ms."""
+JOINED_BYTES: Final = 64 << 10
+"""What is shorter is joined with its neighbours: to send it takes 10 µs, more than to copy it."""
 BLOCK_SECONDS: Final = 0.05
 """What is drawn slowly is sent as it comes."""
 SEND_IDLE_SECONDS: Final = 300.0
@@ -53,18 +56,19 @@ async def send_pieces(pieces: Iterator[bytes], channel: Channel, in_thread: InTh
     for the whole.
     """
     whole = False
-    drawn, blocks = anyio.create_memory_object_stream[bytes | None](0)
+    drawn, blocks = anyio.create_memory_object_stream[_Block](0)
     try:
         async with drawn, blocks, anyio.create_task_group() as group:
             group.start_soon(_cancel_when_gone, channel.receive, group.cancel_scope)
             group.start_soon(_draw, pieces, drawn, in_thread)
             # That nothing more comes may also mean that drawing failed: the end is told.
-            while (block := await blocks.receive()) is not None:
-                with anyio.fail_after(SEND_IDLE_SECONDS):
-                    await channel.send(
-                        {"type": "http.response.body", "body": block, "more_body": True}
-                    )
-                channel.sent_bytes += len(block)
+            while block := await blocks.receive():
+                for piece in block:  # joined, each byte would be copied once more
+                    with anyio.fail_after(SEND_IDLE_SECONDS):
+                        await channel.send(
+                            {"type": "http.response.body", "body": piece, "more_body": True}
+                        )
+                    channel.sent_bytes += len(piece)
             await channel.send({"type": "http.response.body", "body": b""})
             whole = True
             group.cancel_scope.cancel()
@@ -79,28 +83,31 @@ async def send_pieces(pieces: Iterator[bytes], channel: Channel, in_thread: InTh
 
 
 async def _draw(
-    pieces: Iterator[bytes], drawn: MemoryObjectSendStream[bytes | None], in_thread: InThread
+    pieces: Iterator[bytes], drawn: MemoryObjectSendStream[_Block], in_thread: InThread
 ) -> None:
-    """Draw block by block, then ``None``."""
-    while (block := await in_thread(partial(_block, pieces))) is not None:
+    """Draw block by block, the last of which is empty."""
+    block = None
+    while block != []:
+        block = await in_thread(partial(_block, pieces))
         await drawn.send(block)
-    await drawn.send(None)
 
 
-def _block(pieces: Iterator[bytes]) -> bytes | None:
-    """Give some pieces as one, ``None`` after the last."""
-    first = next(pieces, None)
-    if first is None or len(first) >= BLOCK_BYTES:
-        return first
-    block, size = [first], len(first)
+def _block(pieces: Iterator[bytes]) -> _Block:
+    """Give the next pieces, small neighbours as one; none after the last."""
+    block: _Block = []
+    small: _Block = []
+    size = 0
     began = time.monotonic()
-    while size < BLOCK_BYTES and time.monotonic() - began < BLOCK_SECONDS:
-        piece = next(pieces, None)
-        if piece is None:
-            break
-        block.append(piece)
+    for piece in pieces:
+        if len(piece) < JOINED_BYTES:
+            small.append(piece)
+        else:
+            block += [b"".join(small), piece]
+            small = []
         size += len(piece)
-    return b"".join(block)
+        if size >= BLOCK_BYTES or (size and time.monotonic() - began > BLOCK_SECONDS):
+            break
+    return [piece for piece in (*block, b"".join(small)) if piece]
 
 
 async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fileroom.archive.frames import Frame, Frames
     from fileroom.archive.reading import Content
     from fileroom.archive.retrieve import StoreContent
-    from fileroom.database.values.stored import StoredInstance
+    from fileroom.database.values.stored import ListedInstance, StoredInstance
     from fileroom.dicom.header import Header
     from fileroom.dicom.pixels.description import PixelDescription
     from fileroom.dicom.pixels.rendering_options import PictureType
@@ -157,18 +157,22 @@ def choose_transfer_syntax(reader: InstanceReader, acceptable: Sequence[str]) ->
     raise obstacle
 
 
-def need_decoding(found: Iterable[tuple[int, str]], acceptable: Sequence[str]) -> Iterator[int]:
-    """Give the ids of those instances whose pixel data may have to be decoded.
+def come_as_stored(found: Iterable[ListedInstance], acceptable: Sequence[str]) -> bool:
+    """Tell whether ``open_file`` gives all of these instances as they are stored."""
+    liked = acceptable[0]
+    return liked == AS_STORED or all(each.transfer_syntax_uid == liked for each in found)
 
-    ``found`` are ids and transfer syntaxes.
-    """
+
+def need_decoding(found: Iterable[ListedInstance], acceptable: Sequence[str]) -> Iterator[int]:
+    """Give the ids of those instances whose pixel data may have to be decoded."""
     if AS_STORED in acceptable:
         return iter(())
     native = not NATIVE_TRANSFER_SYNTAXES.isdisjoint(acceptable)
     return (
-        number
-        for number, stored in found
-        if stored not in acceptable and not (native and stored in NATIVE_TRANSFER_SYNTAXES)
+        each.id
+        for each in found
+        if each.transfer_syntax_uid not in acceptable
+        and not (native and each.transfer_syntax_uid in NATIVE_TRANSFER_SYNTAXES)
     )
 
 

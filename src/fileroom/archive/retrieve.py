@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fileroom.archive.reading import Content
     from fileroom.database.engine import Database
-    from fileroom.database.values.stored import StoredInstance
+    from fileroom.database.values.stored import ListedInstance, StoredInstance
     from fileroom.dicom.header import ByteSource
     from fileroom.names import InstancePath
 
@@ -77,8 +77,8 @@ def find_instance(content: StoreContent, path: InstancePath) -> StoredInstance:
     return stored
 
 
-def find_instances(content: StoreContent, path: InstancePath) -> Sequence[tuple[int, str]]:
-    """Give the ids and the transfer syntaxes of a study's or series' instances, in order.
+def find_instances(content: StoreContent, path: InstancePath) -> Sequence[ListedInstance]:
+    """Give what a study's or series' instances are, in order.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.cli.groups import Command
 from fileroom.deployment import open_deployment
 from fileroom.errors import FailedPrecondition, FileroomError
+from fileroom.memory import keep_freed_memory
 from fileroom.settings import Settings, load_settings
 from fileroom.telemetry import set_up_logging
 
@@ -72,6 +73,7 @@ def serve(config: Path | None, **flags: object) -> None:
         raise click.UsageError(error.message) from error
     set_up_logging(settings.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    keep_freed_memory()
     with _listener(settings) as listener:
         settings = settings.with_port(listener.getsockname()[1])
         with open_deployment(settings) as deployment:

@@ -1,4 +1,4 @@
-"""What a study or series holds, and in which storage class each instance is kept."""
+"""What a store, a study or a series holds, and in which storage class each instance is kept."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreMetrics:
+    """What a DICOM store holds, studies under deletion left out."""
+
+    study_count: int
+    series_count: int
+    instance_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContentMetrics:
     """How much a study or series holds."""
 
@@ -39,6 +49,30 @@ class StorageInfo:
     storage_class: str
     updated_at: int
     """When it came into this class, in microseconds since 1970."""
+
+
+def store_metrics(connection: Connection, store_id: int) -> StoreMetrics:
+    """Give what a DICOM store holds, as sums over its series."""
+    row = connection.execute(
+        select(
+            func.count(func.distinct(series.c.study_id)).label("study_count"),
+            func.count().label("series_count"),
+            func.coalesce(func.sum(series.c.instance_count), 0).label("instance_count"),
+            func.coalesce(func.sum(series.c.bytes), 0).label("size_bytes"),
+        )
+        .join(studies, studies.c.id == series.c.study_id)
+        .where(
+            series.c.store_id == store_id,
+            series.c.state == "LIVING",
+            studies.c.state == "LIVING",
+        )
+    ).one()
+    return StoreMetrics(
+        study_count=row.study_count,
+        series_count=row.series_count,
+        instance_count=int(row.instance_count),
+        size_bytes=int(row.size_bytes),
+    )
 
 
 def get_content_metrics(

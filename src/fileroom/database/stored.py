@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Select, bindparam, delete, exists, select, update
 
 from fileroom.database.instances import Place, PlaceKind
 from fileroom.database.instances.rows import insert_frame_tables
+from fileroom.database.prepared import Prepared
 from fileroom.database.schema import (
     dicom_stores,
     frame_tables,
@@ -18,7 +18,7 @@ from fileroom.database.schema import (
     series,
     studies,
 )
-from fileroom.database.values.stored import SeriesVersion, StoredInstance
+from fileroom.database.values.stored import ListedInstance, SeriesVersion, StoredInstance
 from fileroom.names import InstancePath, Uid
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def find_stored_instance(
     connection: Connection, store_id: int, path: InstancePath
 ) -> StoredInstance | None:
     """Give the instance at a path, with its header."""
-    rows = connection.execute(_instance_statement(), _named(store_id, path)).all()
+    rows = _NAMED.rows(connection, _named(store_id, path))
     return _stored(rows[0]) if rows else None
 
 
@@ -59,7 +59,7 @@ def find_stored_frames(
 ) -> StoredFrames | None:
     """Give the instance at a path with the first chunk of its table of frames and another."""
     named = _named(store_id, path)
-    rows = connection.execute(_frames_statement(), named | {"other_chunk": chunk}).all()
+    rows = _NAMED_FRAMES.rows(connection, named | {"other_chunk": chunk})
     if not rows:
         return None
     return StoredFrames(
@@ -103,15 +103,16 @@ def _still(stored: StoredInstance) -> tuple[ColumnElement[bool], ...]:
 
 def list_instances(
     connection: Connection, store_id: int, path: InstancePath
-) -> Sequence[tuple[int, str]]:
-    """Give the instances of a study or series with their transfer syntaxes.
-
-    By series, then by SOP Instance UID.
-    """
+) -> Sequence[ListedInstance]:
+    """Give the instances of a study or series, by series and then by SOP Instance UID."""
     columns = instances.c
-    statement = _below(_joined(columns.id, columns.transfer_syntax_uid), store_id, path)
+    listed = _joined(columns.id, columns.transfer_syntax_uid, columns.size)
+    statement = _below(listed, store_id, path)
     statement = statement.order_by(series.c.id, columns.sop_instance_uid)
-    return [(row.id, row.transfer_syntax_uid) for row in connection.execute(statement)]
+    return [
+        ListedInstance(id=row.id, transfer_syntax_uid=row.transfer_syntax_uid, size=row.size)
+        for row in connection.execute(statement)
+    ]
 
 
 def list_series(
@@ -188,9 +189,7 @@ def find_stored_instances(
     return [found.get(each) for each in ids]
 
 
-@cache
-def _instance_statement() -> Statement:
-    """Built once: each time anew, it took as long as what else a retrieval does."""
+def _select_named() -> Statement:
     return _select().where(
         studies.c.store_id == bindparam("in_store"),
         studies.c.study_instance_uid == bindparam("in_study"),
@@ -199,12 +198,11 @@ def _instance_statement() -> Statement:
     )
 
 
-@cache
-def _frames_statement() -> Statement:
+def _select_named_frames() -> Statement:
     table = frame_tables.c
     is_first = (table.chunk == 0) | (table.chunk == bindparam("other_chunk"))
     return (
-        _instance_statement()
+        _select_named()
         .add_columns(instances.c.frames_known, table.chunk, table.z.label("chunk_z"))
         .outerjoin(frame_tables, (table.instance_id == instances.c.id) & is_first)
     )
@@ -292,3 +290,7 @@ def _stored(row: Row[*tuple[object, ...]]) -> StoredInstance:
         header=row.z,
         header_dictionary=row.dict or 0,
     )
+
+
+_NAMED: Final = Prepared(_select_named())
+_NAMED_FRAMES: Final = Prepared(_select_named_frames())

@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fileroom.database.engine import Connection, now_microseconds
@@ -23,27 +23,33 @@ from fileroom.database.pages import (
     encode_page_token,
     page_size_within_limits,
 )
-from fileroom.database.schema import datasets, dicom_stores, series, studies
+from fileroom.database.prepared import Prepared
+from fileroom.database.schema import datasets, dicom_stores
 from fileroom.errors import AlreadyExists, NotFound, PermissionDenied
 from fileroom.names import DatasetName, DicomStoreName, LocationName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sqlalchemy import Row
+
 Config = dict[str, object]
 """A DICOM store's settings as on the wire: ``labels``, ``notificationConfigs``…"""
 
-# Built once: every request asks for them, and building took longer than running.
-_LIVING_DATASET: Final = select(datasets).where(
-    datasets.c.project == bindparam("in_project"),
-    datasets.c.location == bindparam("in_location"),
-    datasets.c.dataset_id == bindparam("named"),
-    datasets.c.deleted_at.is_(None),
+_LIVING_DATASET: Final = Prepared(
+    select(datasets).where(
+        datasets.c.project == bindparam("in_project"),
+        datasets.c.location == bindparam("in_location"),
+        datasets.c.dataset_id == bindparam("named"),
+        datasets.c.deleted_at.is_(None),
+    )
 )
-_LIVING_STORE: Final = select(dicom_stores).where(
-    dicom_stores.c.dataset_id == bindparam("in_dataset"),
-    dicom_stores.c.dicom_store_id == bindparam("named"),
-    dicom_stores.c.deleted_at.is_(None),
+_LIVING_STORE: Final = Prepared(
+    select(dicom_stores).where(
+        dicom_stores.c.dataset_id == bindparam("in_dataset"),
+        dicom_stores.c.dicom_store_id == bindparam("named"),
+        dicom_stores.c.deleted_at.is_(None),
+    )
 )
 
 
@@ -78,16 +84,6 @@ class DicomStore:
         return labels if isinstance(labels, dict) else {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreMetrics:
-    """What a DICOM store holds, studies under deletion left out."""
-
-    study_count: int
-    series_count: int
-    instance_count: int
-    size_bytes: int
-
-
 def denied(permission: str, resource: object) -> PermissionDenied:
     """Give the error for what is absent or forbidden; it does not say which of the two."""
     return PermissionDenied(
@@ -106,8 +102,8 @@ def already_there(name: DatasetName | DicomStoreName) -> AlreadyExists:
 def find_dataset(connection: Connection, name: DatasetName) -> Dataset | None:
     """Give the living dataset of that name."""
     place = {"in_project": name.parent.project, "in_location": name.parent.location}
-    row = connection.execute(_LIVING_DATASET, place | {"named": name.dataset_id}).one_or_none()
-    return None if row is None else _dataset(row)
+    rows = _LIVING_DATASET.rows(connection, place | {"named": name.dataset_id})
+    return _dataset(rows[0]) if rows else None
 
 
 def get_dataset(
@@ -336,30 +332,6 @@ def delete_dicom_store(transaction: Connection, name: DicomStoreName) -> DicomSt
     return store
 
 
-def store_metrics(connection: Connection, store: DicomStore) -> StoreMetrics:
-    """Give what a DICOM store holds, as sums over its series."""
-    row = connection.execute(
-        select(
-            func.count(func.distinct(series.c.study_id)).label("study_count"),
-            func.count().label("series_count"),
-            func.coalesce(func.sum(series.c.instance_count), 0).label("instance_count"),
-            func.coalesce(func.sum(series.c.bytes), 0).label("size_bytes"),
-        )
-        .join(studies, studies.c.id == series.c.study_id)
-        .where(
-            series.c.store_id == store.id,
-            series.c.state == "LIVING",
-            studies.c.state == "LIVING",
-        )
-    ).one()
-    return StoreMetrics(
-        study_count=row.study_count,
-        series_count=row.series_count,
-        instance_count=int(row.instance_count),
-        size_bytes=int(row.size_bytes),
-    )
-
-
 def _last_id(listing: str, page_token: str) -> str:
     (last,) = decode_page_token(listing, page_token, tuple[str])
     return last
@@ -369,11 +341,11 @@ def _find_dicom_store(
     connection: Connection, dataset: Dataset, name: DicomStoreName
 ) -> DicomStore | None:
     named = {"in_dataset": dataset.id, "named": name.dicom_store_id}
-    row = connection.execute(_LIVING_STORE, named).one_or_none()
-    return None if row is None else _dicom_store(row, dataset.name)
+    rows = _LIVING_STORE.rows(connection, named)
+    return _dicom_store(rows[0], dataset.name) if rows else None
 
 
-def _dataset(row: Row[tuple[object, ...]]) -> Dataset:
+def _dataset(row: Row[*tuple[object, ...]]) -> Dataset:
     return Dataset(
         id=row.id,
         name=DatasetName(LocationName(row.project, row.location), row.dataset_id),
@@ -383,7 +355,7 @@ def _dataset(row: Row[tuple[object, ...]]) -> Dataset:
     )
 
 
-def _dicom_store(row: Row[tuple[object, ...]], parent: DatasetName) -> DicomStore:
+def _dicom_store(row: Row[*tuple[object, ...]], parent: DatasetName) -> DicomStore:
     return DicomStore(
         id=row.id,
         name=DicomStoreName(parent, row.dicom_store_id),

@@ -154,6 +154,7 @@ def test_a_study_comes_as_parts_by_series_and_instance(web: Web, stored: dict[st
     mixed = [stored[f"mixed-{series}-{n}"] for series in (1, 2) for n in (1, 2, 3)]
     answer = web.get(mixed[0].study, STORED_PARTS)
     assert answer.status_code == 200
+    assert int(answer.headers["content-length"]) == len(answer.content)
     found = parts(answer)
     assert [body for _, body in found] == [each.data for each in mixed]
     assert {media_type for media_type, _ in found} == {
@@ -172,6 +173,7 @@ def test_a_study_without_a_wish_is_explicit_little_endian(
 ) -> None:
     answer = web.get(stored["mixed-1-1"].study)
     assert f"transfer-syntax={EXPLICIT}" in answer.headers["content-type"]
+    assert "content-length" not in answer.headers
     for media_type, body in parts(answer):
         assert media_type == f"application/dicom; transfer-syntax={EXPLICIT}"
         assert pydicom.dcmread(BytesIO(body)).file_meta.TransferSyntaxUID == EXPLICIT

@@ -265,7 +265,7 @@ RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "changed series": lambda tx, op: stored.list_changed_series(tx, op.store_id or 0, 0, 100),
     "get_dicom_store": lambda tx, _: stores.get_dicom_store(tx, STORE),
     "list_dicom_stores": lambda tx, _: stores.list_dicom_stores(tx, DATASET),
-    "store_metrics": lambda tx, _: stores.store_metrics(tx, stores.get_dicom_store(tx, STORE)),
+    "store_metrics": lambda tx, op: content_metrics.store_metrics(tx, op.store_id or 0),
 }
 
 

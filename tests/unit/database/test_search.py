@@ -267,7 +267,7 @@ def test_what_is_being_deleted_is_not_found(tmp_path_factory: pytest.TempPathFac
 def test_stored_instances_are_told_in_the_order_asked(store: FilledStore) -> None:
     with store.database.read() as connection:
         path = InstancePath(Uid("1.2.2"))
-        ids = [each for each, _ in list_instances(connection, store.content.store_id, path)]
+        ids = [each.id for each in list_instances(connection, store.content.store_id, path)]
         gone = max(ids) + 1000
         told = find_stored_instances(connection, [ids[3], gone, ids[0]])
     assert told[1] is None

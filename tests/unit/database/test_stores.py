@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from fileroom.database import schema, stores
+from fileroom.database.content_metrics import StoreMetrics, store_metrics
 from fileroom.database.engine import open_database, open_engine
 from fileroom.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
 from fileroom.names import DatasetName, DicomStoreName, LocationName
@@ -191,9 +192,9 @@ def test_metrics_are_sums_over_series_without_studies_under_deletion(
                 )
             )
 
-    metrics = stores.store_metrics(transaction, store)
+    metrics = store_metrics(transaction, store.id)
 
-    assert metrics == stores.StoreMetrics(
+    assert metrics == StoreMetrics(
         study_count=2, series_count=4, instance_count=12, size_bytes=4000
     )
     assert stores.list_location_ids(transaction, "p1") == ("us-central1",)

@@ -74,6 +74,11 @@ def file_part(file: InstanceFile, media_type: MediaType) -> BodyPart:
     return BodyPart(headers=headers, pieces=file.pieces, size=file.size)
 
 
+def announced_part(media_type: MediaType, size: int) -> BodyPart:
+    """Give the part that a file of so many bytes will be, without its bytes."""
+    return BodyPart(headers=(("Content-Type", str(media_type)),), pieces=iter(()), size=size)
+
+
 def frame_part(media_type: str, pieces: Iterator[bytes], size: int | None) -> BodyPart:
     """Give a frame as one of the parts of a body."""
     return BodyPart(headers=(("Content-Type", media_type),), pieces=pieces, size=size)

@@ -13,12 +13,17 @@ from fileroom.api.dicomweb.answers import (
     instance_path,
     store_content,
 )
-from fileroom.api.dicomweb.bodies import file_part, one_part, resumed, single_part
+from fileroom.api.dicomweb.bodies import announced_part, file_part, one_part, resumed, single_part
 from fileroom.api.multipart import multipart_related
 from fileroom.archive.codecs import PoolCodecs
 from fileroom.archive.frames import read_frames
 from fileroom.archive.opening_ahead import opened_files
-from fileroom.archive.representations import check_first, need_decoding, open_file
+from fileroom.archive.representations import (
+    check_first,
+    come_as_stored,
+    need_decoding,
+    open_file,
+)
 from fileroom.archive.retrieve import absent, each_stored, find_instance, find_instances
 from fileroom.dicom.media_types import (
     APPLICATION_DICOM,
@@ -53,17 +58,20 @@ def retrieve_instances(call: Call) -> Answer:
     """``…/studies/{study}[/series/{series}]``.
 
     Each instance comes in the form that the client likes best of those it can be had in. If there
-    is none for some instance, nothing is sent; if only its bytes tell so, the body breaks off.
+    is none for some instance, nothing is sent; if only its bytes tell so, the body breaks off. Its
+    length is told where all come as they are stored; a body that changes meanwhile breaks off, too.
     """
     content = store_content(call)
     found = find_instances(content, instance_path(call))
-    others = dict.fromkeys(syntax for _, syntax in found if syntax not in _SYNTAXES)
+    others = dict.fromkeys(
+        each.transfer_syntax_uid for each in found if each.transfer_syntax_uid not in _SYNTAXES
+    )
     acceptable = _syntaxes(_liked(accept(call), tuple(others), single=False))
     to_decode = list(need_decoding(found, acceptable))
     with _not_acceptable_without_pixels():
         check_first(content, to_decode, acceptable)
     files = opened_files(
-        each_stored(content, (number for number, _ in found)),
+        each_stored(content, (each.id for each in found)),
         partial(_open, call, content, acceptable),
         ahead=call.deployment.render_workers.count if len(to_decode) > 1 else 0,
     )
@@ -75,8 +83,14 @@ def retrieve_instances(call: Call) -> Answer:
     root = MediaType(name=APPLICATION_DICOM)
     if len(acceptable) == 1 and acceptable[0] != AS_STORED:
         root = dicom_file(acceptable[0])
-    body = resumed(first, parts)
-    return multipart_related(body, root=root.name, parameters=root.parameters)
+    announced = None
+    if come_as_stored(found, acceptable):
+        announced = [
+            announced_part(dicom_file(each.transfer_syntax_uid), each.size) for each in found
+        ]
+    return multipart_related(
+        resumed(first, parts), root=root.name, parameters=root.parameters, announced=announced
+    )
 
 
 @answers_406

@@ -24,6 +24,7 @@ from fileroom.api.wire import (
 )
 from fileroom.archive.layout import STORE_ID_FILE, blob_bucket, make_blob_bucket
 from fileroom.database import stores
+from fileroom.database.content_metrics import store_metrics
 from fileroom.database.extra_attributes import set_indexed_attributes
 from fileroom.errors import FileroomError, InvalidArgument, Unimplemented
 from fileroom.names import DicomStoreName
@@ -128,7 +129,7 @@ def get_metrics(call: Call) -> Answer:
     """Give what a DICOM store holds."""
     with call.deployment.database.read() as connection:
         store = stores.get_dicom_store(connection, call.dicom_store, permission=call.permission)
-        metrics = stores.store_metrics(connection, store)
+        metrics = store_metrics(connection, store.id)
     return json_answer(
         DicomStoreMetrics(
             name=str(store.name),

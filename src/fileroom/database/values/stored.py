@@ -27,6 +27,15 @@ class StoredInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListedInstance:
+    """What is known of an instance before its rows are read."""
+
+    id: int
+    transfer_syntax_uid: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesVersion:
     """A series as it was after one change: the same numbers always mean the same instances."""
 

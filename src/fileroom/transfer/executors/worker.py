@@ -21,6 +21,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from fileroom.errors import FileroomError, Internal
+from fileroom.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from fileroom.transfer.executors.limits import WorkerLimits
@@ -101,6 +102,7 @@ def serve_tasks(channel: int, slot: int, pool: int) -> None:
         for module in preload:
             importlib.import_module(module)
         _limit(limits)
+        keep_freed_memory()
         _current.slot = Slot(slot)
         _current.cpu_seconds = limits.cpu_seconds
         os.close(slot)
