@@ -7,7 +7,6 @@ import json
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -71,25 +70,29 @@ def ask(question: Question, directory: Path, instances: int, rounds: int) -> Res
 
 def _side(name: str, dicom_web: str, question: Question, instances: int) -> Side:
     paths, url = question.paths(dicom_web), urlsplit(dicom_web)
+    sizes: dict[str, int] = {}
 
-    def run(_: int) -> float:
-        """Give the seconds of all answers."""
+    def run(number: int) -> float:
+        """Give the seconds of all answers, each of which must have the size it had at first."""
         assert url.hostname is not None
+        buffer = memoryview(bytearray(_PIECE_BYTES))  # the client does little beside
         with closing(http.client.HTTPConnection(url.hostname, url.port, timeout=300)) as connection:
             began = time.perf_counter()
             for path in paths:
                 connection.request("GET", f"{url.path}{path}", headers=dict(question.headers))
                 answer = connection.getresponse()
-                # In pieces, so that the client does little beside.
-                pieces = list(iter(partial(answer.read, _PIECE_BYTES), b""))
-                if answer.status != http.client.OK:
-                    raise NotDone(f"{name} answered {answer.status} to {path}: {pieces[:1]!r}")
-            seconds = time.perf_counter() - began
-        body = b"".join(pieces)
-        if not question.check(body, instances):
-            raise NotDone(f"{name} gave something else for {paths[-1]}")
-        return seconds
+                size = 0
+                while count := answer.readinto(buffer):
+                    size += count
+                if answer.status != http.client.OK or size != sizes.setdefault(path, size):
+                    raise NotDone(
+                        f"{name}: {answer.status}, {size} bytes to {path} in run {number}"
+                    )
+            return time.perf_counter() - began
 
+    _, body = fetch(f"{dicom_web}{paths[-1]}", question.headers)
+    if not question.check(body, instances):
+        raise NotDone(f"{name} gave something else for {paths[-1]}")
     run(0)  # workers that start, caches that fill
     return Side(name=name, run=run)
 

@@ -22,7 +22,7 @@ from fileroom.client import Client
 from tests.server import free_port, running_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fileroom.client import Operation
 
@@ -223,10 +223,11 @@ def _send_all(port: int, source: Path, clients: int, limit: int | None = None) -
         return time.perf_counter() - began
 
 
-def fetch(url: str) -> tuple[float, bytes]:
+def fetch(url: str, headers: Mapping[str, str] | None = None) -> tuple[float, bytes]:
     """Give the seconds that a GET takes to its last byte, and the body."""
+    request = urllib.request.Request(url, headers=dict(headers or {}))
     began = time.perf_counter()
-    with urllib.request.urlopen(url, timeout=300) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         body: bytes = answer.read()
     return time.perf_counter() - began, body
 
