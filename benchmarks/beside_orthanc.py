@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from benchmarks.lean_client import Answer, LeanClient
 from benchmarks.measure import Goal, Result, Side, Work, measure
 from benchmarks.sides import (
     DATASET,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 ORTHANC = "Orthanc"
 ABSENT = {ORTHANC: "not installed (apt-get install orthanc-dicomweb)"}
 _STORING_CLIENTS = 4
-_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +75,12 @@ def _side(name: str, dicom_web: str, question: Question, instances: int) -> Side
     def run(number: int) -> float:
         """Give the seconds of all answers, each of which must have the size it had at first."""
         assert url.hostname is not None
-        buffer = memoryview(bytearray(_PIECE_BYTES))  # the client does little beside
-        with closing(http.client.HTTPConnection(url.hostname, url.port, timeout=300)) as connection:
+        with LeanClient(url.hostname, url.port or 80) as client:
             began = time.perf_counter()
             for path in paths:
-                connection.request("GET", f"{url.path}{path}", headers=dict(question.headers))
-                answer = connection.getresponse()
-                size = 0
-                while count := answer.readinto(buffer):
-                    size += count
-                if answer.status != http.client.OK or size != sizes.setdefault(path, size):
-                    raise NotDone(
-                        f"{name}: {answer.status}, {size} bytes to {path} in run {number}"
-                    )
+                answer = client.get(f"{url.path}{path}", question.headers)
+                if answer != Answer(HTTPStatus.OK, sizes.setdefault(path, answer.size)):
+                    raise NotDone(f"{name}: {answer} to {path} in run {number}")
             return time.perf_counter() - began
 
     _, body = fetch(f"{dicom_web}{paths[-1]}", question.headers)
