@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.archive.frames import Frame
 from fileroom.archive.workers import refusal, result_of
+from fileroom.dicom.media_types import NATIVE_TRANSFER_SYNTAXES
 from fileroom.dicom.pixels.frames import reencode_frame
 from fileroom.dicom.pixels.render import render_frame
 from fileroom.errors import WorkerLost
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES: Final = 64 << 20
 """Of frames under way for one answer, as decoded; one alone may have more."""
+
+
+LIGHT_BYTES: Final = 1 << 20
+"""Of a native frame, and of its picture, that is made where it is asked for."""
 
 
 class FrameBytes(Protocol):
@@ -52,6 +57,11 @@ class Reencoding:
         """About what its result takes in memory."""
         return self.description.decoded_frame_bytes
 
+    @property
+    def is_light(self) -> bool:
+        """Never: a codec reads what was stored, and may crash or hang on it."""
+        return False
+
     def run(self) -> bytes:
         """Give the frame; raises as ``reencode_frame`` does."""
         return reencode_frame(self.frame.read(), self.description, self.stored, self.asked)
@@ -71,6 +81,19 @@ class Rendering:
     def weight_bytes(self) -> int:
         """About what its result takes in memory."""
         return self.presentation.description.decoded_frame_bytes
+
+    @property
+    def is_light(self) -> bool:
+        """Whether no codec reads what was stored, and little time and memory is needed.
+
+        To hand such a frame to another process takes as long as to make the picture.
+        """
+        viewport = self.options.viewport
+        picture_bytes = 0 if viewport is None else 3 * viewport.width * viewport.height
+        return (
+            self.presentation.transfer_syntax_uid in NATIVE_TRANSFER_SYNTAXES
+            and max(self.weight_bytes, picture_bytes) <= LIGHT_BYTES
+        )
 
     def run(self) -> bytes:
         """Give the picture; raises as ``render_frame`` does."""
@@ -110,7 +133,7 @@ class OwnCodecs:
 
 
 class PoolCodecs:
-    """Runs the codecs in worker processes."""
+    """Runs the codecs in worker processes, and here what is light."""
 
     def __init__(self, workers: RequestWorkers) -> None:
         self._workers = workers
@@ -121,6 +144,9 @@ class PoolCodecs:
         weight = 0
         try:
             for task in tasks:
+                if not begun and task.is_light:
+                    yield task.run()
+                    continue
                 full = weight + task.weight_bytes > WINDOW_BYTES
                 while begun and (full or len(begun) > self._workers.count):
                     weight -= begun[0].task.weight_bytes

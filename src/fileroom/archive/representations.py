@@ -362,17 +362,22 @@ def pictures(
         At once, if there are no pixels or a frame is over a limit; while they are drawn, if one
         cannot be decoded or shown.
     """
-    options.require_within_limits(parse_pixel_description(frames.header))
-    return codecs.run(_renderings(content, frames, media_type, options), str(frames.stored.path))
+    description = parse_pixel_description(frames.header)
+    options.require_within_limits(description)
+    renderings = _renderings(content, frames, description, media_type, options)
+    return codecs.run(renderings, str(frames.stored.path))
 
 
 def _renderings(
-    content: Content, frames: Frames, media_type: PictureType, options: RenderingOptions
+    content: Content,
+    frames: Frames,
+    description: PixelDescription,
+    media_type: PictureType,
+    options: RenderingOptions,
 ) -> Iterator[Rendering]:
-    header = frames.header
     # A reader of its own for lookup tables, which stand before the frames.
     with InstanceReader(content, frames.stored) as reader:
-        presentations = Presentations(header, reader.read)
+        presentations = Presentations(frames.header, description, reader.read)
         for frame in frames:
             reader.rewind()
             yield Rendering(

@@ -31,7 +31,7 @@ from fileroom.archive.workers import RequestWorkers
 from fileroom.dicom.part10 import scan
 from fileroom.dicom.pixels.failure import PixelError
 from fileroom.dicom.pixels.rendering_options import parse_rendering_options
-from fileroom.errors import Aborted, DataLoss, NotFound, Reason, ResourceExhausted
+from fileroom.errors import Aborted, DataLoss, NotFound, Reason, ResourceExhausted, Unavailable
 from fileroom.names import InstancePath, Uid
 from fileroom.transfer.executors import WorkerPool, begin_item
 from fileroom.transfer.executors.limits import WorkerLimits
@@ -51,7 +51,7 @@ from tests.frames import encapsulated
 from tests.store_content import FilledStore, filled_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fileroom.archive.codecs import Codecs
     from fileroom.archive.retrieve import InstanceFile
@@ -333,6 +333,43 @@ def test_pictures_are_rendered_in_order(case: Case, pooled: PoolCodecs) -> None:
     assert in_pool == here
     assert [png_decode(each).shape for each in here] == [(16, 16), (16, 16)]
     assert jpeg8_decode(jpeg[0]).shape[0] == 32
+
+
+@pytest.mark.parametrize(
+    ("make", "values", "viewport", "light"),
+    [
+        (mr_instance, {"rows": 32}, None, True),
+        (mr_instance, {"rows": 32}, "128,128", True),
+        (mr_instance, {"rows": 32}, "4000,4000", False),
+        (mr_instance, {"rows": 1024}, None, False),
+        (
+            partial(encapsulated, [[b"x" * 64]], RLE),
+            {"rows": 8, "columns": 8, "bits_allocated": 8},
+            None,
+            False,
+        ),
+    ],
+    ids=["native", "thumbnail", "large-picture", "large-frame", "codec"],
+)
+def test_only_light_pictures_are_made_in_the_process_that_is_asked(
+    case: Case,
+    make: Callable[..., bytes],
+    values: dict[str, int],
+    viewport: str | None,
+    light: bool,
+) -> None:
+    case.add(make(**values, **case.uids))
+    pool = WorkerPool(1, name="ended", lazy=True)
+    pool.shutdown()
+    without_workers = PoolCodecs(RequestWorkers(executor=pool, count=1, begin_item=begin_item))
+    options = parse_rendering_options(viewport=viewport)
+    with read_frames(case.content, case.path) as frames:
+        bodies = pictures(case.content, frames, "image/png", without_workers, options)
+        if light:
+            assert png_decode(next(bodies)).shape == ((128, 128) if viewport else (32, 32))
+        else:
+            with pytest.raises(Unavailable):
+                next(bodies)
 
 
 def test_a_frame_too_large_for_a_viewport_is_refused_before_it_is_read(case: Case) -> None:

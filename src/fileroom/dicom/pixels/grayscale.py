@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-_TABLE_BITS_MAX: Final = 16
-"""Up to here each possible value is converted once, and frames are looked up."""
+_TABLE_ENTRIES_MAX: Final = 1 << 16
+"""Where a frame's values span no more, each is converted once and the frame is looked up."""
 _SIGMOID_EXPONENT_MAX: Final = 700.0
 
 
@@ -43,12 +43,18 @@ def grey_levels(
     asked = window
     if asked is None and presentation.voi_lut is None:
         asked = presentation.window or _whole_range(values, presentation)
-    if values.dtype.kind == "f" or 8 * values.dtype.itemsize > _TABLE_BITS_MAX:
+    if values.dtype.kind == "f":
         return _shown(values.astype(np.float64), presentation, asked)
-    pattern = np.dtype(f"u{values.dtype.itemsize}")
-    possible = np.arange(1 << 8 * values.dtype.itemsize, dtype=pattern).view(values.dtype)
-    table = _shown(possible.astype(np.float64), presentation, asked)
-    return in_bands(lambda band: np.take(table, band), values.view(pattern), np.dtype(np.uint8))
+    least, greatest = values.min(), values.max()
+    if int(greatest) - int(least) >= _TABLE_ENTRIES_MAX:
+        return _shown(values.astype(np.float64), presentation, asked)
+    between = np.arange(int(least), int(greatest) + 1, dtype=np.float64)
+    table = _shown(between, presentation, asked)
+    unsigned = np.dtype(f"u{values.dtype.itemsize}")  # in which a difference never overflows
+    first = least.view(unsigned)
+    return in_bands(
+        lambda band: np.take(table, band - first), values.view(unsigned), np.dtype(np.uint8)
+    )
 
 
 def _shown(values: Numbers, presentation: Presentation, window: Window | None) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from fileroom.dicom.byte_order import swapped
-from fileroom.dicom.header import big_endian, elements
+from fileroom.dicom.header import big_endian, find_elements
 from fileroom.dicom.pixels.description import PixelDescription, parse_pixel_description
 from fileroom.dicom.pixels.failure import malformed
 from fileroom.dicom.pixels.windows import Window, find_window
@@ -105,18 +105,22 @@ def read_presentation(
     PixelError
         ``NO_PIXEL_DATA``, or ``MALFORMED`` where a table contradicts itself.
     """
-    return Presentations(header, read).of_frame(frame)
+    return Presentations(header, parse_pixel_description(header), read).of_frame(frame)
 
 
 class Presentations:
     """How the frames of one instance are to be shown: its header is read once for all of them.
 
-    ``read`` gives bytes that were cut out of the header.
+    ``description`` is the header's; ``read`` gives bytes that were cut out of it.
     """
 
-    def __init__(self, header: Header, read: Callable[[int, int], bytes]) -> None:
+    def __init__(
+        self,
+        header: Header,
+        description: PixelDescription,
+        read: Callable[[int, int], bytes],
+    ) -> None:
         check_header_size(header)
-        description = parse_pixel_description(header)
         self._header = header
         self._order: Literal["big", "little"] = "big" if big_endian(header) else "little"
         self._description = description
@@ -124,11 +128,9 @@ class Presentations:
         self._tables: dict[int, bytes] = {}
         """Cut values by their offset: read in the order of the file."""
 
-        self._top: dict[int, Element] = {}
-        for element in elements(header, stop_after=_PER_FRAME_FUNCTIONAL_GROUPS):
-            if element.tag in _TOP:
-                self._top[element.tag] = element
-                self._keep(element)
+        self._top = find_elements(header, _TOP)
+        for element in self._top.values():
+            self._keep(element)
 
     def of_frame(self, frame: int) -> Presentation:
         """Give how one frame, counted from 1, is to be shown; raises as ``read_presentation``."""
