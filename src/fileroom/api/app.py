@@ -252,7 +252,7 @@ class _Application:
         parameters = bind_query(query, route.query)
         body, request = b"", None
         if route.request is not None or route.has_document:
-            body = await read_body(exchange.receive, exchange.headers.get("content-length"))
+            body = await read_body(exchange.receive, exchange.headers)
         if route.request is not None:
             request = decode_message(body, route.request)
         call = Call(
@@ -285,7 +285,7 @@ class _Application:
         """
         upload = await self._in_thread(partial(begin, call))
         try:
-            async for piece in body_pieces(exchange.receive):
+            async for piece in body_pieces(exchange.receive, exchange.headers):
                 await self._in_thread(partial(upload.write, piece))
             await self._in_thread(upload.finish)
             yield upload

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 
+from fileroom.api.content_encoding import find_unpacker
 from fileroom.errors import InvalidArgument
 from fileroom.names import DatasetName, DicomStoreName, LocationName, OperationName
 
@@ -187,11 +188,13 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-async def read_body(receive: Receive, content_length: str | None) -> bytes:
-    """Give the whole body, counted while it comes.
+async def read_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
+    """Give the whole body, unpacked and counted while it comes.
 
     Raises
     ------
+    InvalidArgument
+        If it is not in the ``Content-Encoding`` that it names.
     BodyTooLarge
         If it is, or says it will be, over the limit.
     BodyTooSlow
@@ -199,13 +202,13 @@ async def read_body(receive: Receive, content_length: str | None) -> bytes:
     ClientGone
         If the client left.
     """
-    announced = content_length or ""
+    announced = headers.get("content-length", "")
     # A fast refusal only; what counts is what comes.
     if announced.isdecimal() and int(announced[:19]) > BODY_BYTES_MAX:
         raise BodyTooLarge
     pieces: list[bytes] = []
     size = 0
-    async for piece in body_pieces(receive):
+    async for piece in body_pieces(receive, headers):
         size += len(piece)
         if size > BODY_BYTES_MAX:
             raise BodyTooLarge
@@ -213,8 +216,34 @@ async def read_body(receive: Receive, content_length: str | None) -> bytes:
     return b"".join(pieces)
 
 
-async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
-    """Give a body as it comes; the server reads on from the client only as pieces are taken.
+async def body_pieces(receive: Receive, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+    """Give a body as it comes, unpacked where it is compressed.
+
+    The server reads on from the client only as pieces are taken.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is not in the ``Content-Encoding`` that it names.
+    BodyTooSlow
+        If it stalls.
+    ClientGone
+        If the client left.
+    """
+    unpacker = find_unpacker(headers.get("content-encoding", ""))
+    async for piece in _sent_pieces(receive):
+        if unpacker is None:
+            yield piece
+        else:
+            for unpacked in unpacker.unpack(piece):
+                yield unpacked
+    if unpacker is not None:
+        for unpacked in unpacker.finish():
+            yield unpacked
+
+
+async def _sent_pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """Give a body as it was sent.
 
     Raises
     ------

@@ -20,7 +20,6 @@ from fileroom.api.dicomweb.answers import (
     store_content,
 )
 from fileroom.api.dicomweb.metadata import retrieve_metadata
-from fileroom.api.dicomweb.upload import check_not_encoded
 from fileroom.api.wire import json_answer
 from fileroom.archive.patching import patch_instance
 from fileroom.dicom.media_types import APPLICATION_DICOM_JSON, find_media_type
@@ -68,7 +67,6 @@ def update_metadata(call: Call) -> Answer:
 
 
 def _check_type(call: Call) -> None:
-    check_not_encoded(call)
     text = call.headers.get("content-type", "")
     media_type = find_media_type(text)
     if media_type is None or media_type.name not in _MEDIA_TYPES:

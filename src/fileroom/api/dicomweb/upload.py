@@ -115,18 +115,7 @@ def _begin(call: Call, policy: DuplicatePolicy) -> Upload:
         raise
 
 
-def check_not_encoded(call: Call) -> None:
-    """Refuse a body that is compressed on its way."""
-    encoding = call.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise InvalidArgument(
-            f"Content-Encoding {encoding[:40]!r} is not read; send the body as it is",
-            "Content-Encoding",
-        )
-
-
 def _media_type(call: Call) -> MediaType:
-    check_not_encoded(call)
     text = call.headers.get("content-type", "")
     media_type = find_media_type(text)
     if media_type is not None:
