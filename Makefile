@@ -1,5 +1,5 @@
 # Every target makes what it needs under this directory; a repeated run starts at once.
-# Needs: python3 >= 3.11. Everything else (npm, gcloud, curl, dcmtk) is used where it is found.
+# Needs: python3 >= 3.11. Everything else (npm, go, mvn, gcloud, curl, dcmtk) is used where it is found.
 
 PORT ?= 8080
 DATA ?= demo-data
@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help demo serve test test-long check lint unit bench docs tools lock clean
+.PHONY: help demo serve test test-long check lint unit bench docs examples tools lock clean
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
 
@@ -25,10 +25,10 @@ demo: .venv/.runtime  ## the main job from end to end, on real files, in under t
 serve: .venv/.runtime  ## the embedded server on 127.0.0.1:PORT, data in DATA
 	@.venv/bin/fileroom serve --data $(DATA) --port $(PORT)
 
-test: tools check node_modules/.stamp .tools/ohif/.stamp  ## check, then every other test but the long ones
+test: tools check node_modules/.stamp .tools/ohif/.stamp examples  ## check, then every other test but the long ones
 	$(PYTEST) -n $(SERVER_JOBS) --dist=worksteal --ignore=tests/unit --ignore=tests/test_tidy.py
 
-test-long: tools .venv/.dev node_modules/.stamp .tools/ohif/.stamp  ## every test
+test-long: tools .venv/.dev node_modules/.stamp .tools/ohif/.stamp examples  ## every test
 	$(PYTEST) -m 'long or not long' --timeout=3600
 
 check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: a minute and a half from cold
@@ -47,7 +47,7 @@ unit: .venv/.dev
 bench: .venv/.dev  ## the published figures, at SIZE=small (minutes) or SIZE=full
 	.venv/bin/python -m benchmarks --size $(SIZE)
 
-docs: tools .venv/.dev node_modules/.stamp .tools/ohif/.stamp  ## write the pages that come from code and tests
+docs: tools .venv/.dev node_modules/.stamp .tools/ohif/.stamp examples  ## write the pages that come from code and tests
 	.venv/bin/python -m tests.reference_pages
 	$(PYTEST) -q -n $(JOBS) -m 'long or not long' --write-conformance --ignore=tests/test_tidy.py
 
@@ -88,6 +88,20 @@ node_modules/.stamp: package.json package-lock.json
 	@mkdir -p node_modules
 	@if command -v npm >/dev/null; then npm ci --no-progress --loglevel=error --cache .tools/npm-cache && touch $@; \
 	else echo "npm is absent: the tests of the Node.js client are skipped by name"; fi
+
+examples: .tools/examples/go-client .tools/examples/java  ## build the example clients that have to be built
+
+.tools/examples/go-client: examples/go/go.mod examples/go/go.sum examples/go/main.go
+	@if command -v go >/dev/null; then echo "Building examples/go ..."; \
+	GOPATH=$(CURDIR)/.tools/go GOCACHE=$(CURDIR)/.tools/go/cache GOFLAGS="-mod=readonly -modcacherw" \
+	go build -C examples/go -o $(CURDIR)/$@ .; \
+	else echo "go is absent: the tests of the Go client are skipped by name"; fi
+
+.tools/examples/java: examples/java/pom.xml $(shell find examples/java/src -name '*.java')
+	@if command -v mvn >/dev/null; then echo "Building examples/java ..."; \
+	mvn -q -B -f examples/java/pom.xml -Dmaven.repo.local=$(CURDIR)/.tools/m2 \
+	-DbuildDirectory=$(CURDIR)/$@ package && touch $@; \
+	else echo "mvn is absent: the tests of the Java client are skipped by name"; fi
 
 # The built viewer: 50 MB to fetch, 200 MB on disk.
 .tools/ohif/.stamp: tests/browser/install_ohif.py

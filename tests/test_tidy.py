@@ -47,6 +47,7 @@ HOSTS: Final = frozenset(
         "healthcare.googleapis.com",
         "www.apache.org",
         "dicom.nema.org",
+        "maven.apache.org",  # the XML namespace of a pom.xml
         "169.254.169.254",  # what an attack on the machine's credentials would name
     }
 )

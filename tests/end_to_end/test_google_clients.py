@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +11,6 @@ from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
 from tests.end_to_end.conftest import slices
-from tests.server import clean_environment
-from tests.tools import ROOT, require_node_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,29 +105,3 @@ def test_google_api_python_client_manages_resources(healthcare: Any, place: Plac
     assert [each["name"] for each in listed["dicomStores"]] == [store]
     assert missing_store.value.status_code == 404
     assert missing_dataset.value.status_code == 403
-
-
-@pytest.mark.clause(
-    "@googleapis/healthcare (Node.js)",
-    "the documented Node.js sample imports and reads how the operation ended",
-)
-def test_node_client_imports(place: Place) -> None:
-    node, _modules = require_node_module("@googleapis/healthcare")
-    for index, content in enumerate(slices(2)):
-        place.put(f"{index}.dcm", content)
-    place.put("notes.txt", b"no DICOM at all" * 20)
-
-    ended = subprocess.run(
-        [node, ROOT / "examples" / "import.mjs", place.dicom_store, f"gs://{place.bucket_id}/**"],
-        capture_output=True,
-        text=True,
-        env=clean_environment()
-        | {"FILEROOM_SERVER": place.server.url, "FILEROOM_TOKEN": place.server.token},
-        timeout=60,
-        check=False,
-    )
-
-    assert ended.returncode == 0, ended.stderr
-    answer = json.loads(ended.stdout)
-    assert answer["counter"] == {"success": "2", "failure": "1"}
-    assert answer["sampleError"]["resource"] == f"gs://{place.bucket_id}/notes.txt"

@@ -89,9 +89,7 @@ def test_gzip_is_unpacked_however_it_is_cut(members: list[bytes], cuts: list[int
     unpacker = find_unpacker(" GZIP ")
     assert unpacker is not None
     found = [
-        unpacked
-        for start, end in pairwise(ends)
-        for unpacked in unpacker.unpack(packed[start:end])
+        unpacked for start, end in pairwise(ends) for unpacked in unpacker.unpack(packed[start:end])
     ]
     assert b"".join([*found, *unpacker.finish()]) == b"".join(members)
 
