@@ -14,6 +14,7 @@ import click
 from fileroom.api import app, connections, multipart, requests
 from fileroom.api.dicomweb import frames, parts
 from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
+from fileroom.api.later import Later
 from fileroom.api.routes import DATASET, LOCATION, OPERATION, ROUTES, STORE
 from fileroom.api.routing import VERSIONS
 from fileroom.api.wire import LENIENT_BYTES_MAX
@@ -128,7 +129,7 @@ def routes() -> str:
                 f"`{each.method_id}`",
                 f"`{each.verb} {_short(each.template)}`",
                 f"`{each.permission}`",
-                "later" if "later" in each.handler.__qualname__ else _versions(each),
+                "later" if isinstance(each.handler, Later) else _versions(each),
             )
             for each in ROUTES
         ),

@@ -3,12 +3,12 @@
 #
 # Two lines differ from a script that calls Google:
 #
-#     endpoint=https://healthcare.googleapis.com   is   endpoint=$FILEROOM_URL
+#     endpoint=https://healthcare.googleapis.com   is   endpoint=$FILEROOM_SERVER
 #     token=$(gcloud auth print-access-token)      is   token=$FILEROOM_TOKEN
 #
 # To run it, with curl 7.82 or newer, and python3 to print how an operation ended:
 #
-#     export FILEROOM_URL=http://127.0.0.1:8080 FILEROOM_TOKEN=...
+#     export FILEROOM_SERVER=http://127.0.0.1:8080 FILEROOM_TOKEN=...
 #     ./dicom.sh import   STORE gs://BUCKET/PATTERN
 #     ./dicom.sh export   STORE gs://BUCKET/DIRECTORY [MIME_TYPE]
 #     ./dicom.sh store    STORE FILE
@@ -21,7 +21,7 @@
 # QUERY is URL-encoded, such as "PatientName=Smith*&limit=5".
 set -eu
 
-endpoint=$FILEROOM_URL
+endpoint=$FILEROOM_SERVER
 token=$FILEROOM_TOKEN
 
 import_instances() { # STORE URI

@@ -4,7 +4,7 @@
 # Two settings differ from calling Google, which needs neither: the endpoint and the access token,
 # in the two lines that start with "export CLOUDSDK_". To run it:
 #
-#   export FILEROOM_URL=http://127.0.0.1:8080 FILEROOM_TOKEN=$(fileroom auth print-access-token)
+#   export FILEROOM_SERVER=http://127.0.0.1:8080 FILEROOM_TOKEN=$(fileroom auth print-access-token)
 #   bash dicom.sh import projects/P/locations/L/datasets/D/dicomStores/S 'gs://BUCKET/**.dcm'
 set -euo pipefail
 
@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 printf '%s' "$FILEROOM_TOKEN" > "$work/token"
 
-export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE=$FILEROOM_URL/
+export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE=$FILEROOM_SERVER/
 export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=$work/token
 
 usage="usage: dicom.sh import STORE gs://BUCKET/PATTERN\

@@ -3,13 +3,13 @@
 // Two options, both in newService, tell it from a program that calls Google:
 //
 //	                Google    here
-//	endpoint        absent    option.WithEndpoint, of FILEROOM_URL
+//	endpoint        absent    option.WithEndpoint, of FILEROOM_SERVER
 //	credentials     absent    option.WithTokenSource, of FILEROOM_TOKEN
 //
 // To build and run it:
 //
 //	go build -C examples/go -o $PWD/.tools/examples/go-client .
-//	export FILEROOM_URL=http://127.0.0.1:8080 FILEROOM_TOKEN=$(fileroom auth print-access-token)
+//	export FILEROOM_SERVER=http://127.0.0.1:8080 FILEROOM_TOKEN=$(fileroom auth print-access-token)
 //	.tools/examples/go-client import projects/P/locations/L/datasets/D/dicomStores/S 'gs://BUCKET/**'
 package main
 
@@ -84,7 +84,7 @@ func run(args []string) error {
 func newService() (*healthcare.Service, error) {
 	token := &oauth2.Token{AccessToken: os.Getenv("FILEROOM_TOKEN")}
 	return healthcare.NewService(context.Background(),
-		option.WithEndpoint(os.Getenv("FILEROOM_URL")+"/"),
+		option.WithEndpoint(os.Getenv("FILEROOM_SERVER")+"/"),
 		option.WithTokenSource(oauth2.StaticTokenSource(token)))
 }
 

@@ -1,6 +1,6 @@
 // Seven calls of the Cloud Healthcare API, for the clients of dicom.mjs and dicom-googleapis.mjs.
 import {createWriteStream} from 'node:fs';
-import {open} from 'node:fs/promises';
+import {readFile} from 'node:fs/promises';
 import {parse} from 'node:querystring';
 import {pipeline} from 'node:stream/promises';
 import {setTimeout} from 'node:timers/promises';
@@ -31,7 +31,7 @@ export async function run(client) {
     await call(client.projects.locations.datasets, ...args);
   } catch (error) {
     console.error(error.message);
-    process.exitCode = 1;
+    process.exit(1);
   }
 }
 
@@ -52,9 +52,8 @@ async function exportInstances(datasets, store, uriPrefix, mimeType) {
 }
 
 async function storeInstance(datasets, store, path) {
-  const file = await open(path);
   const {data} = await datasets.dicomStores.storeInstances(
-    {parent: store, dicomWebPath: 'studies', requestBody: file.createReadStream()},
+    {parent: store, dicomWebPath: 'studies', requestBody: await readFile(path)},
     {
       headers: {'Content-Type': 'application/dicom', Accept: 'application/dicom+json'},
       responseType: 'text',

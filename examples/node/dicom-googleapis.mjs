@@ -11,7 +11,7 @@ import {run} from './calls.mjs';
 
 const client = google.healthcare({
   version: 'v1',
-  rootUrl: `${process.env.FILEROOM_URL}/`,
+  rootUrl: `${process.env.FILEROOM_SERVER}/`,
   auth: new google.auth.OAuth2({credentials: {access_token: process.env.FILEROOM_TOKEN}}),
 });
 

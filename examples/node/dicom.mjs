@@ -8,7 +8,7 @@
 // To run it, with Node.js 20 or newer:
 //
 //     npm install @googleapis/healthcare
-//     export FILEROOM_URL=http://127.0.0.1:8080 FILEROOM_TOKEN=...
+//     export FILEROOM_SERVER=http://127.0.0.1:8080 FILEROOM_TOKEN=...
 //     node dicom.mjs import   STORE gs://BUCKET/PATTERN
 //     node dicom.mjs export   STORE gs://BUCKET/DIRECTORY [MIME_TYPE]
 //     node dicom.mjs store    STORE FILE
@@ -24,7 +24,7 @@ import {run} from './calls.mjs';
 
 const client = healthcare({
   version: 'v1',
-  rootUrl: `${process.env.FILEROOM_URL}/`,
+  rootUrl: `${process.env.FILEROOM_SERVER}/`,
   auth: new auth.OAuth2({credentials: {access_token: process.env.FILEROOM_TOKEN}}),
 });
 

@@ -10,7 +10,7 @@ Two lines differ from calling Google, where they would be
     $Token = gcloud auth print-access-token
 
 .EXAMPLE
-$env:FILEROOM_URL = 'http://127.0.0.1:8080'
+$env:FILEROOM_SERVER = 'http://127.0.0.1:8080'
 $env:FILEROOM_TOKEN = fileroom auth print-access-token
 pwsh dicom.ps1 import projects/P/locations/L/datasets/D/dicomStores/S 'gs://BUCKET/**.dcm'
 #>
@@ -19,7 +19,7 @@ param(
     [Parameter(Position = 1, ValueFromRemainingArguments)] [string[]] $Arguments = @()
 )
 
-$Endpoint = "$env:FILEROOM_URL/v1"
+$Endpoint = "$env:FILEROOM_SERVER/v1"
 $Token = $env:FILEROOM_TOKEN
 
 $ErrorActionPreference = 'Stop'

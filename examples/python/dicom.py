@@ -2,13 +2,13 @@
 
 Two lines differ from a program that calls Google:
 
-    ENDPOINT = "https://healthcare.googleapis.com"   is   ENDPOINT = os.environ["FILEROOM_URL"]
+    ENDPOINT = "https://healthcare.googleapis.com"   is   ENDPOINT = os.environ["FILEROOM_SERVER"]
     CREDENTIALS, _ = google.auth.default()           is   CREDENTIALS = Credentials(token=...)
 
 To run it, with Python 3.11 or newer:
 
     pip install google-api-python-client requests
-    export FILEROOM_URL=http://127.0.0.1:8080 FILEROOM_TOKEN=...
+    export FILEROOM_SERVER=http://127.0.0.1:8080 FILEROOM_TOKEN=...
     python dicom.py import   STORE gs://BUCKET/PATTERN
     python dicom.py export   STORE gs://BUCKET/DIRECTORY [MIME_TYPE]
     python dicom.py store    STORE FILE
@@ -34,7 +34,7 @@ from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
-ENDPOINT = os.environ["FILEROOM_URL"]
+ENDPOINT = os.environ["FILEROOM_SERVER"]
 CREDENTIALS = Credentials(token=os.environ["FILEROOM_TOKEN"])
 
 USAGE = "usage: dicom.py import|export|store|search|retrieve|rendered|delete STORE ..."

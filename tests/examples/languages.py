@@ -43,7 +43,7 @@ class Language:
             text=True,
             env=clean_environment()
             | {"HOME": str(home), "CLOUDSDK_CONFIG": str(home / "gcloud")}
-            | {"FILEROOM_URL": server.url, "FILEROOM_TOKEN": server.token},
+            | {"FILEROOM_SERVER": server.url, "FILEROOM_TOKEN": server.token},
             timeout=100,
             check=False,
         )

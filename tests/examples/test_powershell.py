@@ -254,7 +254,7 @@ def test_the_script_makes_the_calls_that_are_tested_here() -> None:
     assert list(written_calls()) == list(CALLS.items())
     assert text.count("Invoke-") == len(CALLS)
     assert text.count("-Headers $Headers") + text.count("-Headers ($Headers +") == len(CALLS)
-    assert '$Endpoint = "$env:FILEROOM_URL/v1"' in text
+    assert '$Endpoint = "$env:FILEROOM_SERVER/v1"' in text
     assert '$Headers = @{ Authorization = "Bearer $Token" }' in text
 
 

@@ -21,6 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from fileroom.api.calls import Answer, Call, Framed, close_pieces
 from fileroom.api.errors import error_answer, internal_error_answer, status_answer
+from fileroom.api.public import PUBLIC
 from fileroom.api.requests import (
     BODY_BYTES_MAX,
     BodyTooLarge,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
     from fileroom.api.calls import Handler
     from fileroom.api.dicomweb.upload import Upload
+    from fileroom.api.public import PublicHandler
     from fileroom.api.requests import Query
     from fileroom.api.routing import Route
     from fileroom.auth.authorize import Principal
@@ -203,8 +205,8 @@ class _Application:
 
     async def _dispatch(self, exchange: _Exchange) -> Answer:
         scope = exchange.scope
-        if scope["path"] in {"/healthz", "/readyz"}:
-            return await self._health(exchange)
+        if (public := PUBLIC.get(scope["path"])) is not None:
+            return await self._public(exchange, public)
         refusal = self._refused_from_afar(exchange)
         if refusal is not None:
             return refusal
@@ -293,15 +295,14 @@ class _Application:
             with anyio.CancelScope(shield=True):
                 await self._in_thread(upload.close)
 
-    async def _health(self, exchange: _Exchange) -> Answer:
+    async def _public(self, exchange: _Exchange, handler: PublicHandler) -> Answer:
         exchange.method_id = exchange.scope["path"]
         if exchange.scope["method"] not in _SAFE_VERBS:
-            return status_answer(
-                405, Code.UNIMPLEMENTED.name, "GET only.", headers={"Allow": "GET"}
-            )
-        if exchange.scope["path"] == "/readyz":
-            await self._in_thread(self._deployment.ready)
-        return Answer(media_type="text/plain; charset=UTF-8", body=b"ok\n")
+            allowed = {"Allow": "GET"}
+            return status_answer(405, Code.UNIMPLEMENTED.name, "GET only.", headers=allowed)
+        query = parse_query(exchange.scope["query_string"])
+        # Threads of their own: a server whose requests wait still says that it lives.
+        return await anyio.to_thread.run_sync(handler, self._deployment, query)
 
     def _refused_from_afar(self, exchange: _Exchange) -> Answer | None:
         """Refuse what a web page in the user's browser may have sent without their knowledge.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from fileroom.errors import Unimplemented
 
 if TYPE_CHECKING:
-    from fileroom.api.calls import Call, Handler
+    from fileroom.api.calls import Call
 
 
-def later(meanwhile: str) -> Handler:
-    """Give the handler of a method that is not there yet."""
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The handler of a method that is not there yet."""
 
-    def answer(call: Call) -> NoReturn:
-        raise Unimplemented(f"{call.method_id} is not offered by this version: {meanwhile}")
+    meanwhile: str
+    """What to do instead."""
 
-    return answer
+    def __call__(self, call: Call) -> NoReturn:
+        """Refuse, naming the method."""
+        raise Unimplemented(f"{call.method_id} is not offered by this version: {self.meanwhile}")

@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.api import dicomweb
 from fileroom.api.healthcare import datasets, dicom_stores, locations, operations
-from fileroom.api.later import later
+from fileroom.api.later import Later
 from fileroom.api.routing import Route
 from fileroom.api.wire import (
     CancelOperationRequest,
     Dataset,
     DicomStore,
+    DicomStoreMetrics,
+    Empty,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
+    ListDatasetsResponse,
+    ListDicomStoresResponse,
+    ListLocationsResponse,
+    ListOperationsResponse,
+    Location,
+    Operation,
+    SeriesMetrics,
     SetBlobStorageSettingsRequest,
+    StorageInfo,
+    StudyMetrics,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +49,8 @@ SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
 
-_POLICY: Final = later("the server's one access token holds every permission")
-_DEIDENTIFY: Final = later("export the DICOM store and de-identify the files")
+_POLICY: Final = Later("the server's one access token holds every permission")
+_DEIDENTIFY: Final = Later("export the DICOM store and de-identify the files")
 
 
 def _method(
@@ -50,12 +61,14 @@ def _method(
     template: str,
     right: str,
     handler: Handler,
+    response: type[msgspec.Struct] | None = None,
     request: type[msgspec.Struct] | None = None,
     *,
     query: tuple[str, ...] | None = (),
 ) -> Route:
     permission = f"healthcare.{service}.{right}"
-    return Route(f"{prefix}.{method}", verb, template, permission, handler, request, query)
+    name = f"{prefix}.{method}"
+    return Route(name, verb, template, permission, handler, request, response, query)
 
 
 _dataset: Final = partial(_method, "datasets", "datasets")
@@ -63,11 +76,18 @@ _store: Final = partial(_method, "datasets.dicomStores", "dicomStores")
 _operation: Final = partial(_method, "datasets.operations", "operations")
 
 
-def _web(verb: str, path: str, method: str, right: str, handler: Handler) -> Route:
+def _web(
+    verb: str,
+    path: str,
+    method: str,
+    right: str,
+    handler: Handler,
+    response: type[msgspec.Struct] | None = None,
+) -> Route:
     """One method below ``dicomWeb``; its query is its own, and a body is not read."""
     permission = f"healthcare.dicomStores.dicomWeb{right}"
-    method = f"datasets.dicomStores.{method}"
-    return Route(method, verb, f"{STORE}/dicomWeb{path}", permission, handler, query=None)
+    method, path = f"datasets.dicomStores.{method}", f"{STORE}/dicomWeb{path}"
+    return Route(method, verb, path, permission, handler, response=response, query=None)
 
 
 def _stow(path: str, method: str) -> Route:
@@ -88,35 +108,55 @@ def _put(path: str, method: str) -> Route:
 
 
 def _patch(path: str, method: str) -> Route:
-    """One method that replaces attributes of what is stored."""
+    """One method that replaces attributes of what is stored; of many, as an operation."""
     route = _beta("PATCH", f"{path}/metadata", method, dicomweb.update_metadata)
-    return replace(route, has_document=True)
+    response = None if path == INSTANCE else Operation
+    return replace(route, has_document=True, response=response)
 
 
 ROUTES: Final = (
-    Route("get", "GET", LOCATION, "healthcare.locations.get", locations.get),
+    Route("get", "GET", LOCATION, "healthcare.locations.get", locations.get, response=Location),
     Route(
         "list",
         "GET",
         PROJECT,
         "healthcare.locations.list",
         locations.list_,
+        response=ListLocationsResponse,
         query=(*PAGES, "filter", "extraLocationTypes"),
     ),
     # Datasets
-    _dataset("list", "GET", f"{LOCATION}/datasets", "list", datasets.list_, query=PAGES),
+    _dataset(
+        "list",
+        "GET",
+        f"{LOCATION}/datasets",
+        "list",
+        datasets.list_,
+        ListDatasetsResponse,
+        query=PAGES,
+    ),
     _dataset(
         "create",
         "POST",
         f"{LOCATION}/datasets",
         "create",
         datasets.create,
+        Operation,
         Dataset,
         query=("datasetId",),
     ),
-    _dataset("get", "GET", DATASET, "get", datasets.get),
-    _dataset("patch", "PATCH", DATASET, "update", datasets.patch, Dataset, query=("updateMask",)),
-    _dataset("delete", "DELETE", DATASET, "delete", datasets.delete),
+    _dataset("get", "GET", DATASET, "get", datasets.get, Dataset),
+    _dataset(
+        "patch",
+        "PATCH",
+        DATASET,
+        "update",
+        datasets.patch,
+        Dataset,
+        Dataset,
+        query=("updateMask",),
+    ),
+    _dataset("delete", "DELETE", DATASET, "delete", datasets.delete, Empty),
     _dataset("deidentify", "POST", f"{DATASET}:deidentify", "deidentify", _DEIDENTIFY),
     _dataset("getIamPolicy", "GET", f"{DATASET}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
     _dataset("setIamPolicy", "POST", f"{DATASET}:setIamPolicy", "setIamPolicy", _POLICY),
@@ -128,6 +168,7 @@ ROUTES: Final = (
         f"{DATASET}/dicomStores",
         "list",
         dicom_stores.list_,
+        ListDicomStoresResponse,
         query=(*PAGES, "filter"),
     ),
     _store(
@@ -137,18 +178,38 @@ ROUTES: Final = (
         "create",
         dicom_stores.create,
         DicomStore,
+        DicomStore,
         query=("dicomStoreId",),
     ),
-    _store("get", "GET", STORE, "get", dicom_stores.get),
+    _store("get", "GET", STORE, "get", dicom_stores.get, DicomStore),
     _store(
-        "patch", "PATCH", STORE, "update", dicom_stores.patch, DicomStore, query=("updateMask",)
+        "patch",
+        "PATCH",
+        STORE,
+        "update",
+        dicom_stores.patch,
+        DicomStore,
+        DicomStore,
+        query=("updateMask",),
     ),
-    _store("delete", "DELETE", STORE, "delete", dicom_stores.delete),
+    _store("delete", "DELETE", STORE, "delete", dicom_stores.delete, Empty),
     _store(
-        "import", "POST", f"{STORE}:import", "import", dicom_stores.import_, ImportDicomDataRequest
+        "import",
+        "POST",
+        f"{STORE}:import",
+        "import",
+        dicom_stores.import_,
+        Operation,
+        ImportDicomDataRequest,
     ),
     _store(
-        "export", "POST", f"{STORE}:export", "export", dicom_stores.export, ExportDicomDataRequest
+        "export",
+        "POST",
+        f"{STORE}:export",
+        "export",
+        dicom_stores.export,
+        Operation,
+        ExportDicomDataRequest,
     ),
     _store(
         "getDICOMStoreMetrics",
@@ -156,6 +217,7 @@ ROUTES: Final = (
         f"{STORE}:getDICOMStoreMetrics",
         "get",
         dicom_stores.get_metrics,
+        DicomStoreMetrics,
     ),
     _store("deidentify", "POST", f"{STORE}:deidentify", "deidentify", _DEIDENTIFY),
     _store(
@@ -164,6 +226,7 @@ ROUTES: Final = (
         f"{STORE}:setBlobStorageSettings",
         "update",
         dicom_stores.set_blob_storage_settings,
+        Operation,
         SetBlobStorageSettingsRequest,
     ),
     _store("getIamPolicy", "GET", f"{STORE}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
@@ -176,15 +239,17 @@ ROUTES: Final = (
         f"{DATASET}/operations",
         "list",
         operations.list_,
+        ListOperationsResponse,
         query=(*PAGES, "filter", "returnPartialSuccess"),
     ),
-    _operation("get", "GET", OPERATION, "get", operations.get),
+    _operation("get", "GET", OPERATION, "get", operations.get, Operation),
     _operation(
         "cancel",
         "POST",
         f"{OPERATION}:cancel",
         "cancel",
         operations.cancel,
+        Empty,
         CancelOperationRequest,
     ),
     Route(
@@ -283,14 +348,22 @@ ROUTES: Final = (
     # STOW-RS, delete, update
     _stow("/studies", "storeInstances"),
     _stow(STUDY, "studies.storeInstances"),
-    _web("DELETE", STUDY, "studies.delete", "Delete", dicomweb.delete_study_or_series),
-    _web("DELETE", SERIES, "studies.series.delete", "Delete", dicomweb.delete_study_or_series),
+    _web("DELETE", STUDY, "studies.delete", "Delete", dicomweb.delete_study_or_series, Operation),
+    _web(
+        "DELETE",
+        SERIES,
+        "studies.series.delete",
+        "Delete",
+        dicomweb.delete_study_or_series,
+        Operation,
+    ),
     _web(
         "DELETE",
         INSTANCE,
         "studies.series.instances.delete",
         "Delete",
         dicomweb.delete_instance,
+        Empty,
     ),
     _put("/studies", "updateInstances"),
     _put(STUDY, "studies.updateInstances"),
@@ -304,6 +377,7 @@ ROUTES: Final = (
         "dicomWeb.studies.getStudyMetrics",
         "Read",
         dicomweb.get_study_metrics,
+        StudyMetrics,
     ),
     _web(
         "GET",
@@ -311,6 +385,7 @@ ROUTES: Final = (
         "dicomWeb.studies.series.getSeriesMetrics",
         "Read",
         dicomweb.get_series_metrics,
+        SeriesMetrics,
     ),
     _web(
         "GET",
@@ -318,6 +393,7 @@ ROUTES: Final = (
         "dicomWeb.studies.series.instances.getStorageInfo",
         "Read",
         dicomweb.get_storage_info,
+        StorageInfo,
     ),
     *(
         replace(
@@ -327,6 +403,7 @@ ROUTES: Final = (
                 "dicomWeb.studies.setBlobStorageSettings",
                 "Update",
                 dicomweb.set_blob_storage_settings,
+                Operation,
             ),
             request=SetBlobStorageSettingsRequest,
         )

@@ -35,6 +35,8 @@ class Route:
     handler: Handler
     request: type[msgspec.Struct] | None = None
     """The message its body holds."""
+    response: type[msgspec.Struct] | None = None
+    """The message of its answer; ``None`` for a body of another kind, such as DICOMweb's."""
     query: tuple[str, ...] | None = ()
     """The query parameters it knows; ``None`` hands all of them to the handler."""
     versions: tuple[str, ...] = VERSIONS

@@ -64,8 +64,12 @@ class DicomNotificationConfig(Message):
     pubsub_topic: str = ""
 
 
-class Switch(Message):
-    """An empty message whose presence says something."""
+class SchemaFlattened(Message):
+    """``SchemaFlattened``, whose presence says something."""
+
+
+class SchemaJSON(Message):
+    """``SchemaJSON``, the same."""
 
 
 class BigQueryDestination(Message):
@@ -77,8 +81,8 @@ class BigQueryDestination(Message):
     ] = ""
     force: bool = False
     include_source_store: bool = False
-    schema_flattened: Switch | None = None
-    schema_json: Switch | None = None
+    schema_flattened: SchemaFlattened | None = None
+    schema_json: SchemaJSON | None = None
 
 
 class StreamConfig(Message):
@@ -214,6 +218,43 @@ class ExportDicomDataRequest(Message):
 
 class CancelOperationRequest(Message):
     """``CancelOperationRequest``."""
+
+
+class Empty(Message):
+    """``Empty``."""
+
+
+class HttpBody(Message):
+    """``HttpBody``: what DICOMweb takes and gives, whose media type is its own."""
+
+    content_type: str = ""
+    data: str = ""
+    extensions: list[dict[str, Any]] = []
+
+
+class Status(Message):
+    """``Status``: why something failed."""
+
+    code: int = 0
+    message: str = ""
+    details: list[dict[str, Any]] = []
+
+
+class Operation(Message):
+    """``Operation``."""
+
+    name: str = ""
+    metadata: dict[str, Any] = {}
+    done: bool = False
+    error: Status | None = None
+    response: dict[str, Any] = {}
+
+
+class ListOperationsResponse(Message):
+    """``ListOperationsResponse``."""
+
+    operations: list[Operation] = []
+    next_page_token: str = ""
 
 
 class Location(Message):

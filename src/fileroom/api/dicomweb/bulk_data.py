@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @answers_406
 def retrieve_bulk_data(call: Call) -> Answer:
-    """``…/instances/{instance}/bulkdata/{tag}[/{item}/{tag}]…``, as stored."""
+    """Give a value as stored: ``…/instances/{instance}/bulkdata/{tag}[/{item}/{tag}]…``."""
     path = [call.path["tag"], *filter(None, call.path.get("rest", "").split("/"))]
     content = store_content(call)
     stored = find_instance(content, instance_path(call))

@@ -84,7 +84,7 @@ _SINGLE: Final = _offers(multipart=False)
 
 @answers_406
 def retrieve_frames(call: Call) -> Answer:
-    """``…/instances/{instance}/frames/{frames}``: in the order asked for, also one twice."""
+    """Give frames in the order asked for, also one twice: ``…/frames/{frames}``."""
     numbers = parse_frames(call.path["frames"])
     content = store_content(call)
     frames = read_frames(content, instance_path(call), numbers)

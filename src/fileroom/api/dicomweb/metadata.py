@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @answers_406
 def retrieve_metadata(call: Call) -> Answer:
-    """``…/studies/{study}[/series/{series}[/instances/{instance}]]/metadata``."""
+    """Give the attributes of all instances of ``…/metadata``, bulk data as links."""
     offer = negotiated(call, (JSON, XML))
     content, metadata = store_content(call), call.deployment.metadata
     found = metadata.find(content, instance_path(call))

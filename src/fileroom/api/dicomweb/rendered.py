@@ -38,7 +38,7 @@ _OFFERS: Final = (
 
 @answers_406
 def retrieve_rendered(call: Call) -> Answer:
-    """``…/instances/{instance}[/frames/{frames}]/rendered``; several frames come as parts."""
+    """Give pictures: ``…[/frames/{frames}]/rendered``; several frames come as parts."""
     options = _options(call, RENDERED_PARAMETERS)
     numbers = parse_frames(call.path["frames"]) if "frames" in call.path else None
     content = store_content(call)
@@ -55,7 +55,7 @@ def retrieve_rendered(call: Call) -> Answer:
 
 @answers_406
 def retrieve_thumbnail(call: Call) -> Answer:
-    """``…/thumbnail`` of a study, a series, an instance or a frame."""
+    """Give a small picture of a study, a series, an instance or a frame: ``…/thumbnail``."""
     options = _options(call, THUMBNAIL_PARAMETERS, viewport=THUMBNAIL_VIEWPORT)
     content, path = store_content(call), instance_path(call)
     if "frames" in call.path:

@@ -55,7 +55,7 @@ _EITHER: Final = (*_MULTIPART, *(dicom_file(syntax) for syntax in _SYNTAXES))
 
 @answers_406
 def retrieve_instances(call: Call) -> Answer:
-    """``…/studies/{study}[/series/{series}]``.
+    """Give the instances of ``…/studies/{study}[/series/{series}]`` as parts.
 
     Each instance comes in the form that the client likes best of those it can be had in. If there
     is none for some instance, nothing is sent; if only its bytes tell so, the body breaks off. Its
@@ -95,7 +95,7 @@ def retrieve_instances(call: Call) -> Answer:
 
 @answers_406
 def retrieve_instance(call: Call) -> Answer:
-    """``…/studies/{study}/series/{series}/instances/{instance}``."""
+    """Give the file of ``…/studies/{study}/series/{series}/instances/{instance}``."""
     content = store_content(call)
     stored = find_instance(content, instance_path(call))
     syntax = stored.transfer_syntax_uid

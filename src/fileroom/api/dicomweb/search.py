@@ -26,19 +26,19 @@ TOTAL_COUNT: Final = "X-Total-Count"
 
 @answers_406
 def search_for_studies(call: Call) -> Answer:
-    """``…/dicomWeb/studies``."""
+    """Search for studies: ``…/dicomWeb/studies``."""
     return _search(call, Level.STUDY)
 
 
 @answers_406
 def search_for_series(call: Call) -> Answer:
-    """``…/dicomWeb[/studies/{study}]/series``."""
+    """Search for series: ``…/dicomWeb[/studies/{study}]/series``."""
     return _search(call, Level.SERIES)
 
 
 @answers_406
 def search_for_instances(call: Call) -> Answer:
-    """``…/dicomWeb[/studies/{study}[/series/{series}]]/instances``."""
+    """Search for instances: ``…[/studies/{study}[/series/{series}]]/instances``."""
     return _search(call, Level.INSTANCE)
 
 

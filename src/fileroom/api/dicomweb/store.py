@@ -27,7 +27,7 @@ _XML: Final = MediaType(name=APPLICATION_DICOM_XML)
 
 
 def store_instances(call: Call) -> Answer:
-    """``POST`` and ``PUT …/dicomWeb/studies[/{study}]``: 200, or 409 if any was not stored."""
+    """Store instances, by ``PUT`` in the place of others; 409 if any was not stored."""
     assert call.upload is not None, call.method_id
     outcomes = list(call.upload.store())
     model = _answer_model(outcomes, dicom_web_url(call))

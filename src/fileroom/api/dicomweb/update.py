@@ -36,7 +36,7 @@ _MEDIA_TYPES: Final = frozenset({APPLICATION_DICOM_JSON, "application/json"})
 
 @answers_406
 def update_metadata(call: Call) -> Answer:
-    """``PATCH …/studies/{study}[/series/{series}[/instances/{instance}]]/metadata``.
+    """Replace attributes of what is stored: ``PATCH …/metadata``.
 
     Of an instance the metadata come back as they are then; of others an operation is named.
     """

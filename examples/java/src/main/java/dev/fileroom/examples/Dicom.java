@@ -31,7 +31,7 @@ import java.util.Map;
  *
  * <pre>
  *                Google                          here
- * endpoint       absent                          setRootUrl, of FILEROOM_URL
+ * endpoint       absent                          setRootUrl, of FILEROOM_SERVER
  * credentials    new HttpCredentialsAdapter(...) the header Authorization, of FILEROOM_TOKEN
  * </pre>
  *
@@ -39,7 +39,7 @@ import java.util.Map;
  *
  * <pre>
  * mvn -q -B -f examples/java/pom.xml -DbuildDirectory=$PWD/.tools/examples/java package
- * export FILEROOM_URL=http://127.0.0.1:8080 FILEROOM_TOKEN=$(fileroom auth print-access-token)
+ * export FILEROOM_SERVER=http://127.0.0.1:8080 FILEROOM_TOKEN=$(fileroom auth print-access-token)
  * java -cp '.tools/examples/java/*:.tools/examples/java/lib/*' dev.fileroom.examples.Dicom \
  *     import projects/P/locations/L/datasets/D/dicomStores/S 'gs://BUCKET/**'
  * </pre>
@@ -96,7 +96,7 @@ public final class Dicom {
                 request -> request.getHeaders().setAuthorization("Bearer " + token);
         return new CloudHealthcare.Builder(
                         new NetHttpTransport(), GsonFactory.getDefaultInstance(), credentials)
-                .setRootUrl(System.getenv("FILEROOM_URL") + "/")
+                .setRootUrl(System.getenv("FILEROOM_SERVER") + "/")
                 .setApplicationName("fileroom-example")
                 .build();
     }
