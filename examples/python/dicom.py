@@ -145,5 +145,6 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (HttpError, GoogleAuthError, OSError) as error:
+    except (HttpError, GoogleAuthError, OSError, TypeError) as error:
+        # A TypeError is the client's word for a STORE that is not such a name.
         sys.exit(str(error))
