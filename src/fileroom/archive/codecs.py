@@ -92,6 +92,7 @@ class Rendering:
         picture_bytes = 0 if viewport is None else 3 * viewport.width * viewport.height
         return (
             self.presentation.transfer_syntax_uid in NATIVE_TRANSFER_SYNTAXES
+            and self.presentation.palette is None  # which may be written as segments
             and max(self.weight_bytes, picture_bytes) <= LIGHT_BYTES
         )
 

@@ -27,6 +27,9 @@ COMMANDS = {
     "operations": LazyCommand(
         "fileroom.cli.operations", "operations", "Follow imports, exports and other long work."
     ),
+    "completion": LazyCommand(
+        "fileroom.cli.completion", "completion", "Print what makes a shell complete commands."
+    ),
 }
 
 

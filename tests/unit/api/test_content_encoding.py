@@ -103,6 +103,16 @@ def test_a_bomb_is_unpacked_in_small_pieces() -> None:
     assert max(sizes) == INFLATED_BYTES
 
 
+def test_gzip_that_holds_nothing_does_not_go_on_for_ever() -> None:
+    stored_blocks = b"\x00\x00\x00\xff\xff" * 13_000
+    unpacker = Unpacker()
+    assert list(unpacker.unpack(gzip.compress(b"")[:10] + stored_blocks)) == []
+    for _ in range(15):
+        assert list(unpacker.unpack(stored_blocks)) == []
+    with pytest.raises(InvalidArgument, match="less than it takes"):
+        list(unpacker.unpack(stored_blocks))
+
+
 def test_a_body_may_come_as_it_is() -> None:
     assert find_unpacker("") is find_unpacker("identity") is None
     with pytest.raises(InvalidArgument):

@@ -59,6 +59,7 @@ def through_viewport(pixels: Pixels, viewport: Viewport) -> Pixels:
         part = part[:, ::-1]
     if region.height is not None and region.height < 0:
         part = part[::-1]
+    part = np.ascontiguousarray(part)
     scale = min(viewport.width / part.shape[1], viewport.height / part.shape[0])
     width = max(1, min(viewport.width, round(part.shape[1] * scale)))
     height = max(1, min(viewport.height, round(part.shape[0] * scale)))
