@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 _PNG_LEVEL: Final = 1
+_PNG_CHUNKS_BYTES: Final = 4096
 _BAND_ROWS: Final = 256
 
 
@@ -37,6 +38,8 @@ def write_picture(pixels: Pixels, media_type: PictureType, quality: int) -> byte
             level=_PNG_LEVEL,
             filter=imagecodecs.PNG.FILTER.SUB,
             strategy=imagecodecs.PNG.STRATEGY.RLE,
+            # What it guesses is too small for noise in narrow frames.
+            out=pixels.nbytes + (pixels.nbytes >> 6) + 2 * len(pixels) + _PNG_CHUNKS_BYTES,
         )
     )
 

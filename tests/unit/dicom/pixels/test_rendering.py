@@ -28,7 +28,7 @@ from fileroom.dicom.pixels.description import find_pixel_description
 from fileroom.dicom.pixels.encode import encode_frame
 from fileroom.dicom.pixels.failure import PixelError
 from fileroom.dicom.pixels.grayscale import windowed
-from fileroom.dicom.pixels.picture import scaled
+from fileroom.dicom.pixels.picture import scaled, through_viewport, write_picture
 from fileroom.dicom.pixels.presentation import LookupTable, Presentation, read_presentation
 from fileroom.dicom.pixels.render import render_frame
 from fileroom.dicom.pixels.rendering_options import (
@@ -351,6 +351,19 @@ def test_a_viewport_cuts_and_mirrors() -> None:
     with pytest.raises(InvalidArgument, match="outside the frame") as refused:
         through("10,10,42,0,5,5")
     assert refused.value.detail == "viewport"
+
+
+@pytest.mark.parametrize("shape", [(5000, 1), (1, 5000), (1, 1), (300, 7, 3)])
+def test_noise_of_any_shape_is_written_as_png(shape: tuple[int, ...]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    assert np.array_equal(imagecodecs.png_decode(write_picture(noise, "image/png", 90)), noise)
+
+
+def test_a_viewport_mirrors_a_frame_of_one_row() -> None:
+    row = np.arange(4, dtype=np.uint8).reshape(1, 4)
+    mirrored = parse_rendering_options(viewport="1,4,0,0,-1,4").viewport
+    assert mirrored is not None
+    assert through_viewport(row.T, mirrored).shape == (4, 1)
 
 
 def test_scaling_keeps_what_is_even_and_averages_what_is_not() -> None:
