@@ -20,14 +20,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fileroom.closing import Closing
 from tests import corpus
 from tests.end_to_end.conftest import slices
 from tests.tools import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-    from typing import Any, Self
+    from typing import Any
 
     from tests.end_to_end.conftest import Place
     from tests.server import RunningServer
@@ -136,7 +136,7 @@ class Answer:
         return json.loads(self.content)
 
 
-class PowerShell:
+class PowerShell(Closing):
     """PowerShell 7 on one connection, which its web cmdlets keep when they are given a session."""
 
     user_agent = "Mozilla/5.0 (Linux; Ubuntu 24.04.1 LTS; en-US) PowerShell/7.4.6"
@@ -149,15 +149,8 @@ class PowerShell:
         name, _, port = self.host.partition(":")
         self.socket = socket.create_connection((name, int(port)), timeout=30)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the connection."""
         self.socket.close()
 
     def send(self, name: str, content: bytes = b"", **variables: str) -> Answer:

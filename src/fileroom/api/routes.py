@@ -66,9 +66,16 @@ def _method(
     *,
     query: tuple[str, ...] | None = (),
 ) -> Route:
-    permission = f"healthcare.{service}.{right}"
-    name = f"{prefix}.{method}"
-    return Route(name, verb, template, permission, handler, request, response, query)
+    return Route(
+        f"{prefix}.{method}",
+        verb,
+        template,
+        f"healthcare.{service}.{right}",
+        handler,
+        request=request,
+        response=response,
+        query=query,
+    )
 
 
 _dataset: Final = partial(_method, "datasets", "datasets")

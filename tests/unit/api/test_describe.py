@@ -106,9 +106,11 @@ def test_a_client_is_built_from_the_servers_own_description(
     server: ServedDeployment, version: str
 ) -> None:
     store = server.make_store(server.make_dataset(f"described-{version}"), "s")
-    description = httpx2.get(f"{server.url}/$discovery/rest", params={"version": version}).text
-    with discovery.build_from_document(
-        description,
+    with discovery.build(
+        "healthcare",
+        version,
+        discoveryServiceUrl=f"{server.url}/$discovery/rest?version={{apiVersion}}",
+        static_discovery=False,
         credentials=Credentials(token=server.token),  # type: ignore[no-untyped-call]
         client_options={"api_endpoint": server.url},
     ) as service:
@@ -150,6 +152,7 @@ def test_descriptions_are_given_to_anybody(server: ServedDeployment) -> None:
     assert httpx2.get(f"{server.url}/openapi.json").json()["openapi"] == "3.1.0"
     described = httpx2.get(f"{server.url}/$discovery/rest?version=v1beta1").json()
     assert described["rootUrl"] == server.deployment.settings.public_url + "/"
+    assert "\n" not in httpx2.get(f"{server.url}/openapi.json?prettyPrint=false").text
     unknown = httpx2.get(f"{server.url}/$discovery/rest?version=v7")
     assert (unknown.status_code, "v1beta1" in unknown.text) == (400, True)
     assert httpx2.post(f"{server.url}/openapi.json").status_code == 405
