@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from imagecodecs import jpeg8_decode, png_decode
 
-from fileroom.archive.codecs import OwnCodecs, PoolCodecs
+from fileroom.archive.codecs import OwnCodecs, PoolCodecs, Rendering
 from fileroom.archive.frames import open_frames, read_frames
 from fileroom.archive.opening_ahead import opened_files
 from fileroom.archive.reading import InstanceReader
@@ -29,8 +29,10 @@ from fileroom.archive.representations import (
 from fileroom.archive.retrieve import find_instance
 from fileroom.archive.workers import RequestWorkers
 from fileroom.dicom.part10 import scan
+from fileroom.dicom.pixels.description import parse_pixel_description
 from fileroom.dicom.pixels.failure import PixelError
-from fileroom.dicom.pixels.rendering_options import parse_rendering_options
+from fileroom.dicom.pixels.presentation import LookupTable, Presentation
+from fileroom.dicom.pixels.rendering_options import RenderingOptions, parse_rendering_options
 from fileroom.errors import Aborted, DataLoss, NotFound, Reason, ResourceExhausted, Unavailable
 from fileroom.names import InstancePath, Uid
 from fileroom.transfer.executors import WorkerPool, begin_item
@@ -370,6 +372,27 @@ def test_only_light_pictures_are_made_in_the_process_that_is_asked(
         else:
             with pytest.raises(Unavailable):
                 next(bodies)
+
+
+def test_a_palette_is_never_light(case: Case) -> None:
+    """Its segments are expanded one after another: 0.4 s for the largest."""
+    case.add(mr_instance(rows=32, **case.uids))
+    with read_frames(case.content, case.path) as frames:
+        (frame,) = frames
+        description = parse_pixel_description(frames.header)
+        grey = Presentation(description=description, transfer_syntax_uid=EXPLICIT)
+        table = LookupTable(entries=1, first=0, bits=8, data=b"\0\0", segmented=True)
+        light = [
+            Rendering(
+                number=1,
+                frame=frame,
+                presentation=presentation,
+                media_type="image/png",
+                options=RenderingOptions(),
+            ).is_light
+            for presentation in (grey, replace(grey, palette=(table, table, table)))
+        ]
+    assert light == [True, False]
 
 
 def test_a_frame_too_large_for_a_viewport_is_refused_before_it_is_read(case: Case) -> None:
