@@ -11,6 +11,7 @@ import uvicorn
 
 from fileroom.api.app import create_app
 from fileroom.api.connections import BoundedHttpProtocol
+from fileroom.errors import Internal
 
 if TYPE_CHECKING:
     import socket
@@ -25,6 +26,8 @@ DRAIN_SECONDS: Final = 10
 """For requests under way when the end is asked for; the operations' drain comes after."""
 KEEP_ALIVE_SECONDS: Final = 60
 BACKLOG: Final = 512
+START_LOOK_SECONDS: Final = 0.1
+"""How often it is looked whether a server that starts in a thread has ended instead."""
 
 
 class Server(uvicorn.Server):
@@ -86,3 +89,26 @@ def run_server(
 ) -> None:
     """Serve a deployment on a bound socket until SIGTERM or SIGINT, and drain."""
     Server(create_app(deployment), on_started).run(sockets=[listener])
+
+
+@contextmanager
+def serving(deployment: Deployment, listener: socket.socket) -> Iterator[None]:
+    """Serve a deployment beside the caller's own work, from the first answer to the last.
+
+    Raises
+    ------
+    Internal
+        If the server ended before it answered.
+    """
+    answers = threading.Event()
+    server = Server(create_app(deployment), answers.set)
+    thread = threading.Thread(target=server.run, args=([listener],), name="server", daemon=True)
+    thread.start()
+    try:
+        while not answers.wait(START_LOOK_SECONDS):
+            if not thread.is_alive():
+                raise Internal("the server in this process ended before it answered")
+        yield
+    finally:
+        server.stop()
+        thread.join()

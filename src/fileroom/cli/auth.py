@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fileroom.auth.token_file import read_access_token
 from fileroom.cli.groups import Group
+from fileroom.cli.settings_options import config_option, data_option
 from fileroom.settings import load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.group("auth", cls=Group)
@@ -18,15 +22,8 @@ def auth() -> None:
 
 
 @auth.command("print-access-token", example="TOKEN=$(fileroom auth print-access-token)")
-@click.option(
-    "--data", type=click.Path(path_type=Path), metavar="DIR", help="The server's data directory."
-)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The server's fileroom.toml, which names its data directory.",
-)
+@data_option
+@config_option
 def print_access_token(data: Path | None, config: Path | None) -> None:
     """Print the access token to the owner of the data directory."""
     click.echo(read_access_token(load_settings({"data": data}, os.environ, config).data))

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fileroom.archive.check import Fault
 from fileroom.cli.groups import Command
+from fileroom.cli.settings_options import config_option, data_option
 from fileroom.deployment import check_data
 from fileroom.settings import load_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fileroom.database.collection import KnownPlace
 
 EXIT_FOUND = 3
 
 
 @click.command("check", cls=Command, example="fileroom check --data /srv/fileroom --deep")
-@click.option(
-    "--data", type=click.Path(path_type=Path), metavar="DIR", help="The data directory to check."
-)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The server's fileroom.toml, which names its data directory.",
-)
+@data_option
+@config_option
 @click.option("--deep", is_flag=True, help="Read every byte and compare checksums.")
 @click.pass_context
 def check(ctx: click.Context, data: Path | None, config: Path | None, *, deep: bool) -> None:

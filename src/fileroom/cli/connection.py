@@ -63,7 +63,8 @@ _FLAGS = (
 class Connection:
     """The flags that every command takes."""
 
-    server: str
+    server: str | None
+    """``None`` unless it was named: then it is one on this machine."""
     token: str | None
     project: str | None
     location: str
@@ -73,12 +74,12 @@ class Connection:
         """Give a client of the server."""
         from fileroom.client import Client
 
-        token = self.token
+        server, token = self.server or DEFAULT_SERVER, self.token
         if token is None:
             from fileroom.cli.token_file import find_token
 
-            token = find_token(self.server)
-        return Client(self.server, token)
+            token = find_token(server)
+        return Client(server, token)
 
     def location_name(self) -> LocationName:
         """Give the location that short names lie in."""
@@ -180,7 +181,7 @@ def _remember(ctx: click.Context, option: click.Parameter, value: str | bool | N
 def _current(ctx: click.Context) -> Connection:
     given = {flag.name: ctx.meta.get(f"{_META}{flag.name}") for flag in _FLAGS}
     return Connection(
-        server=given["server"] or DEFAULT_SERVER,
+        server=given["server"] or None,
         token=given["token"],
         project=given["project"],
         location=given["location"] or DEFAULT_LOCATION,

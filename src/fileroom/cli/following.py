@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -15,7 +16,7 @@ from fileroom.client.transport import to_status_error
 from fileroom.client.values import Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fileroom.cli.rendering import Format
     from fileroom.client import Client, Operation
@@ -65,23 +66,51 @@ def begin(
 def follow(client: Client, operation: Operation, output_format: Format | None) -> None:
     """Wait for an operation, then print its result, and leave with the exit code it means."""
     try:
-        with open_display() as display:
-            ended = client.wait(
-                operation,
-                poll_seconds=_POLL_SECONDS,
-                on_progress=display.show,
-                on_unavailable=display.unavailable,
-            )
+        ended = watch(client, operation)
     except KeyboardInterrupt:
         _detach(client, operation)
+    tell(client, ended, output_format, failures_command=_command("failures", client, ended))
+    leave(ended)
+
+
+def watch(client: Client, operation: Operation) -> Operation:
+    """Show the progress of an operation until it is done."""
+    with open_display() as display:
+        return client.wait(
+            operation,
+            poll_seconds=_POLL_SECONDS,
+            on_progress=display.show,
+            on_unavailable=display.unavailable,
+        )
+
+
+def tell(
+    client: Client,
+    ended: Operation,
+    output_format: Format | None,
+    *,
+    failures_command: str,
+    place: Callable[[str], str] = str,
+) -> None:
+    """Print the result of an operation: in words, unless a form was asked for.
+
+    ``failures_command`` lists all failures; ``place`` gives an object's URI as its user knows it.
+    """
     if output_format is not None:
         write_one(ended.body, output_format)
-    elif ended.counters != Counters():
+    elif ended.counters != Counters() or (ended.account and ended.error is None):
         click.echo(account_line(ended))
         if ended.counters.failure:
-            rest = _command("failures", client, ended)
-            for line in failure_lines(client.failures(ended.name), ended, rest):
+            failures = (
+                replace(failure, source=place(failure.source))
+                for failure in client.failures(ended.name)
+            )
+            for line in failure_lines(failures, ended, failures_command):
                 click.echo(line)
+
+
+def leave(ended: Operation) -> None:
+    """Leave with the exit code that the end of an operation means; go on if all went well."""
     if ended.partly_failed:
         click.get_current_context().exit(EXIT_PARTLY_FAILED)
     raise_for_error(ended)

@@ -11,8 +11,20 @@ from fileroom.cli.groups import Group, LazyCommand
 
 COMMANDS = {
     "serve": LazyCommand("fileroom.cli.serve", "serve", "Run the server."),
+    "import": LazyCommand(
+        "fileroom.cli.one_shot", "import_", "Import directories or buckets without a server."
+    ),
+    "export": LazyCommand(
+        "fileroom.cli.one_shot", "export", "Export to a directory or bucket without a server."
+    ),
+    "download": LazyCommand(
+        "fileroom.cli.download", "download", "Write the files of a study, series or instance."
+    ),
     "check": LazyCommand(
         "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
+    ),
+    "config": LazyCommand(
+        "fileroom.cli.config", "config", "Show the settings that a server would start with."
     ),
     "auth": LazyCommand("fileroom.cli.auth", "auth", "Show the server's access token."),
     "datasets": LazyCommand(

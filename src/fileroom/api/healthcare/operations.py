@@ -177,6 +177,8 @@ def _progress(operation: Operation) -> dict[str, Any]:
     counter = {name: value for name, value in counter.items() if value}
     if operation.total is not None:
         terms["total"] = operation.total
+    if operation.lasting_request:
+        terms["request"] = operation.lasting_request
     if operation.state is State.PAUSED and operation.paused_why:
         terms["pausedWhy"] = operation.paused_why
     return {**({"counter": counter} if counter else {}), "fileroom": terms}

@@ -1,0 +1,76 @@
+"""``fileroom config``: what a server would go by."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from fileroom.cli.groups import Group
+from fileroom.cli.rendering import Format, field, write_many
+from fileroom.cli.settings_options import buckets_option, config_option, data_option
+from fileroom.objectstore.buckets import BucketSettings
+from fileroom.settings import load_settings
+from fileroom.settings.table import SETTINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fileroom.client import Json, JsonObject
+
+_COLUMNS = [field("SETTING", "setting"), field("VALUE", "value")]
+_ORIGIN = field("ORIGIN", "origin")
+
+
+@click.group("config", cls=Group)
+def config() -> None:
+    """Show the settings that a server would start with."""
+
+
+@config.command("show", example="fileroom config show --origin")
+@click.option("--origin", is_flag=True, help="Tell of each value where it comes from.")
+@data_option
+@config_option
+@buckets_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(("table", "json", "yaml", "csv")),
+    default="table",
+    show_default=True,
+    help="Form of the output.",
+)
+def show(
+    origin: bool,
+    data: Path | None,
+    config: Path | None,
+    buckets: tuple[str, ...],
+    output_format: Format,
+) -> None:
+    """Print every setting as 'fileroom serve' would use it, with the same flags.
+
+    A flag goes before a variable, that before the file, that before the default.
+    """
+    settings = load_settings({"data": data, "buckets": buckets}, os.environ, config)
+    rows: list[JsonObject] = [
+        {"setting": each.name, "value": _to_json(getattr(settings, each.name))}
+        | ({"origin": settings.origins[each.name]} if origin else {})
+        for each in SETTINGS
+    ]
+    write_many(rows, [*_COLUMNS, *([_ORIGIN] if origin else [])], output_format)
+
+
+def _to_json(value: object) -> Json:
+    match value:
+        case BucketSettings():
+            rights = ", ".join(sorted(value.allow))
+            return f"{value.name} = {value.path} ({rights}; {', '.join(value.stores)})"
+        case tuple():
+            return ", ".join(str(_to_json(each)) for each in value) or None
+        case int():
+            return value
+        case None:
+            return None
+        case _:
+            return str(value)

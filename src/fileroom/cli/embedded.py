@@ -1,0 +1,61 @@
+"""A server within the command itself: the same deployment, for as long as the command runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from fileroom.api.server import serving
+from fileroom.auth.token_file import read_access_token
+from fileroom.cli.process import prepare_process
+from fileroom.client import Client
+from fileroom.deployment import open_deployment
+from fileroom.errors import FileroomError
+from fileroom.settings import load_settings
+from fileroom.settings.parsing import merge_buckets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from fileroom.objectstore.buckets import BucketSettings
+    from fileroom.settings import Settings
+
+_FLAGS: Final = {"host": "127.0.0.1", "port": 0, "auth": "token", "log_level": "ERROR"}
+"""Only the command itself may ask; what it does not tell is worth a line only if it is an error."""
+
+
+def embedded_settings(
+    data: Path | None, config: Path | None, buckets: Sequence[str] = ()
+) -> Settings:
+    """Give the settings of a command without a server."""
+    flags = {**_FLAGS, "data": data, "buckets": tuple(buckets)}
+    try:
+        return load_settings(flags, os.environ, config)
+    except FileroomError as error:
+        raise click.UsageError(error.message) from error
+
+
+@contextmanager
+def open_embedded(settings: Settings, buckets: Sequence[BucketSettings] = ()) -> Iterator[Client]:
+    """Give a client of a server on these settings, and ``buckets`` beside theirs, in this process.
+
+    Raises
+    ------
+    FailedPrecondition
+        If a server runs on the data directory.
+    """
+    settings = replace(settings, buckets=merge_buckets(settings.buckets, tuple(buckets)))
+    prepare_process(settings)
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((settings.host, 0)))
+        settings = settings.with_port(listener.getsockname()[1])
+        deployment = stack.enter_context(open_deployment(settings))
+        stack.enter_context(serving(deployment, listener))
+        url = f"http://{settings.host}:{settings.port}"
+        yield stack.enter_context(Client(url, read_access_token(settings.data)))

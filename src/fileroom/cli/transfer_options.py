@@ -1,0 +1,22 @@
+"""The flags that imports and exports share, with a server and without."""
+
+from __future__ import annotations
+
+import click
+
+from fileroom.dicom.media_types import export_mime_types
+
+storage_class_option = click.option(
+    "--storage-class",
+    type=click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]),
+    help="Kept with each instance; STANDARD unless given.",
+)
+mime_type_option = click.option(
+    "--mime-type",
+    default="",
+    shell_complete=lambda _context, _option, begun: [
+        text for text in export_mime_types() if text.startswith(begun)
+    ],
+    help="image/png, image/jpeg, application/octet-stream or application/dicom, the last two with"
+    " '; transfer-syntax=UID' too; as stored unless given.",
+)
