@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import click
-
 from fileroom.api import app, connections, multipart, requests
 from fileroom.api.dicomweb import frames, parts
 from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
@@ -22,7 +20,6 @@ from fileroom.archive.metadata.slices import SLICE_INSTANCES, TEXT_BYTES
 from fileroom.archive.representations import CHECKED_INSTANCES_MAX, TRANSCODED_FILE_BYTES_MAX
 from fileroom.archive.search import CANDIDATES_MAX
 from fileroom.archive.storing import SLICE_BYTES, SLICE_PARTS
-from fileroom.cli.program import program
 from fileroom.database.instances.deleting import SLICE_MAX
 from fileroom.database.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from fileroom.database.search import COUNT_MAX
@@ -42,7 +39,7 @@ from fileroom.transfer.executors import WorkerLimits
 from fileroom.transfer.exporting.line import TRANSCODED_BYTES_MAX, TRANSCODED_OBJECTS_MAX
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
 from fileroom.transfer.selection import FILTER_BYTES_MAX
-from tests import orthanc_answers, orthanc_table, pair_table
+from tests import command_reference, orthanc_answers, orthanc_table, pair_table
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -52,10 +49,6 @@ if TYPE_CHECKING:
     from fileroom.api.routing import Route
 
 _BLOCK: Final = re.compile(r"(<!-- written from code: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-_EVERYWHERE: Final = frozenset({"server", "token", "project", "location", "quiet"})
-"""Options of every command that speaks to a server; the page tells of them once."""
 
 
 def generate() -> Iterator[tuple[Path, str]]:
@@ -91,33 +84,6 @@ def settings() -> str:
             for each in SETTINGS
         ),
     )
-
-
-def commands() -> str:
-    """Give every command with its arguments and options."""
-    return "\n\n".join(_commands(program, click.Context(program, info_name="fileroom")))
-
-
-def _commands(command: click.Command, context: click.Context) -> Iterator[str]:
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            yield from _commands(inner, click.Context(inner, parent=context, info_name=name))
-        return
-    pieces = " ".join(command.collect_usage_pieces(context))
-    yield f"### `{context.command_path}`\n\n`{context.command_path} {pieces}`"
-    if command.help:
-        yield re.sub(r"\s*\n\s*", " ", command.help.replace("\b", "").strip())
-    options = [
-        (f"`{', '.join(each.opts)}`", " ".join((each.help or "").split()))
-        for each in command.params
-        if isinstance(each, click.Option) and not each.hidden and each.name not in _EVERYWHERE
-    ]
-    if example := getattr(command, "example", ""):
-        yield f"For example: `{example}`"
-    if options:
-        yield _table("option | what it does", iter(options))
 
 
 def routes() -> str:
@@ -272,7 +238,7 @@ def orthanc_files() -> str:
 
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings,
-    "commands": commands,
+    "commands": command_reference.commands,
     "routes": routes,
     "object-limits": object_limits,
     "request-limits": request_limits,

@@ -25,7 +25,7 @@ from fileroom.names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fileroom.client import Client
 
@@ -115,14 +115,16 @@ class Connection:
             return _expect(parse_name(text), OperationName)
 
 
-def connection_options(*, environment: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def connection_options(
+    *, environment: bool, flags: Sequence[_Flag] = _FLAGS
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Add the flags of a connection; only ``fileroom`` itself reads the environment.
 
     A flag of the command would otherwise lose its place before the environment's value.
     """
 
     def add(command: Callable[P, R]) -> Callable[P, R]:
-        for flag in reversed(_FLAGS):
+        for flag in reversed(flags):
             command = click.option(
                 f"--{flag.name}",
                 envvar=flag.environment if environment else None,
@@ -147,12 +149,21 @@ def connection_options(*, environment: bool) -> Callable[[Callable[P, R]], Calla
 
 def connected(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R]:
     """Add the flags of a connection and hand it to the command as its first argument."""
+    return connection_options(environment=False)(_with_connection(command))
 
+
+def located(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R]:
+    """Do the same for a command that speaks to no server: its names lie somewhere too."""
+    flags = [flag for flag in _FLAGS if flag.name in {"project", "location"}]
+    return connection_options(environment=False, flags=flags)(_with_connection(command))
+
+
+def _with_connection(command: Callable[Concatenate[Connection, P], R]) -> Callable[P, R]:
     @functools.wraps(command)
     def with_connection(*args: P.args, **kwargs: P.kwargs) -> R:
         return command(_current(click.get_current_context()), *args, **kwargs)
 
-    return connection_options(environment=False)(with_connection)
+    return with_connection
 
 
 dataset_option = click.option("--dataset", help="Dataset of a short name; id or full name.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fileroom.cli.connection import Connection, connected, dataset_option
+from fileroom.cli.connection import Connection, dataset_option, located
 from fileroom.cli.embedded import embedded_settings, open_embedded
 from fileroom.cli.following import EXIT_INTERRUPTED, leave, tell, watch
 from fileroom.cli.groups import Command
@@ -54,7 +54,7 @@ def _place_options(command: Callable[..., None]) -> Callable[..., None]:
 @_place_options
 @storage_class_option
 @result_format_option
-@connected
+@located
 def import_(
     connection: Connection,
     sources: tuple[str, ...],
@@ -101,7 +101,7 @@ def import_(
     help="File of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
 )
 @result_format_option
-@connected
+@located
 def export(
     connection: Connection,
     destination: str,
@@ -151,8 +151,8 @@ def _find_unfinished(client: Client, name: DicomStoreName, request: JsonObject) 
     """Give the operation that an interrupted command left, which goes on already."""
     asked = {"name": str(name), **request}
     for operation in client.list_operations(name.parent):
-        told = child(child(operation.body, "metadata"), "fileroom")
-        if not operation.done and not operation.cancel_requested and told.get("request") == asked:
+        told = child(child(operation.body, "metadata"), "fileroomRequest")
+        if not operation.done and not operation.cancel_requested and told == asked:
             click.echo("It was interrupted before, and goes on where it was.", err=True)
             return operation
     return None

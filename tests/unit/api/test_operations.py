@@ -94,6 +94,7 @@ def test_good_import_ends_with_a_response(server: ServedDeployment) -> None:
     assert metadata["logsUrl"] == f"{server.url}/v1beta1/{operation['name']}:failures"
     assert metadata["createTime"] <= metadata["endTime"]
     assert metadata["fileroom"]["imported"] == 2
+    assert metadata["fileroomRequest"] == {"name": store, "gcsSource": {"uri": "gs://good/*.dcm"}}
     assert server.get(f"{store}:getDICOMStoreMetrics")["instanceCount"] == "2"
 
 

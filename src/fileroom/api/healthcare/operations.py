@@ -131,6 +131,7 @@ def to_wire(operation: Operation, call: Call) -> dict[str, Any]:
         metadata["cancelRequested"] = True
     if operation.kind in _WITH_OBJECTS:
         metadata |= _progress(operation)
+        metadata["fileroomRequest"] = operation.lasting_request
         metadata["logsUrl"] = logs_url(operation, call)
     content: dict[str, Any] = {"name": str(operation.name), "metadata": metadata}
     if operation.state is State.DONE:
@@ -177,8 +178,6 @@ def _progress(operation: Operation) -> dict[str, Any]:
     counter = {name: value for name, value in counter.items() if value}
     if operation.total is not None:
         terms["total"] = operation.total
-    if operation.lasting_request:
-        terms["request"] = operation.lasting_request
     if operation.state is State.PAUSED and operation.paused_why:
         terms["pausedWhy"] = operation.paused_why
     return {**({"counter": counter} if counter else {}), "fileroom": terms}
