@@ -203,7 +203,7 @@ def place_in_object(failure: ObjectFailure) -> str:
 
 def show_studies(client: fileroom.Client) -> int:
     """Print the first studies and check that their number is the store's."""
-    studies = client.search_studies(STORE_NAME, limit=1000)
+    studies = list(client.search_studies(STORE_NAME))
     print(f"{'date':8}  {'patient':24}  study instance UID")
     for study in studies[:8]:
         print(f"{value(study, '00080020'):8}  {value(study, '00100010')[:24]:24}  ", end="")
@@ -219,7 +219,7 @@ def fetch_slice(client: fileroom.Client, sources: dict[str, Path]) -> None:
     (study,) = client.search_studies(STORE_NAME, {"PatientID": "DEMO-1"})
     (series,) = client.search_series(STORE_NAME, within=f"studies/{value(study, '0020000D')}")
     path = f"studies/{value(study, '0020000D')}/series/{value(series, '0020000E')}"
-    slices = client.search_instances(STORE_NAME, within=path)
+    slices = list(client.search_instances(STORE_NAME, within=path))
     verify(len(slices) == SLICES, f"the series has {SLICES} instances")
     (middle,) = (each for each in slices if value(each, "00200013") == str(SLICES // 2))
     path = f"{path}/instances/{value(middle, '00080018')}"

@@ -80,7 +80,7 @@ def test_curl_deletes_an_instance_a_series_and_a_study(filled: Place) -> None:
         operation = filled.client.wait(answer["name"], poll_seconds=0.05)
         assert operation.error is None
         assert operation.counters.success == deleted
-    assert filled.client.search_studies(filled.dicom_store) == []
+    assert list(filled.client.search_studies(filled.dicom_store)) == []
 
 
 def test_program_counts_and_deletes(filled: Place) -> None:

@@ -36,7 +36,7 @@ def filled(place: Place) -> Place:
 
 
 def study_of(place: Place) -> str:
-    found: list[Any] = place.client.search_studies(place.dicom_store)
+    found: list[Any] = list(place.client.search_studies(place.dicom_store))
     return f"studies/{found[0]['0020000D']['Value'][0]}"
 
 

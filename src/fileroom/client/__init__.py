@@ -1,6 +1,7 @@
 """A typed, synchronous client of a Fileroom server, for programs and for the command line."""
 
 from fileroom.client.client import Client
+from fileroom.client.matches import Matches
 from fileroom.client.retrieval import Retrieval
 from fileroom.client.storing import RefusedInstance, StoredInstance, StoreResult
 from fileroom.client.values import (
@@ -27,6 +28,7 @@ __all__ = [
     "Json",
     "JsonObject",
     "Location",
+    "Matches",
     "Operation",
     "RefusedInstance",
     "Retrieval",

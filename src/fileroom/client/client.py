@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from fileroom.client import values
 from fileroom.client.bodies import export_body, import_body, storage_class_body
-from fileroom.client.paths import below, content_path, instance_path, name_path, to_name, web_path
+from fileroom.client.matches import Matches, search
+from fileroom.client.paths import below, content_path, name_path, to_name, web_path
 from fileroom.client.polling import poll
 from fileroom.client.queries import page_query, search_query
 from fileroom.client.retrieval import Retrieval
@@ -275,20 +276,18 @@ class Client(Closing):
         limit: int | None = None,
         offset: int = 0,
         fuzzy_matching: bool = False,
-    ) -> list[JsonObject]:
-        """Give the studies that match, as DICOM JSON.
+    ) -> Matches:
+        """Give the studies that match, all of them or the first ``limit`` after ``offset``.
 
         ``filters`` and ``include_fields`` name attributes by keyword or by eight hexadecimal
-        digits. Without ``limit`` the server's own default bounds the answer.
+        digits. Nothing is asked, nor any error raised, before the first match is drawn.
 
         References
         ----------
         PS3.18 10.6
         """
-        query = search_query(filters, include_fields, limit, offset)
-        if fuzzy_matching:
-            query.append(("fuzzymatching", "true"))
-        return self._transport.search(f"{web_path(name)}/studies", query=query)
+        query = search_query(filters, include_fields, fuzzy_matching=fuzzy_matching)
+        return search(self._transport, f"{web_path(name)}/studies", query, limit, offset)
 
     def search_series(
         self,
@@ -299,11 +298,10 @@ class Client(Closing):
         include_fields: Sequence[str] = (),
         limit: int | None = None,
         offset: int = 0,
-    ) -> list[JsonObject]:
-        """Give the series that match, as DICOM JSON, in the whole store or ``within`` a study."""
-        path = below(name, within, "series")
-        query = search_query(filters, include_fields, limit, offset)
-        return self._transport.search(path, query=query)
+    ) -> Matches:
+        """Give the series that match, as ``search_studies``, also ``within`` a study."""
+        query = search_query(filters, include_fields)
+        return search(self._transport, below(name, within, "series"), query, limit, offset)
 
     def search_instances(
         self,
@@ -314,11 +312,10 @@ class Client(Closing):
         include_fields: Sequence[str] = (),
         limit: int | None = None,
         offset: int = 0,
-    ) -> list[JsonObject]:
-        """Give the instances that match, as DICOM JSON, also ``within`` a study or series."""
-        path = below(name, within, "instances")
-        query = search_query(filters, include_fields, limit, offset)
-        return self._transport.search(path, query=query)
+    ) -> Matches:
+        """Give the instances that match, as ``search_studies``, also ``within`` a study, series."""
+        query = search_query(filters, include_fields)
+        return search(self._transport, below(name, within, "instances"), query, limit, offset)
 
     def store_instances(
         self,
@@ -365,7 +362,7 @@ class Client(Closing):
 
     def retrieve_metadata(self, name: DicomStoreName | str, path: Content) -> list[JsonObject]:
         """Give the metadata of every instance of a study, series or instance, as DICOM JSON."""
-        return self._transport.search(f"{web_path(name)}/{instance_path(path)}/metadata", query=[])
+        return list(self.retrieval(name).metadata(path))
 
     def retrieval(self, name: DicomStoreName | str) -> Retrieval:
         """Give what retrieves studies, series, frames, pictures and bulk data of a DICOM store."""

@@ -20,14 +20,12 @@ def page_query(page_size: int | None) -> Query:
 def search_query(
     filters: Mapping[str, str] | None,
     include_fields: Sequence[str],
-    limit: int | None,
-    offset: int,
-) -> list[tuple[str, str]]:
+    *,
+    fuzzy_matching: bool = False,
+) -> Query:
     """Ask for the matches of some attributes."""
-    query = list((filters or {}).items())
-    query += [("includefield", field) for field in include_fields]
-    if limit is not None:
-        query.append(("limit", str(limit)))
-    if offset:
-        query.append(("offset", str(offset)))
-    return query
+    return [
+        *(filters or {}).items(),
+        *(("includefield", field) for field in include_fields),
+        *([("fuzzymatching", "true")] if fuzzy_matching else []),
+    ]

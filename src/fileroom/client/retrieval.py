@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from fileroom.client.matches import Matches
 from fileroom.client.transport import CHUNK_BYTES
 from fileroom.errors import DataLoss, InvalidArgument
 from fileroom.names import InstancePath, parse_instance_path
@@ -11,10 +12,13 @@ from fileroom.names import InstancePath, parse_instance_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from fileroom.client.pixels import Samples
     from fileroom.client.transport import Transport
 
 _HEAD_BYTES_MAX: Final = 16 << 10
 """What may stand between two parts."""
+_OCTETS: Final = "application/octet-stream"
+_EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 
 
 class Retrieval:
@@ -56,17 +60,79 @@ class Retrieval:
         instance: InstancePath | str,
         numbers: Sequence[int],
         *,
-        media_type: str = "application/octet-stream",
+        media_type: str = _OCTETS,
         transfer_syntax: str | None = None,
     ) -> list[bytes]:
         """Give frames, counted from 1, in the order asked for.
 
         Without a transfer syntax octets are uncompressed; ``*`` gives them as they are stored.
         """
-        wish = "" if transfer_syntax is None else f"; transfer-syntax={transfer_syntax}"
-        listed = ",".join(map(str, numbers))
-        path = f"{_instance_path(instance)}/frames/{listed}"
-        return list(self._parts(path, f'multipart/related; type="{media_type}"{wish}'))
+        return list(self._frames(instance, numbers, media_type, transfer_syntax))
+
+    def metadata(self, path: InstancePath | str) -> Matches:
+        """Give the metadata of each instance of a study, a series or an instance.
+
+        They come in one answer, which is in memory as a whole.
+
+        References
+        ----------
+        PS3.18 10.4.1.1.2
+        """
+        whole = f"{self._web}/{_instance_path(path)}/metadata"
+        return Matches(lambda: iter(self._transport.data_sets(whole)[0]))
+
+    def pixels(self, instance: InstancePath | str, numbers: Sequence[int] | None = None) -> Samples:
+        """Give frames, counted from 1, in the order asked for, as one array; all without numbers.
+
+        Its shape is ``(frames, rows, columns)``, or ``(frames, rows, columns, samples)`` where a
+        pixel has several, whatever Planar Configuration is. Its type is that of Bits Allocated and
+        Pixel Representation, or ``float32`` and ``float64`` of Float and Double Float Pixel Data.
+
+        Values are stored values, in the bits that Bits Stored counts: no rescale, LUT, window or
+        palette is applied. Samples of one bit are 0 and 1. Of colour, what is stored compressed
+        comes as its codec gives it, so that Photometric Interpretation of the array is
+
+        ============================================  =======================================
+        of the metadata                               of the array
+        ============================================  =======================================
+        any, in JPEG 4.50, 4.51, JPEG XL 4.111, .112  RGB
+        YBR_RCT, YBR_ICT, XYB                         RGB
+        YBR_FULL_422                                  YBR_FULL, chrominance at full width
+        any other                                     the same
+        ============================================  =======================================
+
+        The transfer syntax stands in the metadata as Transfer Syntax UID. Beside the array one
+        frame is in memory at a time.
+
+        Raises
+        ------
+        InvalidArgument
+            If the metadata do not say how large a frame is, or there are no pixels; also if the
+            server cannot decode them.
+        DataLoss
+            If a frame has another size than the metadata say.
+        ResourceExhausted
+            If there is no memory for all of them.
+
+        References
+        ----------
+        PS3.3 C.7.6.3.1 (Image Pixel), PS3.5 8.1.1 (native encoding)
+        """
+        from fileroom.client.pixels import FRAMES_OF_REQUEST, parse_layout
+
+        self._instance(instance)
+        layout = parse_layout(next(iter(self.metadata(instance)), {}))
+        asked = range(1, layout.number_of_frames + 1) if numbers is None else numbers
+        slices = (
+            asked[start : start + FRAMES_OF_REQUEST]
+            for start in range(0, len(asked), FRAMES_OF_REQUEST)
+        )
+        frames = (
+            frame
+            for each in slices
+            for frame in self._frames(instance, each, _OCTETS, _EXPLICIT_VR_LITTLE_ENDIAN)
+        )
+        return layout.array(frames, len(asked))
 
     def rendered(
         self,
@@ -104,6 +170,17 @@ class Retrieval:
         if path.sop_instance_uid is None:
             raise InvalidArgument(f"{path} is no instance; add /series/UID/instances/UID", "path")
         return f"{self._web}/{path}"
+
+    def _frames(
+        self,
+        instance: InstancePath | str,
+        numbers: Sequence[int],
+        media_type: str,
+        transfer_syntax: str | None,
+    ) -> Iterator[bytes]:
+        wish = "" if transfer_syntax is None else f"; transfer-syntax={transfer_syntax}"
+        path = f"{_instance_path(instance)}/frames/{','.join(map(str, numbers))}"
+        return self._parts(path, f'multipart/related; type="{media_type}"{wish}')
 
     def _parts(self, path: str, accept: str) -> Iterator[bytes]:
         with self._transport.open("GET", f"{self._web}/{path}", accept=accept) as response:

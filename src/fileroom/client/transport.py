@@ -33,6 +33,8 @@ Query = Sequence[tuple[str, str]]
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 CHUNK_BYTES = 1 << 20
+MATCHES_OF_PAGE = 1000
+"""A search is asked for so many at a time: all of them are in memory at once."""
 _EXCERPT_CHARACTERS = 300
 
 _BY_STATUS_NAME: Mapping[str, type[FileroomError]] = {
@@ -131,10 +133,35 @@ class Transport:
             raise Unknown(f"{self.url} answered no JSON object; is it a Fileroom server?")
         return answer
 
-    def search(self, path: str, *, query: Query) -> list[JsonObject]:
-        """Give the matches of a DICOMweb search; none is an empty body."""
+    def search(
+        self, path: str, *, query: Query, limit: int | None, offset: int
+    ) -> Iterator[JsonObject]:
+        """Give the matches of a DICOMweb search, one request for each page as it is reached."""
+        while limit != 0:
+            size = MATCHES_OF_PAGE if limit is None else min(limit, MATCHES_OF_PAGE)
+            page = [("limit", str(size)), *([("offset", str(offset))] if offset else [])]
+            found, total = self.data_sets(path, query=[*query, *page])
+            yield from found[:size]
+            # A page comes short also where results are deleted while it is sent: only the total,
+            # or an empty page, is the end.
+            offset += len(found)
+            if not found or (total is not None and offset >= total):
+                return
+            if limit is not None:
+                limit = max(0, limit - len(found))
+
+    def data_sets(self, path: str, *, query: Query = ()) -> tuple[list[JsonObject], int | None]:
+        """Give a DICOM JSON array, and of how many matches it is a part, where that is told.
+
+        An empty body is an empty array (PS3.18 10.6.3.3).
+        """
         with self.open("GET", path, query=query, accept="application/dicom+json") as response:
-            return objects({"matches": _decode(_read(response))}, "matches")
+            content = _read(response)
+            total = response.headers.get("X-Total-Count", "")
+        found = _decode(content)
+        if content and not isinstance(found, list):
+            raise Unknown(f"{self.url} answered no DICOM JSON; is it a Fileroom server?")
+        return objects({"found": found}, "found"), int(total) if total.isdecimal() else None
 
     def pages(self, path: str, key: str, *, query: Query) -> Iterator[JsonObject]:
         """Give the items of a list method, one request for each page as it is reached."""

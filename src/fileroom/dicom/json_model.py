@@ -70,6 +70,8 @@ _LEADING_SPACE_COUNTS: Final = frozenset({"LT", "PN", "ST", "UC", "UT"})
 PERSON_NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS_READ_MAX: Final = 100
+"""Of an integer; Python refuses thousands, and none of them is exact in JSON."""
 _DIGITS_ALWAYS_EXACT: Final = 15
 
 
@@ -242,6 +244,8 @@ def _converted(vr: str, text: str) -> list[object]:
 
 def _integer(text: str) -> object:
     if _INTEGER.fullmatch(text):
+        if len(text) > _DIGITS_READ_MAX:
+            return text
         number = int(text)
         return number if abs(number) <= EXACT_INTEGER_MAX else text
     return _decimal(text)

@@ -22,10 +22,10 @@ from fileroom.database.instances import (
     store_records,
 )
 from fileroom.errors import Code, FileroomError, NotFound, ObjectFailure, Reason
-from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
+from fileroom.transfer.importing.matches import explain_no_match, list_candidates
 from fileroom.transfer.importing.worker import (
     ImportOutcome,
     ImportTask,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
     from fileroom.database.values.operations import DeferredObject, Json
-    from fileroom.objectstore.local import ObjectEntry
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
@@ -98,7 +97,7 @@ class Import:
             return
         try:
             total = 0
-            for entry in self._listed(""):
+            for entry in list_candidates(self._source, self._pattern):
                 if self._counting_stopped.is_set():
                     return
                 total += self._pattern.matches(entry.key)
@@ -112,16 +111,6 @@ class Import:
         """Have ``count`` come to its end."""
         self._counting_stopped.set()
 
-    def _listed(self, start_after: str) -> Iterator[ObjectEntry]:
-        """List what may match: what begins as the pattern does, or its one object."""
-        bucket = open_bucket(self._source)
-        if self._pattern.has_wildcard:
-            yield from bucket.list(self._pattern.prefix, start_after)
-            return
-        only = bucket.find(self._pattern.prefix)
-        if only is not None and not start_after:
-            yield only
-
     def batches(self) -> Iterator[Batch[ListedObject]]:
         """List from the cursor on.
 
@@ -131,7 +120,7 @@ class Import:
             If nothing matches at all.
         """
         first_ordinal = self._progress.next_ordinal
-        listed_entries = self._listed(self._progress.cursor or "")
+        listed_entries = list_candidates(self._source, self._pattern, self._progress.cursor or "")
         matches = (entry for entry in listed_entries if self._pattern.matches(entry.key))
         entries = enumerate(matches, first_ordinal)
         items = (
@@ -148,13 +137,7 @@ class Import:
             listed = True
             yield batch
         if not listed:
-            raise NotFound(self._nothing_matches())
-
-    def _nothing_matches(self) -> str:
-        name, key = self._source.name, self._pattern.prefix.rstrip("/")
-        if not self._pattern.has_wildcard and open_bucket(self._source).is_directory(key):
-            return f"{name}/{key} is a directory: use {name}/{key}/** for all in it"
-        return f"no object matches {self._pattern}"
+            raise NotFound(explain_no_match(self._source, self._pattern))
 
     # ------------------------------------------------------------------ the line
 

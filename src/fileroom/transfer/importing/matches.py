@@ -1,0 +1,93 @@
+"""The objects that an import's URI means."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fileroom.database import stores
+from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.uri import parse_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fileroom.names import DicomStoreName
+    from fileroom.objectstore.buckets import BucketSettings
+    from fileroom.objectstore.local import ObjectEntry
+    from fileroom.objectstore.uri import ObjectPattern
+    from fileroom.transfer.facilities import Facilities
+
+PREVIEW_SECONDS: Final = 1.5
+SAMPLES_MAX: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an import would list."""
+
+    count: int
+    size_bytes: int
+    samples: tuple[str, ...]
+    """URIs of the first matches, in key order."""
+    more: bool
+    """Whether the time was over before all were listed: there may be more."""
+    explanation: str
+    """Why nothing matches, and what would; empty where something does."""
+
+
+def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Preview:
+    """Count what an import would list, without reading an object, within some 2 s.
+
+    Raises
+    ------
+    InvalidArgument
+        If ``uri`` has a form that the grammar does not know.
+    PermissionDenied
+        If its bucket is not one that this store may read, or there is no such store.
+    """
+    pattern = parse_pattern(uri)
+    source = facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
+    with facilities.database.read() as connection:
+        stores.get_dicom_store(connection, name, permission="healthcare.dicomStores.import")
+    deadline = time.monotonic() + PREVIEW_SECONDS
+    samples: list[str] = []
+    count, size_bytes, more = 0, 0, False
+    for entry in list_candidates(source, pattern):
+        if pattern.matches(entry.key):
+            count += 1
+            size_bytes += entry.size
+            if len(samples) < SAMPLES_MAX:
+                samples.append(f"{source.name}/{entry.key}")
+        if time.monotonic() > deadline:
+            more = True
+            break
+    return Preview(
+        count=count,
+        size_bytes=size_bytes,
+        samples=tuple(samples),
+        more=more,
+        explanation="" if count or more else explain_no_match(source, pattern),
+    )
+
+
+def list_candidates(
+    source: BucketSettings, pattern: ObjectPattern, start_after: str = ""
+) -> Iterator[ObjectEntry]:
+    """List what may match: what begins as the pattern does, or its one object."""
+    bucket = open_bucket(source)
+    if pattern.has_wildcard:
+        yield from bucket.list(pattern.prefix, start_after)
+        return
+    only = bucket.find(pattern.prefix)
+    if only is not None and not start_after:
+        yield only
+
+
+def explain_no_match(source: BucketSettings, pattern: ObjectPattern) -> str:
+    """Tell the user of a pattern that means nothing what would mean something."""
+    key = pattern.prefix.rstrip("/")
+    if not pattern.has_wildcard and open_bucket(source).is_directory(key):
+        return f"{source.name}/{key} is a directory: use {source.name}/{key}/** for all in it"
+    return f"no object matches {pattern}"
