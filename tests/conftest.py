@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests import conformance_page, examples_table
+from tests import conformance_page, error_table, examples_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         terminalreporter.write_line(f"written: {conformance_page.PAGE}")
         examples_table.write(examples_table.outcomes_of(reports))
         terminalreporter.write_line(f"written: {examples_table.PAGE}")
+        error_table.write(error_table.seen_of(reports))
+        terminalreporter.write_line(f"written: {error_table.PAGE}")
     skipped = Counter(_reason(report) for report in reports if report.skipped)
     if skipped:
         terminalreporter.section("not run, and why")

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Final
 from fileroom.api import app, connections, multipart, requests
 from fileroom.api.dicomweb import frames, parts
 from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
-from fileroom.api.later import Later
-from fileroom.api.routes import DATASET, LOCATION, OPERATION, ROUTES, STORE
-from fileroom.api.routing import VERSIONS
 from fileroom.api.wire import LENIENT_BYTES_MAX
 from fileroom.archive.metadata.slices import SLICE_INSTANCES, TEXT_BYTES
 from fileroom.archive.representations import CHECKED_INSTANCES_MAX, TRANSCODED_FILE_BYTES_MAX
@@ -39,14 +36,13 @@ from fileroom.transfer.executors import WorkerLimits
 from fileroom.transfer.exporting.line import TRANSCODED_BYTES_MAX, TRANSCODED_OBJECTS_MAX
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
 from fileroom.transfer.selection import FILTER_BYTES_MAX
-from tests import command_reference, orthanc_answers, orthanc_table, pair_table
+from tests import api_page, command_reference, orthanc_answers, orthanc_table, pair_table
 from tests.project import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fileroom.api.routing import Route
 
 _BLOCK: Final = re.compile(r"(<!-- written from code: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -84,39 +80,6 @@ def settings() -> str:
             for each in SETTINGS
         ),
     )
-
-
-def routes() -> str:
-    """Give the table of all routes."""
-    return _table(
-        "method | route | permission | offered",
-        (
-            (
-                f"`{each.method_id}`",
-                f"`{each.verb} {_short(each.template)}`",
-                f"`{each.permission}`",
-                "later" if isinstance(each.handler, Later) else _versions(each),
-            )
-            for each in ROUTES
-        ),
-    )
-
-
-def _short(template: str) -> str:
-    """Write a resource's name as one word, the longest first."""
-    for word, name in (
-        ("{dicomStore}", STORE),
-        ("{operation}", OPERATION),
-        ("{dataset}", DATASET),
-        ("{location}", LOCATION),
-    ):
-        if template.startswith(name):
-            return word + template.removeprefix(name)
-    return template
-
-
-def _versions(route: Route) -> str:
-    return "yes" if route.versions == VERSIONS else ", ".join(route.versions)
 
 
 def object_limits() -> str:
@@ -239,7 +202,10 @@ def orthanc_files() -> str:
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings,
     "commands": command_reference.commands,
-    "routes": routes,
+    "api-contents": api_page.contents,
+    "api": api_page.reference,
+    "messages": api_page.messages,
+    "routes": api_page.routes,
     "object-limits": object_limits,
     "request-limits": request_limits,
     "request-object-limits": request_object_limits,

@@ -74,7 +74,7 @@ authorized_curl() {
 request() {
     local answer
     if ! answer=$(authorized_curl "$@"); then
-        printf '%s\n' "$answer" >&2
+        printf '%s' "${answer:+$answer$'\n'}" >&2
         exit 1
     fi
     printf '%s\n' "$answer"

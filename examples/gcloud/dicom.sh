@@ -84,7 +84,14 @@ list_datasets() { # projects/P/locations/L
     gcloud healthcare datasets list --project="$project" --location="$location"
 }
 
-case "$# ${1-} ${2-}" in
+(($# >= 2)) || refuse
+# Without an answer gcloud tries for half a minute, and then says that it crashed.
+curl --silent --output /dev/null "$FILEROOM_SERVER/healthz" || {
+    echo "no server answers at $FILEROOM_SERVER" >&2
+    exit 1
+}
+
+case "$# $1 $2" in
     '3 import '*) import_instances "$2" "$3" ;;
     [34]' export '*) export_instances "${@:2}" ;;
     '3 datasets list') list_datasets "$3" ;;

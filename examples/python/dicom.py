@@ -3,7 +3,7 @@
 Two lines differ from a program that calls Google:
 
     ENDPOINT = "https://healthcare.googleapis.com"   is   ENDPOINT = os.environ["FILEROOM_SERVER"]
-    CREDENTIALS, _ = google.auth.default()           is   CREDENTIALS = Credentials(token=...)
+    CREDENTIALS, _ = google.auth.default()           is   CREDENTIALS = AccessToken(...)
 
 To run it, with Python 3.11 or newer:
 
@@ -28,14 +28,22 @@ import os
 import sys
 import time
 
-from google.auth.exceptions import GoogleAuthError
+from google.auth.transport import Request
 from google.auth.transport.requests import AuthorizedSession
 from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
+
+class AccessToken(Credentials):
+    """A token that cannot be renewed; when it is refused, the server's words are seen."""
+
+    def refresh(self, request: Request) -> None:
+        """Keep the token; what a refresh asks for is not there."""
+
+
 ENDPOINT = os.environ["FILEROOM_SERVER"]
-CREDENTIALS = Credentials(token=os.environ["FILEROOM_TOKEN"])
+CREDENTIALS = AccessToken(os.environ["FILEROOM_TOKEN"])
 
 USAGE = "usage: dicom.py import|export|store|search|retrieve|rendered|delete STORE ..."
 
@@ -145,6 +153,8 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (HttpError, GoogleAuthError, OSError, TypeError) as error:
+    except ConnectionRefusedError as error:
+        sys.exit(f"no server answers at {ENDPOINT}: {error.strerror}")
+    except (HttpError, OSError, TypeError) as error:
         # A TypeError is the client's word for a STORE that is not such a name.
         sys.exit(str(error))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from imagecodecs import png_decode
 
 from tests.corpus import UID_ROOT
@@ -160,28 +159,6 @@ def test_delete(language: Language, place: Place, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     counter(ended)
     assert list(place.client.search_instances(place.dicom_store)) == []
-
-
-@with_call("import")
-@pytest.mark.parametrize(
-    ("store", "uri", "says"),
-    [
-        ("{store}", "gs://{bucket}/none/**", "none"),
-        ("{store}-absent", "gs://{bucket}/**", "-absent"),
-        ("{store}", "gs://forbidden/**", "forbidden"),
-    ],
-    ids=["nothing-matches", "missing-store", "forbidden-bucket"],
-)
-def test_what_cannot_be_imported_is_told_with_its_cause(
-    language: Language, place: Place, tmp_path: Path, store: str, uri: str, says: str
-) -> None:
-    ended = language.run(
-        place.server, tmp_path, "import", store.format(store=place.dicom_store),
-        uri.format(bucket=place.bucket_id),
-    )  # fmt: skip
-    assert ended.returncode == 1, ended.stdout
-    assert says in ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 @with_call("import")

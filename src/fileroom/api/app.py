@@ -20,7 +20,12 @@ import msgspec
 from starlette.middleware.cors import CORSMiddleware
 
 from fileroom.api.calls import Answer, Call, Framed, close_pieces
-from fileroom.api.errors import error_answer, internal_error_answer, status_answer
+from fileroom.api.errors import (
+    error_answer,
+    internal_error_answer,
+    status_answer,
+    unknown_path_answer,
+)
 from fileroom.api.headers import GUARDS, READ_HEADERS, SHOWN_HEADERS
 from fileroom.api.public import PUBLIC
 from fileroom.api.requests import (
@@ -40,6 +45,7 @@ from fileroom.api.requests import (
 )
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import RouteTable, split_path
+from fileroom.api.static import StaticFiles
 from fileroom.api.streaming import Channel, send_pieces
 from fileroom.api.wire import decode_message
 from fileroom.auth.authenticate import Authenticator
@@ -78,9 +84,13 @@ WHOLE_BYTES: Final = 2 << 20
 _SAFE_VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def create_app(deployment: Deployment, routes: tuple[Route, ...] = ROUTES) -> ASGIApp:
-    """Give the application that serves a deployment."""
-    app: ASGIApp = _Application(deployment, RouteTable(routes))
+def create_app(
+    deployment: Deployment,
+    routes: tuple[Route, ...] = ROUTES,
+    files: Mapping[str, tuple[str, bytes]] | None = None,
+) -> ASGIApp:
+    """Give the application that serves a deployment, and ``files`` of the console beside it."""
+    app: ASGIApp = _Application(deployment, RouteTable(routes), StaticFiles(files or {}))
     if deployment.settings.cors_origins:
         app = CORSMiddleware(
             app,
@@ -109,10 +119,11 @@ class _Exchange:
 
 
 class _Application:
-    def __init__(self, deployment: Deployment, table: RouteTable) -> None:
+    def __init__(self, deployment: Deployment, table: RouteTable, files: StaticFiles) -> None:
         settings = deployment.settings
         self._deployment = deployment
         self._table = table
+        self._files = files
         self._authenticator = Authenticator(settings.auth, deployment.access_token)
         self._hosts = allowed_hosts(settings)
         self._origins = frozenset({origin_of(settings.public_url), *settings.cors_origins})
@@ -194,10 +205,15 @@ class _Application:
                 "The server is at its limit of requests; try again soon.",
                 headers={"Retry-After": "1"},
             )
+        if scope["method"] in _SAFE_VERBS:
+            file = self._files.find(scope["path"], exchange.headers)
+            if file is not None:
+                exchange.method_id = "console"
+                return file
         version, *segments = split_path(scope.get("raw_path") or scope["path"].encode())
         match = self._table.find(version, segments)
         if match is None:
-            return status_answer(404, Code.NOT_FOUND.name, "Method not found.")
+            return unknown_path_answer(scope["path"])
         verb = "GET" if scope["method"] == "HEAD" else scope["method"]
         route = match.routes.get(verb)
         if route is None:

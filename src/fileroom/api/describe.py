@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from fileroom.api import meanings
 from fileroom.api.dicomweb.rendered import RENDERED_PARAMETERS, THUMBNAIL_PARAMETERS
 from fileroom.api.later import Later
 from fileroom.api.routes import BETA, ROUTES
@@ -60,9 +61,15 @@ _VARIABLES: Final = {
 _HANDLERS_QUERY: Final = {
     "retrieveRendered": RENDERED_PARAMETERS,
     "retrieveThumbnail": THUMBNAIL_PARAMETERS,
+    "searchForStudies": meanings.SEARCH_PARAMETERS,
+    "searchForSeries": meanings.SEARCH_PARAMETERS,
+    "searchForInstances": meanings.SEARCH_PARAMETERS,
 }
-"""What handlers read from the query by themselves; a search takes any attribute."""
+"""What handlers read from the query by themselves; a search takes any attribute beside."""
 _QUERY_TYPES: Final[dict[str, JsonObject]] = {
+    "fuzzymatching": {"type": "boolean"},
+    "limit": {"type": "integer", "format": "int32"},
+    "offset": {"type": "integer", "format": "int32"},
     "pageSize": {"type": "integer", "format": "int32"},
     "returnPartialSuccess": {"type": "boolean"},
     "updateMask": {"type": "string", "format": "google-fieldmask"},
@@ -123,7 +130,7 @@ def discovery_document(version: str, public_url: str) -> JsonObject:
         "parameters": _EVERYWHERE,
         "schemas": {
             (full := _google_name(name, version)): _discovered(schema, version) | {"id": full}
-            for name, schema in _schemas().items()
+            for name, schema in message_schemas().items()
         },
         **tree,
     }
@@ -133,10 +140,13 @@ def _method(same: list[Route], version: str) -> JsonObject:
     """Describe one method; ``same`` are its routes, which differ in their path only."""
     route = same[0]
     path, parameters = _expanded(same)
-    parameters |= {name: each | {"location": "query"} for name, each in _query(route)}
+    parameters |= {
+        name: schema | {"location": "query", "description": meanings.parameter_meaning(route, name)}
+        for name, schema in query_parameters(route)
+    }
     method: JsonObject = {
         "id": f"healthcare.projects.locations.{route.method_id}",
-        "description": _summary(route),
+        "description": summary(route),
         "httpMethod": route.verb,
         "path": f"{version}/{path}",
         "flatPath": f"{version}/{_plain(route)}",
@@ -145,7 +155,7 @@ def _method(same: list[Route], version: str) -> JsonObject:
         "response": {"$ref": _google_name((route.response or HttpBody).__name__, version)},
         "scopes": list(_SCOPES),
     }
-    if (request := _request(route)) is not None:
+    if (request := request_message(route)) is not None:
         method["request"] = {"$ref": _google_name(request.__name__, version)}
     return method
 
@@ -189,7 +199,8 @@ def _discovered(schema: JsonObject, version: str) -> JsonObject:
         found["items"] = _discovered(schema["items"], version)
     if "properties" in schema:
         found["properties"] = {
-            name: _discovered(each, version) for name, each in schema["properties"].items()
+            name: _discovered(each, version) | {"description": each["description"]}
+            for name, each in schema["properties"].items()
         }
     elif found["type"] == "object":
         found["additionalProperties"] = _discovered(schema.get("additionalProperties", {}), version)
@@ -216,10 +227,13 @@ def openapi_document(public_url: str) -> JsonObject:
         },
         "servers": [{"url": public_url.rstrip("/")}],
         "security": [{"token": []}],
+        "tags": [
+            {"name": name, "description": meaning} for name, meaning in meanings.RESOURCES.items()
+        ],
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(),
+            "schemas": message_schemas(),
             "responses": {
                 "Error": {
                     "description": "What is wrong, and what to do.",
@@ -241,12 +255,15 @@ def _operation(route: Route) -> JsonObject:
     variables = re.findall(r"\{(\w+)\}", _plain(route))
     operation: JsonObject = {
         "operationId": f"{route.method_id}.{variables[-1]}",
-        "summary": _summary(route),
-        "tags": [route.method_id.rpartition(".")[0] or "locations"],
+        "summary": summary(route),
+        "description": _needs(route),
+        "tags": [meanings.resource_of(route)],
         "parameters": [
             *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
               for name in variables),
-            *({"name": name, "in": "query", "schema": each} for name, each in _query(route)),
+            *({"name": name, "in": "query", "schema": each,
+               "description": meanings.parameter_meaning(route, name)}
+              for name, each in query_parameters(route)),
         ],
         "responses": {"default": {"$ref": "#/components/responses/Error"}},
     }  # fmt: skip
@@ -256,10 +273,16 @@ def _operation(route: Route) -> JsonObject:
     content: JsonObject = {"*/*": {}}
     if route.response is not None:
         content = {"application/json": {"schema": _reference(route.response)}}
-    operation["responses"]["200"] = {"description": "Done.", "content": content}
-    request = _request(route)
+    done = meanings.answer_meaning(route) or "Done."
+    operation["responses"]["200"] = {"description": done, "content": content}
+    request = request_message(route)
     if request is HttpBody:
-        operation["requestBody"] = {"content": {"*/*": {}}, "required": True}
+        meant = meanings.REQUESTS[meanings.last_word(route)]
+        operation["requestBody"] = {
+            "description": meant,
+            "content": {"*/*": {}},
+            "required": True,
+        }
     elif request is not None:
         operation["requestBody"] = {
             "content": {"application/json": {"schema": _reference(request)}}
@@ -271,12 +294,16 @@ def _operation(route: Route) -> JsonObject:
 
 
 @cache
-def _schemas() -> JsonObject:
-    """Give the JSON schemas of all messages."""
+def message_schemas() -> JsonObject:
+    """Give the JSON schemas of all messages, each field with what it means."""
     messages = {HttpBody, Status, Empty}
     messages |= {each for route in ROUTES for each in (route.request, route.response) if each}
     in_order = sorted(messages, key=lambda each: each.__name__)
-    return dict(msgspec.json.schema_components(in_order, ref_template=_REFERENCE)[1])
+    schemas = dict(msgspec.json.schema_components(in_order, ref_template=_REFERENCE)[1])
+    for name, schema in schemas.items():
+        for field, each in schema["properties"].items():
+            each["description"] = meanings.FIELDS[f"{name}.{field}"]
+    return schemas
 
 
 def _google_name(name: str, version: str) -> str:
@@ -288,13 +315,14 @@ def _reference(message: type[msgspec.Struct]) -> JsonObject:
     return {"$ref": _REFERENCE.format(name=message.__name__)}
 
 
-def _request(route: Route) -> type[msgspec.Struct] | None:
+def request_message(route: Route) -> type[msgspec.Struct] | None:
+    """Give the message of a method's body; ``HttpBody`` where it is none of the API's."""
     if route.request is None and (route.upload is not None or route.has_document):
         return HttpBody
     return route.request
 
 
-def _query(route: Route) -> Iterator[tuple[str, JsonObject]]:
+def query_parameters(route: Route) -> Iterator[tuple[str, JsonObject]]:
     """Give the query parameters of a method, each with its type."""
     names = route.query
     if names is None:
@@ -307,9 +335,18 @@ def _plain(route: Route) -> str:
     return route.template.replace("+}", "}")
 
 
-def _summary(route: Route) -> str:
-    """Say what a method does: the first sentence of what answers it."""
+def _needs(route: Route) -> str:
+    needed = f"Needs the permission `{route.permission}`."
+    if meanings.resource_of(route) == meanings.SEARCH:
+        return f"{meanings.SEARCH_KEYS} {needed}"
+    return needed
+
+
+def summary(route: Route) -> str:
+    """Say what a method does: in words of its own, or the first sentence of what answers it."""
     if isinstance(route.handler, Later):
         return f"Answers 501 in this version: {route.handler.meanwhile}."
+    if (meant := meanings.SUMMARIES.get(route.method_id)) is not None:
+        return meant
     first, _, _ = (route.handler.__doc__ or "").partition("\n\n")
     return re.sub(r"\s+", " ", first.replace("``", "`")).strip()

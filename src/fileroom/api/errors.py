@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from fileroom.api.calls import Answer
+from fileroom.api.routing import VERSIONS
 from fileroom.errors import (
     Code,
     FileroomError,
@@ -47,6 +48,8 @@ HTTP_STATUS: Final = {
 NO_SPACE_STATUS: Final = 507
 """A full disk is no quota that a client has used up (RFC 4918 11.5)."""
 RETRY_AFTER_SECONDS: Final = 5
+_SHOWN_CHARACTERS: Final = 200
+"""Of a path that means nothing."""
 _BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
 _INTERNAL: Final = (
     "Internal error encountered. The server's log tells more under the request id in the"
@@ -93,6 +96,15 @@ def status_answer(
         headers=headers or {},
         pretty=True,
     )
+
+
+def unknown_path_answer(path: str) -> Answer:
+    """Say that a path means nothing; most often the name of a DICOM store in it is not whole."""
+    remedy = "the full name of a DICOM store is projects/P/locations/L/datasets/D/dicomStores/S"
+    if not path.startswith(tuple(f"/{version}/" for version in VERSIONS)):
+        remedy = "paths begin with /v1/projects/, and /openapi.json tells them all"
+    message = f"Method not found. This API has no path {path[:_SHOWN_CHARACTERS]!r}; {remedy}"
+    return status_answer(404, Code.NOT_FOUND.name, message)
 
 
 def internal_error_answer() -> Answer:

@@ -15,7 +15,7 @@ from fileroom.errors import Internal
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from starlette.types import ASGIApp
@@ -85,10 +85,13 @@ class Server(uvicorn.Server):
 
 
 def run_server(
-    deployment: Deployment, listener: socket.socket, on_started: Callable[[], None]
+    deployment: Deployment,
+    listener: socket.socket,
+    on_started: Callable[[], None],
+    files: Mapping[str, tuple[str, bytes]],
 ) -> None:
-    """Serve a deployment on a bound socket until SIGTERM or SIGINT, and drain."""
-    Server(create_app(deployment), on_started).run(sockets=[listener])
+    """Serve a deployment, and the console's files, until SIGTERM or SIGINT; then drain."""
+    Server(create_app(deployment, files=files), on_started).run(sockets=[listener])
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fileroom.errors import PermissionDenied
+from fileroom.database.stores import denied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,4 @@ def require(principal: Principal, permission: str, resource: object) -> None:
         If the principal does not hold it.
     """
     if not principal.holds_all:
-        raise PermissionDenied(
-            f"Permission '{permission}' denied on resource '{resource}' (or it may not exist).",
-            permission,
-        )
+        raise denied(permission, resource)

@@ -17,6 +17,7 @@ from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.cli.groups import Command
 from fileroom.cli.process import prepare_process
 from fileroom.cli.settings_options import buckets_option, config_option, data_option
+from fileroom.console import load_files
 from fileroom.deployment import open_deployment
 from fileroom.errors import FailedPrecondition, FileroomError
 from fileroom.settings import Settings, load_settings
@@ -55,7 +56,9 @@ def serve(config: Path | None, **flags: object) -> None:
         settings = settings.with_port(listener.getsockname()[1])
         with open_deployment(settings) as deployment:
             _warn_of_open_directory(settings.data)
-            run_server(deployment, listener, lambda: click.echo(_welcome(deployment)))
+            run_server(
+                deployment, listener, lambda: click.echo(_welcome(deployment)), load_files()
+            )
 
 
 @contextmanager
@@ -107,6 +110,7 @@ def _welcome(deployment: Deployment) -> str:
     return "\n".join(
         [
             f"Fileroom {version('fileroom')} answers at {url}",
+            f"  console  {url}/console",
             f"  data     {data}",
             f"  buckets  {buckets}",
             *(

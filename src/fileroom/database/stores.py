@@ -87,7 +87,8 @@ class DicomStore:
 def denied(permission: str, resource: object) -> PermissionDenied:
     """Give the error for what is absent or forbidden; it does not say which of the two."""
     return PermissionDenied(
-        f"Permission '{permission}' denied on resource '{resource}' (or it may not exist).",
+        f"Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
+        " See that its dataset is spelled right and has been created.",
         permission,
     )
 

@@ -165,10 +165,12 @@ def test_jsonp_is_refused(server: ServedDeployment) -> None:
 def test_unknown_path_has_googles_body(server: ServedDeployment) -> None:
     for path in ("/", "/v1/nothing", "/v3/projects", f"/v1/{STORE}/dicomWeb/patients"):
         answer = server.client.get(path)
-        assert (answer.status_code, answer.json()) == (
-            404,
-            {"error": {"code": 404, "message": "Method not found.", "status": "NOT_FOUND"}},
-        )
+        error = answer.json()["error"]
+        message = error.pop("message")
+        assert (answer.status_code, error) == (404, {"code": 404, "status": "NOT_FOUND"})
+        assert message.startswith(f"Method not found. This API has no path {path!r}; ")
+        remedy = "dicomStores/S" if path.startswith("/v1/") else "/openapi.json tells them all"
+        assert message.endswith(remedy)
 
 
 def test_wrong_verb_names_the_right_ones(server: ServedDeployment) -> None:

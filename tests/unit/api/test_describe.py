@@ -10,7 +10,13 @@ import pytest
 from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
 
-from fileroom.api.describe import discovery_document, openapi_document
+from fileroom.api import meanings
+from fileroom.api.describe import (
+    discovery_document,
+    message_schemas,
+    openapi_document,
+    query_parameters,
+)
 from fileroom.api.later import Later
 from fileroom.api.routes import ROUTES
 from tests.unit.api.discovery import document
@@ -138,6 +144,8 @@ def test_openapi_says_each_route_once_and_refers_to_what_is_there() -> None:
         named = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
         assert named == re.findall(r"\{(\w+)\}", path)
         assert operation["summary"].endswith("."), path
+        assert set(operation["tags"]) <= {each["name"] for each in description["tags"]}
+        assert all(each["description"] for each in operation["parameters"] if each["in"] == "query")
         assert ("501" in operation["responses"]) != ("200" in operation["responses"])
     referred = set(re.findall(r"'\$ref': '#/components/([^']+)'", str(description)))
     kept = {
@@ -146,6 +154,23 @@ def test_openapi_says_each_route_once_and_refers_to_what_is_there() -> None:
     }  # fmt: skip
     assert referred
     assert referred <= kept
+
+
+def test_each_field_has_a_meaning_and_each_meaning_something_that_it_is_of() -> None:
+    last_words = {meanings.last_word(route) for route in ROUTES}
+    parameters_of = {
+        name for route in ROUTES for parameter, _ in query_parameters(route)
+        for name in (parameter, f"{route.method_id}.{parameter}")
+    }  # fmt: skip
+    fields = {
+        f"{name}.{field}" for name, schema in message_schemas().items()
+        for field in schema["properties"]
+    }  # fmt: skip
+    assert meanings.FIELDS.keys() == fields
+    assert meanings.SUMMARIES.keys() <= {route.method_id for route in ROUTES}
+    assert meanings.PARAMETERS.keys() <= parameters_of
+    assert meanings.REQUESTS.keys() | meanings.ANSWERS.keys() <= last_words
+    assert {meanings.resource_of(route) for route in ROUTES} == meanings.RESOURCES.keys()
 
 
 def test_descriptions_are_given_to_anybody(server: ServedDeployment) -> None:

@@ -117,7 +117,7 @@ def test_missing_dataset_is_denied_and_missing_store_not_found(server: ServedDep
         code, status, message = error_of(server.call(verb, path))
         assert (code, status) == (403, "PERMISSION_DENIED"), path
         assert message.startswith(f"Permission '{permission}' denied on resource '")
-        assert message.endswith("(or it may not exist).")
+        assert "(or it may not exist). See that its dataset" in message
     for verb, path in [
         ("GET", f"{dataset}/dicomStores/absent"),
         ("DELETE", f"{dataset}/dicomStores/absent"),

@@ -125,4 +125,5 @@ def test_require_refuses_without_saying_whether_the_resource_exists() -> None:
     assert caught.value.message == (
         "Permission 'healthcare.datasets.get' denied on resource"
         " 'projects/p/locations/l/datasets/d' (or it may not exist)."
+        " See that its dataset is spelled right and has been created."
     )

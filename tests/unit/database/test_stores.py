@@ -63,7 +63,7 @@ def test_missing_dataset_is_denied_as_if_it_were_forbidden(transaction: Connecti
 
     assert caught.value.message == (
         f"Permission 'healthcare.dicomStores.import' denied on resource '{STORE}'"
-        " (or it may not exist)."
+        " (or it may not exist). See that its dataset is spelled right and has been created."
     )
 
 

@@ -3,6 +3,7 @@ package dev.fileroom.examples;
 import com.google.api.client.http.HttpRequest;
 import com.google.api.client.http.HttpRequestInitializer;
 import com.google.api.client.http.HttpResponse;
+import com.google.api.client.http.HttpResponseException;
 import com.google.api.client.http.HttpStatusCodes;
 import com.google.api.client.http.InputStreamContent;
 import com.google.api.client.http.UrlEncodedParser;
@@ -19,6 +20,7 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.net.ConnectException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -62,9 +64,25 @@ public final class Dicom {
         try {
             run(args);
         } catch (IOException | IllegalArgumentException error) {
-            System.err.println(error.getMessage());
+            System.err.println(explain(error));
             System.exit(1);
         }
+    }
+
+    /** Gives what an error says, with what Java leaves out: the address, the body of a 401. */
+    private static String explain(Exception error) {
+        String message = error.getMessage();
+        if (error instanceof ConnectException) {
+            return "no server answers at " + System.getenv("FILEROOM_SERVER") + ": " + message;
+        }
+        if (error instanceof HttpResponseException refused
+                && refused.getStatusCode() == HttpStatusCodes.STATUS_CODE_UNAUTHORIZED
+                && refused.getContent() == null) {
+            return message
+                    + "\nFILEROOM_TOKEN is not the access token of this server;"
+                    + " `fileroom auth print-access-token` prints it";
+        }
+        return message;
     }
 
     /** Makes the call that the arguments name, told apart by its name and their number. */

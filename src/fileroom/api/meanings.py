@@ -1,0 +1,292 @@
+"""What resources, methods, parameters and fields of the API are for, in words.
+
+Its descriptions and docs/reference/api.md are made with them. A method that is not named here is
+told by the first sentence of what answers it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fileroom.api.later import Later
+
+if TYPE_CHECKING:
+    from fileroom.api.routing import Route
+
+SEARCH: Final = "DICOMweb search"
+RESOURCES: Final = {
+    "Locations": "Where datasets may be. A location is a name; all of them are on this server.",
+    "Datasets": "A dataset holds DICOM stores and the operations on them.",
+    "DICOM stores": "A DICOM store holds instances, and imports and exports them.",
+    "Operations": "What an import, an export, a deletion or a patch has done so far. It goes on"
+    " whether or not anybody asks, also after a restart of the server.",
+    SEARCH: "QIDO-RS: studies, series and instances by their attributes.",
+    "DICOMweb retrieve": "WADO-RS: files, metadata, frames, pictures and bulk data.",
+    "DICOMweb store and change": "STOW-RS, and changes of what is stored.",
+    "DICOMweb delete": "Studies, series and instances, which are hidden as soon as this answers.",
+    "DICOMweb metrics and storage classes": "How much a study, a series or an instance holds, and"
+    " in which storage class.",
+}
+"""The groups of methods, in the order in which they are told."""
+
+_WEB: Final = "datasets.dicomStores"
+_INSTANCES: Final = f"{_WEB}.studies.series.instances"
+
+SUMMARIES: Final = {
+    "datasets.create": "Create a dataset; the operation that the answer names is done already.",
+    f"{_WEB}.create": "Create a DICOM store.",
+    "datasets.patch": "Change those settings of a dataset that `updateMask` names.",
+    f"{_WEB}.patch": "Change those settings of a DICOM store that `updateMask` names.",
+    f"{_WEB}.import": "Import the DICOM files of a bucket that match a pattern; the"
+    " answer names the operation that does it.",
+    f"{_WEB}.export": "Export instances into a bucket, as stored or in another form;"
+    " the answer names the operation that does it.",
+    f"{_WEB}.getDICOMStoreMetrics": "Count what a DICOM store holds.",
+    f"{_WEB}.dicomWeb.studies.getStudyMetrics": "Count what a study holds.",
+    f"{_WEB}.dicomWeb.studies.series.getSeriesMetrics": "Count what a series holds.",
+    "datasets.operations.get": "Give an operation as it stands: its counters, whether it is done,"
+    " and how it ended.",
+    f"{_WEB}.updateInstances": "Store instances in the place of others; 409 if any was not stored.",
+    f"{_WEB}.studies.updateInstances": "Store instances of one study in the place of"
+    " others; 409 if any was not stored.",
+    f"{_WEB}.storeInstances": "Store instances; 409 if any was not stored.",
+    f"{_WEB}.studies.storeInstances": "Store instances of one study; 409 if any was not stored.",
+    f"{_WEB}.searchForStudies": "Search a DICOM store for studies.",
+    f"{_WEB}.searchForSeries": "Search a DICOM store for series.",
+    f"{_WEB}.searchForInstances": "Search a DICOM store for instances.",
+    f"{_WEB}.studies.searchForSeries": "Search a study for series.",
+    f"{_WEB}.studies.searchForInstances": "Search a study for instances.",
+    f"{_WEB}.studies.series.searchForInstances": "Search a series for instances.",
+    f"{_WEB}.studies.retrieveStudy": "Give the instances of a study as parts.",
+    f"{_WEB}.studies.series.retrieveSeries": "Give the instances of a series as parts.",
+    f"{_INSTANCES}.retrieveInstance": "Give the file of an instance.",
+    f"{_WEB}.studies.retrieveMetadata": "Give the attributes of all instances of a study.",
+    f"{_WEB}.studies.series.retrieveMetadata": "Give the attributes of all instances of a series.",
+    f"{_INSTANCES}.retrieveMetadata": "Give the attributes of an instance.",
+    f"{_INSTANCES}.retrieveRendered": "Give a picture of an instance that has one frame.",
+    f"{_INSTANCES}.frames.retrieveRendered": "Give pictures of frames; several come as parts.",
+    f"{_INSTANCES}.frames.retrieveFrames": "Give frames in the order asked for, also one twice.",
+    f"{_INSTANCES}.bulkdata.retrieveBulkdata": "Give the value that a link in the metadata names.",
+    "fileroom.dicomWeb.retrieveThumbnail": "Give a small picture of a study, a series, an instance"
+    " or a frame.",
+    f"{_WEB}.studies.updateMetadata": "Replace attributes in all instances of a study; the answer"
+    " names the operation that does it.",
+    f"{_WEB}.studies.series.updateMetadata": "Replace attributes in all instances of a series; the"
+    " answer names the operation that does it.",
+    f"{_INSTANCES}.updateMetadata": "Replace attributes of an instance.",
+    f"{_WEB}.studies.delete": "Delete a study, which is hidden at once; the answer names the"
+    " operation that deletes what it holds.",
+    f"{_WEB}.studies.series.delete": "Delete a series, which is hidden at once; the answer names"
+    " the operation that deletes what it holds.",
+}
+"""By method, where what answers it says too little."""
+
+PARAMETERS: Final = {
+    "pageSize": "How many to give at most.",
+    "pageToken": "`nextPageToken` of the page before.",
+    "updateMask": "The fields to change, with commas; one that the body lacks is cleared.",
+    "datasetId": "The last segment of the new dataset's name.",
+    "dicomStoreId": "The last segment of the new DICOM store's name.",
+    "list.filter": "Taken, and left aside.",
+    "list.extraLocationTypes": "Taken, and left aside.",
+    "datasets.dicomStores.list.filter": "Labels, such as `labels.site=north AND labels.kind:*`;"
+    " `AND`, `OR`, `NOT` and parentheses.",
+    "datasets.operations.list.filter": "`done=true` or `done=false`.",
+    "datasets.operations.list.returnPartialSuccess": "Not offered: `true` answers 501.",
+    "fileroom.operations.failures.reason": "Only the failures with this reason code.",
+    "fileroom.operations.failures.format": "`json`, a page; `ndjson` or `csv`, all; else as"
+    " `Accept` says.",
+    "viewport": "`WIDTH,HEIGHT`, into which the picture is fitted, then perhaps the region that is"
+    " shown: `,X,Y,WIDTH,HEIGHT`.",
+    "window": "`CENTER,WIDTH,FUNCTION`, such as `40,400,linear`.",
+    "quality": "Of a JPEG, 1 to 100.",
+    "limit": "How many results to give at most.",
+    "offset": "How many results to pass over.",
+    "fuzzymatching": "`true`: the words given begin words of the name.",
+    "includefield": "An attribute to add to each result, by keyword or tag, several with commas or"
+    " by repeating it; `all` adds the further ones.",
+}
+"""By name, or by method and name where it means something else there."""
+
+SEARCH_PARAMETERS: Final = ("limit", "offset", "fuzzymatching", "includefield")
+SEARCH_KEYS: Final = (
+    "Beside the parameters below any attribute is one, to search by it: `PatientName=Doe^J*`."
+)
+
+_STORED: Final = (
+    "One file, `application/dicom`, or many as parts of `multipart/related`; also metadata and bulk"
+    " data, `application/dicom+json`."
+)
+_MODEL: Final = "What became of each instance: XML, or JSON with `Accept: application/dicom+json`."
+_RESULTS: Final = "DICOM JSON, or XML as parts; 204 where nothing matches."
+_PARTS: Final = "A part for each instance, in the transfer syntax that `Accept` names."
+_PICTURE: Final = "`image/jpeg`, or `image/png` with `Accept: image/png`."
+
+REQUESTS: Final = {
+    "storeInstances": _STORED,
+    "updateInstances": _STORED,
+    "updateMetadata": "The attributes to replace, as one object of DICOM JSON,"
+    " `application/dicom+json`.",
+}
+"""Bodies that are no message, by the last word of the method."""
+
+ANSWERS: Final = {
+    "searchForStudies": _RESULTS,
+    "searchForSeries": _RESULTS,
+    "searchForInstances": _RESULTS,
+    "retrieveStudy": _PARTS,
+    "retrieveSeries": _PARTS,
+    "retrieveInstance": "The file, with `Accept: application/dicom; transfer-syntax=*` byte for"
+    " byte as it was stored; else a part in Explicit VR Little Endian.",
+    "retrieveMetadata": "DICOM JSON, or XML as parts; large values are links.",
+    "retrieveRendered": _PICTURE,
+    "retrieveThumbnail": _PICTURE,
+    "retrieveFrames": "A part for each frame, in the media type that `Accept` names.",
+    "retrieveBulkdata": "The value, `application/octet-stream`.",
+    "storeInstances": _MODEL,
+    "updateInstances": _MODEL,
+    "updateMetadata": "The metadata as they are then, DICOM JSON or XML as parts.",
+    "failures": "`{failures: [{source, error: {code, message}, reason, tag, byteOffset}],"
+    " nextPageToken}`, or the same as lines of JSON or CSV.",
+}
+"""Answers that are no message, by the last word of the method."""
+
+_STRUCTURED: Final = "Absent: what is searched is kept in one database for all."
+_INSTANCE_COUNT: Final = "How many instances."
+_SERIES_COUNT: Final = "How many series."
+_BLOB_BYTES: Final = "Bytes of their files."
+_FILTER: Final = (
+    "`gs://BUCKET/OBJECT`, a text with the path of a study, a series or an instance in each line;"
+    " only these are taken."
+)
+_UNDELIVERED: Final = "Kept; this version delivers nothing."
+_BIG_QUERY: Final = "Google's; without effect in this version."
+_NEXT_PAGE: Final = "For `pageToken`; absent on the last page."
+_SETTINGS: Final = "`STANDARD`, `NEARLINE`, `COLDLINE` or `ARCHIVE`; a label of the instances."
+
+FIELDS: Final = {
+    "BigQueryDestination.tableUri": f"`bq://PROJECT.DATASET.TABLE`. {_BIG_QUERY}",
+    "BigQueryDestination.writeDisposition": _BIG_QUERY,
+    "BigQueryDestination.force": _BIG_QUERY,
+    "BigQueryDestination.includeSourceStore": _BIG_QUERY,
+    "BigQueryDestination.schemaFlattened": _BIG_QUERY,
+    "BigQueryDestination.schemaJson": _BIG_QUERY,
+    "BlobStorageInfo.sizeBytes": "Bytes of the file.",
+    "BlobStorageInfo.storageClass": "Its storage class.",
+    "BlobStorageInfo.storageClassUpdateTime": "Since when it has this class.",
+    "BlobStorageSettings.blobStorageClass": _SETTINGS,
+    "Dataset.name": "The full name; given by the server.",
+    "Dataset.timeZone": "A name of the IANA time zone database; UTC if empty.",
+    "Dataset.encryptionSpec": "Refused where it names a key: there is no key management service.",
+    "Dataset.satisfiesPzi": "Google's; always absent.",
+    "Dataset.satisfiesPzs": "Google's; always absent.",
+    "DicomFilterConfig.resourcePathsGcsUri": _FILTER,
+    "DicomNotificationConfig.pubsubTopic": f"`projects/PROJECT/topics/TOPIC`. {_UNDELIVERED}",
+    "DicomStore.name": "The full name; given by the server.",
+    "DicomStore.labels": "Names and values of your own, to list stores by.",
+    "DicomStore.notificationConfig": "The older form of `notificationConfigs`.",
+    "DicomStore.notificationConfigs": "Whom to tell of new instances.",
+    "DicomStore.streamConfigs": "Where to send metadata of new instances.",
+    "DicomStore.fileroomOptions": "What Fileroom offers beyond Google's API.",
+    "DicomStoreMetrics.name": "The DICOM store.",
+    "DicomStoreMetrics.studyCount": "How many studies.",
+    "DicomStoreMetrics.seriesCount": _SERIES_COUNT,
+    "DicomStoreMetrics.instanceCount": _INSTANCE_COUNT,
+    "DicomStoreMetrics.structuredStorageSizeBytes": _STRUCTURED,
+    "DicomStoreMetrics.blobStorageSizeBytes": _BLOB_BYTES,
+    "EncryptionSpec.kmsKeyName": "Refused: there is no key management service.",
+    "ExportDicomDataRequest.gcsDestination": "The bucket to export to; required.",
+    "ExportDicomDataRequest.bigqueryDestination": "Not offered: answers 501.",
+    "ExportDicomDataRequest.filterConfig": "What to export; all if absent.",
+    "FileroomOptions.indexedAttributes": "Keywords of attributes to have indexed for searches.",
+    "GcsDestination.uriPrefix": "`gs://BUCKET/DIRECTORY`.",
+    "GcsDestination.mimeType": "The form, such as `image/png` or `application/dicom;"
+    " transfer-syntax=1.2.840.10008.1.2.4.90`; as stored if empty.",
+    "GcsSource.uri": "`gs://BUCKET/PATTERN`; `*` stands for anything within a directory, `**` for"
+    " anything, `?` for one character.",
+    "HttpBody.contentType": "The media type.",
+    "HttpBody.data": "The body.",
+    "HttpBody.extensions": "Google's; always absent.",
+    "ImportDicomDataRequest.gcsSource": "What to import; required.",
+    "ImportDicomDataRequest.blobStorageSettings": "The storage class of what is imported.",
+    "ListDatasetsResponse.datasets": "The datasets of the page.",
+    "ListDatasetsResponse.nextPageToken": _NEXT_PAGE,
+    "ListDicomStoresResponse.dicomStores": "The DICOM stores of the page.",
+    "ListDicomStoresResponse.nextPageToken": _NEXT_PAGE,
+    "ListLocationsResponse.locations": "The locations of the page.",
+    "ListLocationsResponse.nextPageToken": _NEXT_PAGE,
+    "ListOperationsResponse.operations": "The operations of the page.",
+    "ListOperationsResponse.nextPageToken": _NEXT_PAGE,
+    "Location.name": "The full name.",
+    "Location.locationId": "Its last segment.",
+    "NotificationConfig.pubsubTopic": f"`projects/PROJECT/topics/TOPIC`. {_UNDELIVERED}",
+    "NotificationConfig.sendForBulkImport": _UNDELIVERED,
+    "Operation.name": "The full name, to ask for it again.",
+    "Operation.metadata": "`apiMethodName`, `createTime`, `endTime`, `cancelRequested`; `counter`"
+    " with `pending`, `success` and `failure`; `logsUrl`, where each failure is listed.",
+    "Operation.done": "Whether it has ended.",
+    "Operation.error": "Why it failed, or what failed in it.",
+    "Operation.response": "What it gave, if it did not fail.",
+    "SeriesMetrics.series": "The series.",
+    "SeriesMetrics.instanceCount": _INSTANCE_COUNT,
+    "SeriesMetrics.structuredStorageSizeBytes": _STRUCTURED,
+    "SeriesMetrics.blobStorageSizeBytes": _BLOB_BYTES,
+    "SetBlobStorageSettingsRequest.blobStorageSettings": "The storage class to set; required.",
+    "SetBlobStorageSettingsRequest.filterConfig": "Of which instances of a DICOM store; all if"
+    " absent.",
+    "Status.code": "The number of a `google.rpc.Code`; in the body of an error HTTP's status.",
+    "Status.message": "What is wrong, and what to do.",
+    "Status.details": "Which field is wrong; of an operation `sampleErrors`, the first failures.",
+    "StorageInfo.referencedResource": "The instance.",
+    "StorageInfo.blobStorageInfo": "Its file.",
+    "StorageInfo.structuredStorageInfo": "Google's; always absent.",
+    "StreamConfig.bigqueryDestination": "The table of BigQuery.",
+    "StructuredStorageInfo.sizeBytes": "Google's; always absent.",
+    "StudyMetrics.study": "The study.",
+    "StudyMetrics.seriesCount": _SERIES_COUNT,
+    "StudyMetrics.instanceCount": _INSTANCE_COUNT,
+    "StudyMetrics.structuredStorageSizeBytes": _STRUCTURED,
+    "StudyMetrics.blobStorageSizeBytes": _BLOB_BYTES,
+}
+"""By message and field."""
+
+
+def resource_of(route: Route) -> str:
+    """Give the group that a method belongs to."""
+    _, _, below = route.template.partition("/dicomWeb/")
+    if not below:
+        for word, resource in (
+            ("/operations", "Operations"),
+            ("/dicomStores", "DICOM stores"),
+            ("/datasets", "Datasets"),
+        ):
+            if word in route.template:
+                return resource
+        return "Locations"
+    for beginning, resource in (
+        ("search", SEARCH),
+        ("retrieve", "DICOMweb retrieve"),
+        ("store", "DICOMweb store and change"),
+        ("update", "DICOMweb store and change"),
+        ("delete", "DICOMweb delete"),
+    ):
+        if last_word(route).startswith(beginning):
+            return resource
+    return "DICOMweb metrics and storage classes"
+
+
+def last_word(route: Route) -> str:
+    """Give the method's name without the resource that it belongs to."""
+    return route.method_id.rpartition(".")[2]
+
+
+def parameter_meaning(route: Route, name: str) -> str:
+    """Say what a query parameter of a method is for."""
+    return PARAMETERS.get(f"{route.method_id}.{name}") or PARAMETERS[name]
+
+
+def answer_meaning(route: Route) -> str:
+    """Say what a method answers; empty where its message says so."""
+    if isinstance(route.handler, Later) or route.response is not None:
+        return ""
+    return ANSWERS[last_word(route)]

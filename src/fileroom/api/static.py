@@ -1,0 +1,90 @@
+"""Files that anybody may read: the pages of the console, which hold nothing of anybody's.
+
+What they show they ask the public API for, as the user who signed in.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fileroom.api.calls import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT: Final = "/console"
+_INDEX: Final = "index.html"
+_PACKED_BYTES_MIN: Final = 1024
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    media_type: str
+    content: bytes
+    packed: bytes
+    """As gzip; empty where that saves nothing worth it."""
+    tag: str
+
+
+class StaticFiles:
+    """The files below ``/console``; a path of none of them is a page, which the index shows."""
+
+    def __init__(self, files: Mapping[str, tuple[str, bytes]]) -> None:
+        self._files = {path: _file(*file) for path, file in files.items()}
+
+    def find(self, path: str, headers: Mapping[str, str]) -> Answer | None:
+        """Give what a path stands for; ``None`` if it is none of these."""
+        if not self._files:
+            return None
+        if path == "/":
+            return Answer(status=302, media_type=None, headers={"Location": ROOT})
+        if path != ROOT and not path.startswith(f"{ROOT}/"):
+            return None
+        name = path.removeprefix(ROOT).strip("/")
+        file = self._files.get(name)
+        if file is None:
+            # A module that is gone must fail as such, not as a page in its place.
+            if "." in name.rpartition("/")[2] and name.endswith((".js", ".css", ".svg")):
+                return None
+            file = self._files[_INDEX]
+        return _answer(file, headers)
+
+
+def _file(media_type: str, content: bytes) -> _File:
+    packed = gzip.compress(content, 9, mtime=0) if len(content) >= _PACKED_BYTES_MIN else b""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    return _File(media_type=media_type, content=content, packed=packed, tag=tag)
+
+
+def _answer(file: _File, headers: Mapping[str, str]) -> Answer:
+    sent = {
+        "ETag": file.tag,
+        # Asked for again at each load, and most often answered with 304.
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding",
+        "Content-Security-Policy": _POLICY,
+        "Referrer-Policy": "no-referrer",
+        "Content-Disposition": "inline",
+    }
+    if file.tag in headers.get("if-none-match", ""):
+        return Answer(status=304, media_type=None, headers=sent)
+    body = file.content
+    if file.packed and "gzip" in headers.get("accept-encoding", ""):
+        body = file.packed
+        sent["Content-Encoding"] = "gzip"
+    return Answer(media_type=file.media_type, body=body, headers=sent)

@@ -1,0 +1,57 @@
+// The frame of the console: who is signed in, which page the address names.
+
+import { Frame } from "./parts/frame.js";
+import { Datasets } from "./pages/datasets.js";
+import { Projects } from "./pages/projects.js";
+import { SignIn } from "./pages/sign_in.js";
+import { call } from "./api.js";
+import { useAnswer } from "./loading.js";
+import { match, useLocation } from "./router.js";
+import { onSession, token } from "./session.js";
+import { applyTheme } from "./theme.js";
+import { language, t } from "./texts.js";
+import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { Empty, ErrorNotice, Loading } from "./parts/notice.js";
+
+const DATASETS = "/projects/:project/locations/:location";
+
+const PAGES = [
+  ["/", Projects],
+  [DATASETS, Datasets],
+];
+
+function Page() {
+  const { path, query } = useLocation();
+  for (const [template, Component] of PAGES) {
+    const place = match(template, path);
+    if (place) return html`<${Component} key=${path} place=${place} query=${query} />`;
+  }
+  return html`<main><${Empty} title=${t("absent.title")}><a href="/console">${t("absent.home")}</a><//></main>`;
+}
+
+// Nobody needs to sign in where the server lets everybody in.
+function App() {
+  const [, drawn] = useState(0);
+  useEffect(() => onSession(() => drawn((count) => count + 1)), []);
+  const open = useAnswer(
+    async (signal) => {
+      if (token()) return true;
+      try {
+        await call("GET", "/v1/projects", { signal });
+        return true;
+      } catch (error) {
+        if (error.status === 401) return false;
+        throw error;
+      }
+    },
+    [token()],
+  );
+  if (open.error) return html`<main><${ErrorNotice} error=${open.error} again=${open.again} /></main>`;
+  if (open.value === undefined) return html`<main><${Loading} /></main>`;
+  if (!token() && !open.value) return html`<${SignIn} />`;
+  return html`<${Frame}><${Page} /><//>`;
+}
+
+document.documentElement.lang = language;
+applyTheme();
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,64 @@
+// A dialog that holds the keyboard until it is closed, and gives it back.
+
+import { ApiError } from "../api.js";
+import { t } from "../texts.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { ErrorNotice } from "./notice.js";
+
+// `submit` does the work; the dialog shows its error and stays, or closes.
+export function Dialog({ title, action, danger, disabled, submit, close, children }) {
+  const dialog = useRef();
+  const [error, setError] = useState();
+  const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    const opener = document.activeElement;
+    dialog.current.showModal();
+    return () => opener?.focus?.();
+  }, []);
+  const onSubmit = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(undefined);
+    try {
+      await submit();
+    } catch (raised) {
+      if (!(raised instanceof ApiError)) throw raised;
+      setError(raised);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const cancel = (event) => {
+    event.preventDefault();
+    close();
+  };
+  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onCancel=${cancel}>
+    <form onSubmit=${onSubmit}>
+      <header>
+        <h2 id="dialog-title">${title}</h2>
+        <button type="button" class="quiet" aria-label=${t("action.close")} onClick=${close}>✕</button>
+      </header>
+      <div class="content">${children}<${ErrorNotice} error=${error} /></div>
+      <footer>
+        <button type="button" onClick=${close}>${t("action.cancel")}</button>
+        <button class=${danger ? "danger" : "primary"} disabled=${busy || disabled}>
+          ${busy ? t("action.busy") : action}
+        </button>
+      </footer>
+    </form>
+  </dialog>`;
+}
+
+// Ask before what cannot be taken back: the name must be typed.
+export function Deletion({ title, name, warning, submit, close }) {
+  const [typed, setTyped] = useState("");
+  return html`<${Dialog} title=${title} action=${t("action.delete")} danger
+    disabled=${typed !== name} submit=${submit} close=${close}>
+    <p>${warning}</p>
+    <div class="field">
+      <label for="deletion-name">${t("deletion.type", { name })}</label>
+      <input id="deletion-name" autocomplete="off" spellcheck="false" value=${typed}
+        onInput=${(event) => setTyped(event.target.value)} />
+    </div>
+  <//>`;
+}

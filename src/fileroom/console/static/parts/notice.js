@@ -1,0 +1,30 @@
+// What went wrong, in words: what happened and what to do; and what is not there yet.
+
+import { t } from "../texts.js";
+import { html } from "../vendor/preact.js";
+
+export function ErrorNotice({ error, again }) {
+  if (!error) return null;
+  const gone = error.status === 0;
+  const what = gone ? t("error.gone") : error.message || t("error.unknown");
+  const remedy = gone ? t("error.gone.remedy") : remedyOf(error);
+  return html`<div class="notice wrong" role="alert">
+    <strong>${what}</strong>
+    ${remedy && html`<span>${remedy}</span>`}
+    ${again && html`<div><button type="button" onClick=${again}>${t("action.again")}</button></div>`}
+  </div>`;
+}
+
+export function Empty({ title, children }) {
+  return html`<div class="empty"><strong>${title}</strong>${children}</div>`;
+}
+
+export function Loading() {
+  return html`<p class="soft inside" role="status">${t("loading")}</p>`;
+}
+
+function remedyOf(error) {
+  const known = { 401: "error.401", 403: "error.403", 404: "error.404", 429: "error.429", 507: "error.507" };
+  if (known[error.status]) return t(known[error.status]);
+  return error.status >= 500 ? t("error.500") : "";
+}

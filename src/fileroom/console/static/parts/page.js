@@ -1,0 +1,27 @@
+// The heading every page has: where it is, what it is, what can be done.
+
+import { Link } from "../router.js";
+import { t } from "../texts.js";
+import { html, useEffect } from "../vendor/preact.js";
+
+export function Heading({ title, about, crumbs = [], children }) {
+  useEffect(() => {
+    document.title = `${title} · Fileroom`;
+  }, [title]);
+  return html`<header class="stack">
+    ${crumbs.length > 0 &&
+    html`<nav aria-label=${t("crumbs")}><ol class="crumbs">${crumbs.map(
+      ([label, to]) => html`<li>${to ? html`<${Link} to=${to}>${label}<//>` : label}</li>`,
+    )}</ol></nav>`}
+    <div class="heading">
+      <div><h1 tabindex="-1">${title}</h1>${about && html`<p class="soft">${about}</p>`}</div>
+      <div class="row">${children}</div>
+    </div>
+  </header>`;
+}
+
+export function Tabs({ tabs, current }) {
+  return html`<nav class="tabs" aria-label=${t("tabs")}>${tabs.map(
+    ([key, label, to]) => html`<${Link} to=${to} aria-current=${key === current ? "page" : undefined}>${label}<//>`,
+  )}</nav>`;
+}

@@ -1,0 +1,57 @@
+// Pages by path: `/console/…` and the names of the API after it.
+
+import { html, useEffect, useState } from "./vendor/preact.js";
+
+export const ROOT = "/console";
+
+export function navigate(path, { replace = false } = {}) {
+  history[replace ? "replaceState" : "pushState"](null, "", ROOT + path);
+  dispatchEvent(new PopStateEvent("popstate"));
+  scrollTo(0, 0);
+}
+
+// The path after `/console`, and the query; the component is drawn anew when they change.
+export function useLocation() {
+  const [, drawn] = useState(0);
+  useEffect(() => {
+    const draw = () => drawn((count) => count + 1);
+    addEventListener("popstate", draw);
+    return () => removeEventListener("popstate", draw);
+  }, []);
+  const path = decodeURI(location.pathname.slice(ROOT.length)).replace(/\/$/, "") || "/";
+  return { path, query: new URLSearchParams(location.search) };
+}
+
+// Put parameters into the address without a new page, so that a view can be shared and reloaded.
+export function setQuery(values) {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(values)) {
+    if (value) query.set(name, value);
+    else query.delete(name);
+  }
+  const text = query.toString();
+  history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+  dispatchEvent(new PopStateEvent("popstate"));
+}
+
+// `template` such as `/projects/:project`: the values of its variables, or null.
+export function match(template, path) {
+  const wanted = template.split("/");
+  const given = path.split("/");
+  if (wanted.length !== given.length) return null;
+  const found = {};
+  for (const [index, part] of wanted.entries()) {
+    if (part.startsWith(":")) found[part.slice(1)] = given[index];
+    else if (part !== given[index]) return null;
+  }
+  return found;
+}
+
+export function Link({ to, children, ...rest }) {
+  const follow = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    navigate(to);
+  };
+  return html`<a href=${ROOT + to} onClick=${follow} ...${rest}>${children}</a>`;
+}
