@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from tests.server import clean_environment
 from tests.tools import require_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from fileroom.client import JsonObject
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.server import RunningServer
 
     Fileroom = Callable[..., Result]
+    Gcloud = Callable[[Sequence[Sequence[str]]], list[str]]
 
 
 @pytest.fixture
@@ -46,7 +48,8 @@ def fileroom(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Fileroom
 
 def test_dataset_and_store_are_created_listed_updated_and_deleted(fileroom: Fileroom) -> None:
     created = fileroom("datasets", "create", "cli-ds", "--time-zone=Europe/Paris")
-    assert (created.stdout, created.stderr) == ("", "Created dataset [cli-ds].\n")
+    assert created.stdout == ""
+    assert created.stderr == ("Create request issued for: [cli-ds]\nCreated dataset [cli-ds].\n")
     again = fileroom("datasets", "create", "cli-ds")
     assert again.exit_code == 1
     assert again.stderr.startswith("ERROR: (fileroom.datasets.create) ALREADY_EXISTS: ")
@@ -54,7 +57,9 @@ def test_dataset_and_store_are_created_listed_updated_and_deleted(fileroom: File
     assert yaml.safe_load(updated.stdout)["timeZone"] == "UTC"
 
     store = ("--dataset=cli-ds",)
-    fileroom("dicom-stores", "create", "s", *store, "--pubsub-topic=projects/p1/topics/news")
+    topic = "--pubsub-topic=projects/p1/topics/news"
+    made = fileroom("dicom-stores", "create", "s", *store, topic, "--format=value(name.basename())")
+    assert (made.stdout, made.stderr) == ("s\n", "Created dicomStore [s].\n")
     described = fileroom("dicom-stores", "describe", "s", *store)
     assert described.stdout == (
         f"name: projects/{PROJECT}/locations/{LOCATION}/datasets/cli-ds/dicomStores/s\n"
@@ -141,13 +146,43 @@ def test_operation_is_detached_followed_and_cancelled(fileroom: Fileroom, place:
     assert yaml.safe_load(fileroom("operations", "describe", operation).stdout)["done"] is True
 
 
-@pytest.mark.clause(
-    "gcloud healthcare … describe, list", "fileroom prints, byte for byte, what gcloud prints"
+POLICY_LINES = (
+    ("get-iam-policy",),
+    ("set-iam-policy", "-", "--quiet"),
+    ("add-iam-policy-binding", "--member=user:a@x.org", "--role=roles/viewer"),
+    ("remove-iam-policy-binding", "--member=user:a@x.org", "--role=roles/viewer", "--all"),
 )
-def test_output_is_that_of_gcloud(
-    fileroom: Fileroom, server: RunningServer, place: Place, tmp_path: Path
-) -> None:
-    gcloud = require_tool("gcloud")
+
+
+def test_what_is_not_offered_says_what_to_do_meanwhile(fileroom: Fileroom, place: Place) -> None:
+    lines = [
+        (("dicom-stores", "deidentify", place.dicom_store, "--destination-store=out"), "export"),
+        (("datasets", "deidentify", place.dataset, "--destination-dataset=out"), "export"),
+        (
+            ("dicom-stores", "export", "bq", place.dicom_store, "--bq-table=bq://a.b.c"),
+            "export to gcs_destination",
+        ),
+        *(
+            ((group, verb, name, *flags), "the server's one access token")
+            for group, name in (("datasets", place.dataset), ("dicom-stores", place.dicom_store))
+            for verb, *flags in POLICY_LINES
+        ),
+    ]
+    for line, meanwhile in lines:
+        result = CliRunner().invoke(program, line, input="{}")
+        assert result.exit_code == 1, line
+        assert "UNIMPLEMENTED: " in result.stderr
+        assert meanwhile in result.stderr, line
+        assert result.stderr.count("\n") == 1
+    key = "--encryption-key=projects/p/locations/l/keyRings/r/cryptoKeys/k"
+    refused = fileroom("datasets", "create", "secret", key)
+    assert "INVALID_ARGUMENT: encryption_spec.kms_key_name: " in refused.stderr
+
+
+@pytest.fixture
+def gcloud(server: RunningServer, tmp_path: Path) -> Gcloud:
+    """Run the real gcloud for each of some lines, a few at once, as it starts slowly."""
+    executable = require_tool("gcloud")
     (tmp_path / "token").write_text(server.token)
     environment = clean_environment() | {
         "HOME": str(tmp_path),
@@ -158,6 +193,24 @@ def test_output_is_that_of_gcloud(
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE": f"{server.url}/",
         "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(tmp_path / "token"),
     }
+
+    def run(line: Sequence[str]) -> str:
+        command = [executable, "healthcare", *line]
+        ended = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=90, check=False
+        )
+        return ended.stdout
+
+    def run_all(lines: Sequence[Sequence[str]]) -> list[str]:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            return list(pool.map(run, lines))
+
+    return run_all
+
+
+@pytest.fixture
+def gallery(place: Place) -> Place:
+    """Give a place that has something in every column: two stores, an import that failed partly."""
     changes: JsonObject = {
         "labels": {"b": "1", "a": "2"},
         "streamConfigs": [{"bigqueryDestination": {"tableUri": "bq://a.b.c"}}],
@@ -165,24 +218,53 @@ def test_output_is_that_of_gcloud(
     place.client.patch_dicom_store(
         place.dicom_store, changes, update_mask=["labels", "streamConfigs"]
     )
+    place.client.create_dicom_store(f"{place.dataset}/dicomStores/another")
     place.put("a.dcm", next(slices(1)))
     place.put("b.dcm", b"")
-    operation = place.import_all().name
-    within = f"--dataset={place.dataset_id}"
-    store = place.dicom_store_id
-    # Few, as each start of gcloud takes seconds: text, lists, a block of text, each format.
+    place.import_all()
+    return place
+
+
+FILTERS = (
+    "name~operations/[0-9]+$",
+    "done=true AND metadata.counter.failure>0",
+    "metadata.counter.failure:* OR error.code=2",
+    "-error:*",
+    "NOT error.message:imported",
+    "metadata.createTime>-P1D metadata.apiMethodName:google*CreateDataset",
+    "(metadata.counter.success=1 OR done=false) AND metadata.fileroom.listed=(2 3)",
+    "metadata.apiMethodName!=google.cloud.healthcare.v1.dataset.DatasetService.CreateDataset",
+    "error.code>=2 AND error.message!~'^x'",
+    "NOT_DICOM OR empty",
+)
+FORMATS = (
+    "table(name,labels.a:label=A,streamConfigs.bigqueryDestination.tableUri.list():label=TABLES)",
+    "csv(name.basename(),labels,labels.len():label=count)",
+    "csv[no-heading](name,streamConfigs)",
+    "value(name.segment(1),name.scope(dicomStores),labels.list())",
+    "json(name,labels.a,streamConfigs[].bigqueryDestination.tableUri)",
+    "yaml(name.basename(),labels)",
+)
+
+
+@pytest.mark.clause(
+    "gcloud healthcare … describe, list --filter --format --sort-by --uri",
+    "fileroom prints, byte for byte, what gcloud prints",
+)
+def test_output_is_that_of_gcloud(fileroom: Fileroom, gcloud: Gcloud, gallery: Place) -> None:
+    within = f"--dataset={gallery.dataset_id}"
+    store = gallery.dicom_store_id
+    operation = next(gallery.client.list_operations(gallery.dataset)).name.operation_id
+    operations = ("operations", "list", within)
+    stores = ("dicom-stores", "list", within)
     lines = [
-        ("operations", "describe", operation.operation_id, within),
-        ("operations", "list", within, "--format=yaml"),
-        ("dicom-stores", "list", within),
+        ("operations", "describe", operation, within),
+        (*operations, "--format=yaml"),
         ("dicom-stores", "describe", store, within, "--format=json"),
+        (*stores, "--uri"),
+        stores,
+        *((*operations, f"--filter={text}", "--format=value(name)") for text in FILTERS),
+        *((*stores, f"--format={text}", "--sort-by=~name") for text in FORMATS),
     ]
-    runs = [
-        subprocess.Popen(
-            [gcloud, "healthcare", *line], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        for line in lines
-    ]
-    for line, run in zip(lines, runs, strict=True):
-        printed, _ = run.communicate(timeout=60)
+    for line, printed in zip(lines, gcloud(lines), strict=True):
         assert fileroom(*line).stdout == printed, line

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MANY = 6000
+MANY = 8000
 START_SECONDS = 30
 
 
@@ -43,6 +43,18 @@ def run(*arguments: object, data: Path) -> subprocess.CompletedProcess[str]:
     return run_fileroom(*map(str, arguments), f"--data={data}")
 
 
+def operation_of(data: Path) -> str:
+    """Give the number of the only import that a data directory has seen."""
+    with running_server(data) as server, server.client() as client:
+        dataset = "projects/local/locations/us-central1/datasets/default"
+        (name,) = (
+            operation.name.operation_id
+            for operation in client.list_operations(dataset)
+            if operation.api_method_name.endswith("ImportDicomData")
+        )
+    return name
+
+
 def test_a_directory_is_imported_and_exported_without_a_server(
     source: Path, tmp_path: Path
 ) -> None:
@@ -52,6 +64,8 @@ def test_a_directory_is_imported_and_exported_without_a_server(
     account, failure = first.stdout.splitlines()
     assert account.endswith(": 3 imported, 1 failed")
     assert failure.startswith(f"  NOT_DICOM  {source}/notes.txt: ")
+    listed = run_fileroom("failures", operation_of(data), f"--data={data}", "--format=csv(reason)")
+    assert listed.stdout == "reason\nNOT_DICOM\n", listed.stderr
     again = run("import", source / "deep", data=data)
     assert (again.returncode, again.stdout.split(": ")[1]) == (0, "3 there already\n")
 
@@ -97,6 +111,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def packs(data: Path) -> list[Path]:
+    """Give the blobs of a data directory that have their names."""
+    found = (data / "blobs").glob("*/[0-9a-f][0-9a-f]/**/*")
+    return [path for path in found if path.is_file() and not path.name.startswith(".")]
+
+
 @pytest.fixture
 def under_way(many: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Begin to import many files, and give the process once it has stored some."""
@@ -105,15 +125,17 @@ def under_way(many: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=clean_environment(),
+        env=clean_environment() | {"FILEROOM_WORKERS": "1"},
         start_new_session=True,
     )
     try:
+        assert process.stderr is not None
+        assert " into " in process.stderr.readline()
         deadline = time.monotonic() + START_SECONDS
-        while not any((tmp_path / "data" / "blobs").glob("*/*/*")):
+        while not packs(tmp_path / "data"):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            time.sleep(0.001)
         yield process
     finally:
         process.kill()

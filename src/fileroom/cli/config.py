@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fileroom.cli.groups import Group
-from fileroom.cli.rendering import Format, field, write_many
+from fileroom.cli.output.rendering import Format, field, write_many
 from fileroom.cli.settings_options import buckets_option, config_option, data_option
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.settings import load_settings

@@ -1,49 +1,39 @@
-"""``fileroom dicom-stores``, import and export among them."""
+"""``fileroom dicom-stores``; import and export are in ``transferring``."""
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
 
 from fileroom.cli.connection import Connection, confirm, connected, dataset_option
+from fileroom.cli.deidentifying import deidentify_options, to_config
 from fileroom.cli.following import begin, detach_option
-from fileroom.cli.groups import Group
-from fileroom.cli.rendering import (
-    Column,
+from fileroom.cli.groups import Group, LazyCommand
+from fileroom.cli.iam import DICOM_STORES, add_policy_commands
+from fileroom.cli.output.listing import Listing, list_options
+from fileroom.cli.output.projections import parse_columns
+from fileroom.cli.output.rendering import (
     Format,
-    field,
+    answer_format_option,
     format_option,
-    limit_option,
-    name_segment,
     result_format_option,
-    write_many,
     write_one,
 )
 from fileroom.cli.storing import store_each
-from fileroom.client.values import objects
-from fileroom.dicom.media_types import export_mime_types
+from fileroom.cli.transfer_options import storage_class_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fileroom.client import Json, JsonObject
+    from fileroom.client import JsonObject
 
-
-def _pick_tables(body: JsonObject) -> Json:
-    table = field("", "bigqueryDestination", "tableUri")
-    return [table.pick(stream) for stream in objects(body, "streamConfigs")] or None
-
-
-_COLUMNS = [
-    name_segment("ID", "dicomStores"),
-    name_segment("LOCATION", "locations"),
-    field("TOPIC", "notificationConfig", "pubsubTopic"),
-    field("BULKIMPORT", "notificationConfig", "sendForBulkImport"),
-    Column("BQDESTINATION", _pick_tables),
-]
-_storage_classes = click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
+_COLUMNS = parse_columns(
+    "name.scope(dicomStores):label=ID, name.scope(locations).segment(0):label=LOCATION,"
+    "notificationConfig.pubsubTopic:label=TOPIC,"
+    "notificationConfig.sendForBulkImport:label=BULKIMPORT,"
+    "streamConfigs.bigqueryDestination.tableUri:label=BQDESTINATION"
+)
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -60,7 +50,13 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group("dicom-stores", cls=Group)
+_TRANSFERS = {
+    "import": LazyCommand("fileroom.cli.transferring", "import_", "Import instances."),
+    "export": LazyCommand("fileroom.cli.transferring", "export", "Export instances."),
+}
+
+
+@click.group("dicom-stores", cls=Group, lazy=_TRANSFERS)
 def dicom_stores() -> None:
     """Manage DICOM stores; import and export."""
 
@@ -69,6 +65,7 @@ def dicom_stores() -> None:
 @click.argument("dicom_store")
 @dataset_option
 @_settings_options
+@answer_format_option
 @connected
 def create(
     connection: Connection,
@@ -77,32 +74,33 @@ def create(
     pubsub_topic: str | None,
     send_for_bulk_import: bool | None,
     stream_configs: str | None,
+    output_format: Format,
 ) -> None:
     """Create a DICOM store."""
     name = connection.dicom_store(dicom_store, dataset)
     settings, _ = to_settings(pubsub_topic, send_for_bulk_import, stream_configs)
     with connection.open() as client:
-        client.create_dicom_store(name, settings)
+        created = client.create_dicom_store(name, settings)
     click.echo(f"Created dicomStore [{name.dicom_store_id}].", err=True)
+    write_one(created.body, output_format)
 
 
 @dicom_stores.command("list", example="fileroom dicom-stores list --dataset=ct")
 @click.option("--dataset", required=True, help="Dataset; id or full name.")
-@format_option("table", "json", "yaml")
-@limit_option
+@list_options
 @connected
-def list_(connection: Connection, dataset: str, output_format: Format, limit: int | None) -> None:
+def list_(connection: Connection, dataset: str, listing: Listing) -> None:
     """List the DICOM stores of a dataset."""
     parent = connection.dataset(dataset)
     with connection.open() as client:
-        found = client.list_dicom_stores(parent, page_size=limit)
-        write_many((item.body for item in islice(found, limit)), _COLUMNS, output_format)
+        found = client.list_dicom_stores(parent, page_size=listing.request_size)
+        listing.write_resources(client, (item.body for item in found), _COLUMNS)
 
 
 @dicom_stores.command("describe", example="fileroom dicom-stores describe trial --dataset=ct")
 @click.argument("dicom_store")
 @dataset_option
-@format_option("yaml", "json", "table")
+@format_option("yaml")
 @connected
 def describe(
     connection: Connection, dicom_store: str, dataset: str | None, output_format: Format
@@ -116,7 +114,7 @@ def describe(
 @dicom_stores.command("metrics", example="fileroom dicom-stores metrics trial --dataset=ct")
 @click.argument("dicom_store")
 @dataset_option
-@format_option("yaml", "json", "table")
+@format_option("yaml")
 @connected
 def metrics(
     connection: Connection, dicom_store: str, dataset: str | None, output_format: Format
@@ -134,7 +132,7 @@ def metrics(
 @click.argument("dicom_store")
 @dataset_option
 @_settings_options
-@format_option("yaml", "json", "table")
+@format_option("yaml")
 @connected
 def update(
     connection: Connection,
@@ -161,8 +159,11 @@ def update(
 @dicom_stores.command("delete", example="fileroom dicom-stores delete trial --dataset=ct --quiet")
 @click.argument("dicom_store")
 @dataset_option
+@answer_format_option
 @connected
-def delete(connection: Connection, dicom_store: str, dataset: str | None) -> None:
+def delete(
+    connection: Connection, dicom_store: str, dataset: str | None, output_format: Format
+) -> None:
     """Delete a DICOM store with all its instances."""
     name = connection.dicom_store(dicom_store, dataset)
     confirm(
@@ -172,6 +173,7 @@ def delete(connection: Connection, dicom_store: str, dataset: str | None) -> Non
     with connection.open() as client:
         client.delete_dicom_store(name)
     click.echo(f"Deleted dicomStore [{name.dicom_store_id}].", err=True)
+    write_one({}, output_format)
 
 
 @dicom_stores.command(
@@ -181,11 +183,7 @@ def delete(connection: Connection, dicom_store: str, dataset: str | None) -> Non
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False))
 @dataset_option
 @click.option("--replace", is_flag=True, help="Put them in the place of other files of theirs.")
-@click.option(
-    "--storage-class",
-    type=click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]),
-    help="Kept with each instance; STANDARD unless given.",
-)
+@storage_class_option
 @connected
 def store(
     connection: Connection,
@@ -204,105 +202,6 @@ def store(
         store_each(client, name, files, replace=replace, storage_class=storage_class)
 
 
-@dicom_stores.group("import")
-def import_() -> None:
-    """Import instances."""
-
-
-@import_.command(
-    "gcs", example="fileroom dicom-stores import gcs trial --dataset=ct --gcs-uri='gs://demo/**'"
-)
-@click.argument("dicom_store")
-@dataset_option
-@click.option(
-    "--gcs-uri",
-    required=True,
-    help="gs://BUCKET/OBJECT; * and ? match within a directory, a closing ** or **.dcm below it.",
-)
-@click.option(
-    "--storage-class",
-    type=_storage_classes,
-    help="Kept with each instance; STANDARD unless given.",
-)
-@detach_option
-@result_format_option
-@connected
-def import_gcs(
-    connection: Connection,
-    dicom_store: str,
-    dataset: str | None,
-    gcs_uri: str,
-    storage_class: str | None,
-    detach: bool,
-    output_format: Format | None,
-) -> None:
-    """Import the objects of a bucket and follow it to the end.
-
-    Ctrl-C leaves it running. Exit codes: 0 all went well, 1 it failed, 3 some objects failed.
-    """
-    name = connection.dicom_store(dicom_store, dataset)
-    with connection.open() as client:
-        operation = client.import_(name, gcs_uri, storage_class=storage_class or "")
-        begin(client, operation, output_format, detach=detach)
-
-
-@dicom_stores.group("export")
-def export() -> None:
-    """Export instances."""
-
-
-@export.command(
-    "gcs",
-    example="fileroom dicom-stores export gcs trial --dataset=ct --gcs-uri-prefix=gs://out/trial "
-    "--mime-type='application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90'",
-)
-@click.argument("dicom_store")
-@dataset_option
-@click.option(
-    "--gcs-uri-prefix", required=True, help="gs://BUCKET[/DIRECTORY] to write the files below."
-)
-@click.option(
-    "--mime-type",
-    default="",
-    shell_complete=lambda _context, _option, begun: [
-        text for text in export_mime_types() if text.startswith(begun)
-    ],
-    help="image/png, image/jpeg, application/octet-stream or application/dicom, the last two with"
-    " '; transfer-syntax=UID' too; as stored unless given.",
-)
-@click.option(
-    "--filter-config-gcs-uri",
-    default="",
-    help="gs:// file of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
-)
-@detach_option
-@result_format_option
-@connected
-def export_gcs(
-    connection: Connection,
-    dicom_store: str,
-    dataset: str | None,
-    gcs_uri_prefix: str,
-    mime_type: str,
-    filter_config_gcs_uri: str,
-    detach: bool,
-    output_format: Format | None,
-) -> None:
-    """Export a DICOM store to a bucket and follow it to the end.
-
-    Ctrl-C leaves it running. Exit codes: 0 all went well, 1 it failed, 3 some objects failed.
-    """
-    name = connection.dicom_store(dicom_store, dataset)
-    with connection.open() as client:
-        operation = client.export(
-            name,
-            gcs_uri_prefix,
-            mime_type=mime_type,
-            filter_config_gcs_uri=filter_config_gcs_uri,
-        )
-        begin(client, operation, output_format, detach=detach)
-
-
 @dicom_stores.command(
     "set-blob-storage-settings",
     example="fileroom dicom-stores set-blob-storage-settings trial --dataset=ct"
@@ -311,7 +210,10 @@ def export_gcs(
 @click.argument("dicom_store")
 @dataset_option
 @click.option(
-    "--storage-class", type=_storage_classes, required=True, help="Kept with each instance."
+    "--storage-class",
+    type=click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]),
+    required=True,
+    help="Kept with each instance.",
 )
 @click.option("--path", help="studies/UID[/series/UID[/instances/UID]]; everything unless given.")
 @click.option(
@@ -342,6 +244,42 @@ def set_blob_storage_settings(
             name, storage_class, within=path, filter_config_gcs_uri=filter_config_gcs_uri
         )
         begin(client, operation, output_format, detach=detach)
+
+
+@dicom_stores.command(
+    "deidentify",
+    example="fileroom dicom-stores deidentify trial --dataset=ct --destination-store=public"
+    " --dicom-filter-tags=PatientID,StudyInstanceUID --text-redaction-mode=all",
+)
+@click.argument("dicom_store")
+@dataset_option
+@click.option(
+    "--destination-store",
+    required=True,
+    help="DICOM store that exists already; id in the same dataset, or full name.",
+)
+@deidentify_options
+@connected
+def deidentify(
+    connection: Connection,
+    dicom_store: str,
+    dataset: str | None,
+    destination_store: str,
+    dicom_filter_tags: str | None,
+    text_redaction_mode: str | None,
+    detach: bool,
+    output_format: Format | None,
+) -> None:
+    """De-identify a DICOM store into another; this server does not offer it yet."""
+    name = connection.dicom_store(dicom_store, dataset)
+    destination = connection.dicom_store(destination_store, str(name.parent))
+    config = to_config(dicom_filter_tags, text_redaction_mode)
+    with connection.open() as client:
+        operation = client.deidentify(name, destination, config)
+        begin(client, operation, output_format, detach=detach)
+
+
+add_policy_commands(dicom_stores, DICOM_STORES)
 
 
 def to_settings(

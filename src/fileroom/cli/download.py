@@ -13,8 +13,8 @@ from click.termui import progressbar
 from fileroom.cli.connection import Connection, connected, dataset_option
 from fileroom.cli.following import EXIT_PARTLY_FAILED
 from fileroom.cli.groups import Command
+from fileroom.cli.output.rendering import printable
 from fileroom.cli.reaching import reach, reaching_options, store_without_server
-from fileroom.cli.rendering import printable
 from fileroom.client.values import child
 from fileroom.errors import (
     FailedPrecondition,

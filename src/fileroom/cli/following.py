@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from fileroom.cli.connection import DEFAULT_SERVER
+from fileroom.cli.groups import EXIT_INTERRUPTED
+from fileroom.cli.output.rendering import printable, write_one
 from fileroom.cli.progress import clock, open_display
-from fileroom.cli.rendering import printable, write_one
 from fileroom.client.transport import to_status_error
 from fileroom.client.values import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from fileroom.cli.rendering import Format
+    from fileroom.cli.output.rendering import Format
     from fileroom.client import Client, Operation
     from fileroom.errors import ObjectFailure
 
 EXIT_PARTLY_FAILED = 3
-EXIT_INTERRUPTED = 130
 
 _POLL_SECONDS = 0.5
 _FAILURES_TOLD_EACH = 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -17,6 +17,10 @@ from fileroom.errors import FileroomError, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+EXIT_INTERRUPTED: Final = 130
+"""As a shell tells of a program that Ctrl-C ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,9 @@ class Group(click.Group):
         except (FileroomError, click.UsageError) as error:
             path = " ".join(filter(None, [ctx.command_path, ctx.invoked_subcommand]))
             raise _to_line(error, path) from error
+        except KeyboardInterrupt as error:
+            click.echo(err=True)
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
 
 
 def _to_line(error: FileroomError | click.UsageError, path: str) -> click.ClickException:

@@ -9,8 +9,8 @@ import click
 
 from fileroom.cli.connection import Connection, dataset_option, located
 from fileroom.cli.embedded import embedded_settings, open_embedded
-from fileroom.cli.following import EXIT_INTERRUPTED, leave, tell, watch
-from fileroom.cli.groups import Command
+from fileroom.cli.following import leave, tell, watch
+from fileroom.cli.groups import EXIT_INTERRUPTED, Command
 from fileroom.cli.local_places import (
     find_destination,
     find_file,
@@ -18,8 +18,8 @@ from fileroom.cli.local_places import (
     keep_apart,
     make_destination,
 )
+from fileroom.cli.output.rendering import result_format_option
 from fileroom.cli.reaching import DEFAULT_STORE, refuse_server, store_without_server
-from fileroom.cli.rendering import result_format_option
 from fileroom.cli.settings_options import buckets_option, config_option, data_option
 from fileroom.cli.transfer_options import mime_type_option, storage_class_option
 from fileroom.client.bodies import export_body, import_body
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.cli.local_places import Place
-    from fileroom.cli.rendering import Format
+    from fileroom.cli.output.rendering import Format
     from fileroom.client import Client, JsonObject, Operation
     from fileroom.names import DicomStoreName
 

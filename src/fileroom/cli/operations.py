@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING
-
 import click
 
 from fileroom.cli.connection import Connection, confirm, connected, dataset_option
+from fileroom.cli.failures import failures_command
 from fileroom.cli.following import follow
 from fileroom.cli.groups import Group
-from fileroom.cli.rendering import (
+from fileroom.cli.output.listing import Listing, list_options
+from fileroom.cli.output.projections import parse_columns
+from fileroom.cli.output.rendering import (
     Format,
-    field,
+    answer_format_option,
     format_option,
-    limit_option,
-    name_segment,
     result_format_option,
-    write_many,
     write_one,
 )
-from fileroom.client.queries import PAGE_SIZE_MAX
-from fileroom.errors import ObjectFailure, Reason
 
-if TYPE_CHECKING:
-    from fileroom.client import JsonObject
-
-_COLUMNS = [
-    name_segment("ID", "operations"),
-    name_segment("LOCATION", "locations"),
-    field("DONE", "done"),
-]
-_FAILURE_TABLE = [
-    field("REASON", "reason"),
-    field("SOURCE", "source"),
-    field("MESSAGE", "error", "message"),
-]
-_FAILURE_CSV = [
-    field("source", "source"),
-    field("reason", "reason"),
-    field("code", "error", "code"),
-    field("message", "error", "message"),
-    field("tag", "tag"),
-    field("byteOffset", "byteOffset"),
-]
+_COLUMNS = parse_columns(
+    "name.scope(operations):label=ID, name.scope(locations).segment(0):label=LOCATION, done"
+)
 
 
 @click.group("operations", cls=Group)
@@ -53,21 +30,20 @@ def operations() -> None:
 
 @operations.command("list", example="fileroom operations list --dataset=ct --limit=10")
 @click.option("--dataset", required=True, help="Dataset; id or full name.")
-@format_option("table", "json", "yaml")
-@limit_option
+@list_options
 @connected
-def list_(connection: Connection, dataset: str, output_format: Format, limit: int | None) -> None:
+def list_(connection: Connection, dataset: str, listing: Listing) -> None:
     """List the operations of a dataset, newest first."""
     parent = connection.dataset(dataset)
     with connection.open() as client:
-        found = client.list_operations(parent, page_size=limit)
-        write_many((item.body for item in islice(found, limit)), _COLUMNS, output_format)
+        found = client.list_operations(parent, page_size=listing.request_size)
+        listing.write_resources(client, (item.body for item in found), _COLUMNS)
 
 
 @operations.command("describe", example="fileroom operations describe 17 --dataset=ct")
 @click.argument("operation")
 @dataset_option
-@format_option("yaml", "json", "table")
+@format_option("yaml")
 @connected
 def describe(
     connection: Connection, operation: str, dataset: str | None, output_format: Format
@@ -98,55 +74,20 @@ def wait(
 @operations.command("cancel", example="fileroom operations cancel 17 --dataset=ct --quiet")
 @click.argument("operation")
 @dataset_option
+@answer_format_option
 @connected
-def cancel(connection: Connection, operation: str, dataset: str | None) -> None:
+def cancel(
+    connection: Connection, operation: str, dataset: str | None, output_format: Format
+) -> None:
     """Ask an operation to end; what it did so far stays."""
     name = connection.operation(operation, dataset)
     confirm(connection, f"You are about to cancel [{name.operation_id}].")
     with connection.open() as client:
         client.cancel_operation(name)
     click.echo(f"Cancel requested for operation [{name.operation_id}].", err=True)
+    write_one({}, output_format)
 
 
-@operations.command(
-    "failures", example="fileroom operations failures 17 --dataset=ct --format=csv > failures.csv"
+operations.add_command(
+    failures_command("fileroom operations failures 17 --dataset=ct --reason=TRUNCATED")
 )
-@click.argument("operation")
-@dataset_option
-@click.option(
-    "--reason",
-    type=click.Choice([str(reason) for reason in Reason], case_sensitive=False),
-    metavar="REASON",
-    help="Only those of one reason, such as NOT_DICOM.",
-)
-@format_option("table", "csv", "json", "yaml")
-@limit_option
-@connected
-def failures(
-    connection: Connection,
-    operation: str,
-    dataset: str | None,
-    reason: str | None,
-    output_format: Format,
-    limit: int | None,
-) -> None:
-    """List every object that failed, with its reason."""
-    name = connection.operation(operation, dataset)
-    columns = _FAILURE_CSV if output_format == "csv" else _FAILURE_TABLE
-    with connection.open() as client:
-        wanted = Reason(reason) if reason else None
-        found = client.failures(name, reason=wanted, page_size=limit or PAGE_SIZE_MAX)
-        write_many((_to_body(item) for item in islice(found, limit)), columns, output_format)
-
-
-def _to_body(failure: ObjectFailure) -> JsonObject:
-    body: JsonObject = {
-        "source": failure.source,
-        "error": {"code": int(failure.code), "message": failure.message},
-        "reason": str(failure.reason),
-    }
-    if failure.tag is not None:
-        body["tag"] = failure.tag
-    if failure.byte_offset is not None:
-        body["byteOffset"] = str(failure.byte_offset)
-    return body

@@ -20,6 +20,9 @@ COMMANDS = {
     "download": LazyCommand(
         "fileroom.cli.download", "download", "Write the files of a study, series or instance."
     ),
+    "failures": LazyCommand(
+        "fileroom.cli.failures", "failures", "List every object that failed in an operation."
+    ),
     "check": LazyCommand(
         "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
     ),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fileroom.cli.connection import Connection
     from fileroom.client import Client
-    from fileroom.names import DicomStoreName
+    from fileroom.names import DicomStoreName, OperationName
 
 DEFAULT_PROJECT: Final = "local"
 DEFAULT_DATASET: Final = "default"
@@ -52,9 +52,22 @@ def refuse_server(connection: Connection) -> None:
         )
 
 
+def _without_server(connection: Connection) -> Connection:
+    """Give where short names lie for one who has no server, and so no project of a cloud either."""
+    return replace(connection, project=connection.project or DEFAULT_PROJECT)
+
+
 def store_without_server(
     connection: Connection, dicom_store: str | None, dataset: str | None
 ) -> DicomStoreName:
-    """Give the DICOM store that is meant; who has no server needs no project of a cloud either."""
-    located = replace(connection, project=connection.project or DEFAULT_PROJECT)
-    return located.dicom_store(dicom_store or DEFAULT_STORE, dataset or DEFAULT_DATASET)
+    """Give the DICOM store that is meant where there is no server."""
+    return _without_server(connection).dicom_store(
+        dicom_store or DEFAULT_STORE, dataset or DEFAULT_DATASET
+    )
+
+
+def operation_without_server(
+    connection: Connection, operation: str, dataset: str | None
+) -> OperationName:
+    """Give the operation that is meant where there is no server."""
+    return _without_server(connection).operation(operation, dataset or DEFAULT_DATASET)

@@ -56,9 +56,7 @@ def serve(config: Path | None, **flags: object) -> None:
         settings = settings.with_port(listener.getsockname()[1])
         with open_deployment(settings) as deployment:
             _warn_of_open_directory(settings.data)
-            run_server(
-                deployment, listener, lambda: click.echo(_welcome(deployment)), load_files()
-            )
+            run_server(deployment, listener, lambda: click.echo(_welcome(deployment)), load_files())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import click
 from fileroom.cli.connection import Connection, confirm, connected, dataset_option
 from fileroom.cli.following import begin, detach_option
 from fileroom.cli.groups import Group
-from fileroom.cli.rendering import Format, format_option, result_format_option, write_one
+from fileroom.cli.output.rendering import Format, format_option, result_format_option, write_one
 from fileroom.errors import InvalidArgument
 from fileroom.names import InstancePath, parse_instance_path, parse_uid
 
@@ -50,7 +50,7 @@ def studies() -> None:
     "metrics", example="fileroom studies metrics 1.2.3 --dicom-store=trial --dataset=ct"
 )
 @_content_options
-@format_option("yaml", "json", "table")
+@format_option("yaml")
 @connected
 def metrics(
     connection: Connection,

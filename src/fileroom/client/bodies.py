@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fileroom.names import DatasetName, DicomStoreName
+
 if TYPE_CHECKING:
     from fileroom.client.values import JsonObject
 
@@ -20,6 +22,17 @@ def export_body(uri_prefix: str, mime_type: str, filter_config_gcs_uri: str) -> 
     if mime_type:
         destination["mimeType"] = mime_type
     return {"gcsDestination": destination, **_filter(filter_config_gcs_uri)}
+
+
+def bigquery_body(destination: JsonObject, filter_config_gcs_uri: str) -> JsonObject:
+    """Give an ``ExportDicomDataRequest`` to BigQuery."""
+    return {"bigqueryDestination": destination, **_filter(filter_config_gcs_uri)}
+
+
+def deidentify_body(destination: DatasetName | DicomStoreName, config: JsonObject) -> JsonObject:
+    """Give a ``DeidentifyDatasetRequest`` or a ``DeidentifyDicomStoreRequest``."""
+    kind = "destinationStore" if isinstance(destination, DicomStoreName) else "destinationDataset"
+    return {kind: str(destination), "config": config}
 
 
 def storage_class_body(storage_class: str, filter_config_gcs_uri: str) -> JsonObject:

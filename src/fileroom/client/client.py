@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from fileroom.client import values
-from fileroom.client.bodies import export_body, import_body, storage_class_body
+from fileroom.client.bodies import (
+    bigquery_body,
+    deidentify_body,
+    export_body,
+    import_body,
+    storage_class_body,
+)
 from fileroom.client.matches import Matches, search
 from fileroom.client.paths import below, content_path, name_path, to_name, web_path
+from fileroom.client.policies import Policies
 from fileroom.client.polling import poll
 from fileroom.client.queries import page_query, search_query
 from fileroom.client.retrieval import Retrieval
@@ -68,6 +75,11 @@ class Client(Closing):
         """The server's URL, without a closing slash."""
         return self._transport.url
 
+    @property
+    def policies(self) -> Policies:
+        """The IAM policies of datasets and DICOM stores."""
+        return Policies(self._transport)
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
@@ -85,10 +97,14 @@ class Client(Closing):
 
     # Datasets
 
-    def create_dataset(self, name: DatasetName | str, *, time_zone: str = "") -> Operation:
+    def create_dataset(
+        self, name: DatasetName | str, *, time_zone: str = "", encryption_key: str = ""
+    ) -> Operation:
         """Create a dataset and give the operation that does it."""
         dataset = to_name(name, DatasetName)
         body: JsonObject = {"timeZone": time_zone} if time_zone else {}
+        if encryption_key:
+            body["encryptionSpec"] = {"kmsKeyName": encryption_key}
         answer = self._transport.call(
             "POST",
             f"{dataset.parent}/datasets",
@@ -187,6 +203,26 @@ class Client(Closing):
         """
         body = export_body(uri_prefix, mime_type, filter_config_gcs_uri)
         return self._begin(f"{name_path(name, DicomStoreName)}:export", body)
+
+    def export_to_bigquery(
+        self,
+        name: DicomStoreName | str,
+        destination: JsonObject,
+        *,
+        filter_config_gcs_uri: str = "",
+    ) -> Operation:
+        """Start to export metadata to the API's ``bigqueryDestination``, of a server that can."""
+        body = bigquery_body(destination, filter_config_gcs_uri)
+        return self._begin(f"{name_path(name, DicomStoreName)}:export", body)
+
+    def deidentify(
+        self,
+        source: DatasetName | DicomStoreName,
+        destination: DatasetName | DicomStoreName,
+        config: JsonObject,
+    ) -> Operation:
+        """Start to de-identify a dataset or DICOM store into another, of a server that can."""
+        return self._begin(f"{source}:deidentify", deidentify_body(destination, config))
 
     def set_blob_storage_settings(
         self,

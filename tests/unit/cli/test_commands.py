@@ -79,7 +79,7 @@ def leaves(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, cl
 
 def test_every_command_has_help_and_an_example_of_itself() -> None:
     found = dict(leaves(program, click.Context(program, info_name="fileroom")))
-    assert len(found) == 29
+    assert len(found) == 41
     for path, command in found.items():
         assert command.help, path
         assert getattr(command, "example", "").startswith(path), path
@@ -110,7 +110,10 @@ def test_program_tells_its_version() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("frobnicate", "ERROR: (fileroom) no command 'frobnicate'; there are: serve, import, export"),
+        (
+            "frobnicate",
+            "ERROR: (fileroom) no command 'frobnicate'; there are: serve, import, export",
+        ),
         ("--bogus", "ERROR: (fileroom) No such option '--bogus'"),
         ("datasets describe", "ERROR: (fileroom.datasets.describe) Missing argument 'DATASET'"),
         ("datasets describe d", "ERROR: (fileroom.datasets.describe) no project: give --project"),

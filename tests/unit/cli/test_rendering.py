@@ -4,15 +4,17 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fileroom.cli.rendering import (
+from fileroom.cli.output.projections import parse_columns, parse_format
+from fileroom.cli.output.rendering import (
+    FormatType,
     csv_lines,
     field,
-    name_segment,
     printable,
     table_lines,
     to_yaml,
@@ -31,12 +33,10 @@ STORE: JsonObject = {
     "labels": {"b": "2", "a": "1"},
     "instanceCount": "60",
 }
-COLUMNS = [
-    name_segment("ID", "dicomStores"),
-    name_segment("LOCATION", "locations"),
-    field("TOPIC", "notificationConfig", "pubsubTopic"),
-    field("DONE", "done"),
-]
+COLUMNS = parse_columns(
+    "name.scope(dicomStores):label=ID, name.scope(locations).segment(0):label=LOCATION,"
+    "notificationConfig.pubsubTopic:label=TOPIC, done"
+)
 
 
 def test_yaml_has_sorted_keys_and_quoted_counters() -> None:
@@ -71,11 +71,14 @@ def test_yaml_says_what_the_server_said(body: JsonObject) -> None:
 
 
 def test_table_aligns_columns_and_leaves_absent_fields_blank() -> None:
-    rows: list[JsonObject] = [STORE, {"name": "projects/p/locations/long-one/datasets/d"}]
+    rows: list[JsonObject] = [
+        STORE,
+        {"name": "projects/p/locations/l-2/datasets/d/dicomStores/s-2"},
+    ]
     assert list(table_lines(rows, COLUMNS)) == [
-        "ID  LOCATION  TOPIC                DONE",
-        "s   l         projects/p/topics/t",
-        "    long-one",
+        "ID   LOCATION  TOPIC                DONE",
+        "s    l         projects/p/topics/t",
+        "s-2  l-2",
     ]
 
 
@@ -142,3 +145,65 @@ def test_one_resource_as_a_table_has_a_row_for_each_field(
 ) -> None:
     write_one({"name": "n", "empty": {}, "labels": {"a": "1"}}, "table")
     assert capsys.readouterr().out == "FIELD     VALUE\nempty     {}\nlabels.a  1\nname      n\n"
+
+
+@pytest.mark.parametrize(
+    ("output_format", "expected"),
+    [
+        ("table(name)", "ID\ns\n"),
+        ("table(name.segment(1):label=PROJECT, labels)", "PROJECT  LABELS\np        {A}\n"),
+        ("table[no-heading](instanceCount)", "60\n"),
+        ("csv(name,labels)", "id,labels\ns,a=1;b=2\n"),
+        ("csv[no-heading,separator=;](labels.a,labels.b)", "1;2\n"),
+        ("value(name.basename(),absent,labels.list())", "s\t\ta=1,b=2\n"),
+        ("value", "s\tl\tprojects/p/topics/t\t\n"),
+        ("json(labels.a)", '[\n  {\n    "labels": {\n      "a": "1"\n    }\n  }\n]\n'),
+        ("json(absent)", "[\n  null\n]\n"),
+        ("yaml(name.basename(),absent)", "---\nname: s\n"),
+        ("yaml(absent)", "---\nnull\n"),
+        ("none", ""),
+        ("disable", ""),
+    ],
+)
+def test_format_names_fields_and_what_is_made_of_them(
+    output_format: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_many([STORE], COLUMNS, parse_format(output_format))
+    assert capsys.readouterr().out == expected.replace("{A}", "{'b': '2', 'a': '1'}")
+
+
+@pytest.mark.parametrize(
+    ("output_format", "expected"),
+    [
+        ("json(labels.b)", '{\n  "labels": {\n    "b": "2"\n  }\n}\n'),
+        ("yaml(name.basename())", "name: s\n"),
+        ("csv(name,instanceCount)", f"name,instance_count\n{STORE['name']},60\n"),
+        ("value(name)", f"{STORE['name']}\n"),
+        ("none", ""),
+    ],
+)
+def test_format_of_one_resource_names_fields_too(
+    output_format: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_one(STORE, parse_format(output_format))
+    assert capsys.readouterr().out == expected
+
+
+def test_value_is_one_line_whatever_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    write_many([{"a": "one\ntwo\x1b[2J"}], [], parse_format("value(a)"))
+    assert capsys.readouterr().out == "one\\ntwo\\x1b[2J\n"
+
+
+def test_json_keeps_letters_and_escapes_what_commands_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_one({"a": "é\x9b2J\u202e"}, "json")
+    text = capsys.readouterr().out
+    assert text == '{\n  "a": "é\\u009b2J\\u202e"\n}\n'
+    assert json.loads(text) == {"a": "é\x9b2J\u202e"}
+
+
+def test_shell_completes_the_names_of_formats() -> None:
+    context = click.Context(click.Command("list"))
+    found = FormatType().shell_complete(context, click.Option(["--format"]), "c")
+    assert [item.value for item in found] == ["csv"]

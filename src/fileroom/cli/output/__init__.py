@@ -1,0 +1,1 @@
+"""What commands print: gcloud's filters, sort keys and formats over JSON resources."""
