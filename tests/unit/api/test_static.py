@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.api.calls import Answer
 from fileroom.api.static import StaticFiles
+
+if TYPE_CHECKING:
+    from fileroom.api.calls import Answer
 
 INDEX = b"<!doctype html>" + b" " * 2000
 FILES = {"index.html": ("text/html", INDEX), "app.js": ("text/javascript", b"1")}
