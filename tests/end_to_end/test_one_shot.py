@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -89,6 +90,28 @@ def test_files_and_buckets_are_imported_in_turn(source: Path, tmp_path: Path) ->
     assert '"imported": 2' in result.stdout
 
 
+def test_every_source_that_failed_is_told(source: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for name in ("empty", "void"):
+        (tmp_path / name).mkdir()
+    result = run("import", source, tmp_path / "empty", tmp_path / "void", data=data)
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR: ")]
+    assert [line.split("no object matches gs://")[1].split("-")[0] for line in errors] == [
+        "empty",
+        "void",
+    ]
+    assert result.stdout.splitlines()[0].endswith(": 3 imported, 1 failed")
+
+
+def test_what_is_no_data_directory_is_not_made_one(tmp_path: Path) -> None:
+    data = tmp_path / "typo"
+    for line in (("failures", "17"), ("download", "1.2.3"), ("export", tmp_path / "out")):
+        result = run(*line, data=data)
+        assert (result.returncode, "is no data directory" in result.stderr) == (2, True), line
+    assert not data.exists()
+
+
 def test_the_filter_of_an_export_is_a_file_of_this_machine(source: Path, tmp_path: Path) -> None:
     data, out, chosen = tmp_path / "data", tmp_path / "out", tmp_path / "chosen.txt"
     run("import", source / "deep", data=data)
@@ -158,7 +181,8 @@ def test_a_killed_import_goes_on_when_it_is_given_again(
 def test_ctrl_c_ends_an_import_in_good_order(
     under_way: subprocess.Popen[str], many: Path, tmp_path: Path
 ) -> None:
-    under_way.send_signal(signal.SIGINT)
+    # As a terminal does: to the workers too.
+    os.killpg(under_way.pid, signal.SIGINT)
     stdout, stderr = under_way.communicate(timeout=60)
     assert under_way.returncode == 130, stderr
     assert "what was done stays" in stderr
@@ -183,8 +207,7 @@ def test_what_is_no_source_or_destination_is_told_before_anything_is_made(
     for arguments, says in (
         (("import", tmp_path / "absent"), "neither a directory nor a file"),
         (("import", tmp_path), "lie in one another"),
-        (("export", data / "copy"), "lie in one another"),
-        (("export", source / "notes.txt"), "cannot be made: File exists"),
+        (("import", "~nosuch/x"), "cannot be a place on this machine"),
         (("export", tmp_path / "out", "--filter-file=absent"), "neither a directory nor a file"),
     ):
         result = run(*arguments, data=data)
@@ -208,6 +231,8 @@ def test_a_download_is_whole_and_is_not_repeated(source: Path, tmp_path: Path) -
 
     one = run("download", instance, f"--to={tmp_path / 'one'}", data=data)
     assert one.stdout == "1 instance: 1 written\n"
+    (file,) = (path for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert (file.name, file.stat().st_mode & 0o777) == (f"{instance}.dcm", 0o600)
     for number, uid in enumerate((series.name, f"studies/{study.name}/series/{series.name}")):
         whole = run("download", uid, f"--to={tmp_path / str(number)}", data=data)
         assert whole.stdout == "3 instances: 3 written\n", whole.stderr

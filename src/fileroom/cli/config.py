@@ -9,7 +9,7 @@ import click
 
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, field, write_many
-from fileroom.cli.settings_options import buckets_option, config_option, data_option
+from fileroom.cli.settings_options import server_options
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.settings import load_settings
 from fileroom.settings.table import SETTINGS
@@ -30,9 +30,7 @@ def config() -> None:
 
 @config.command("show", example="fileroom config show --origin")
 @click.option("--origin", is_flag=True, help="Tell of each value where it comes from.")
-@data_option
-@config_option
-@buckets_option
+@server_options
 @click.option(
     "--format",
     "output_format",
@@ -41,18 +39,12 @@ def config() -> None:
     show_default=True,
     help="Form of the output.",
 )
-def show(
-    origin: bool,
-    data: Path | None,
-    config: Path | None,
-    buckets: tuple[str, ...],
-    output_format: Format,
-) -> None:
+def show(origin: bool, config: Path | None, output_format: Format, **flags: object) -> None:
     """Print every setting as 'fileroom serve' would use it, with the same flags.
 
     A flag goes before a variable, that before the file, that before the default.
     """
-    settings = load_settings({"data": data, "buckets": buckets}, os.environ, config)
+    settings = load_settings(flags, os.environ, config)
     rows: list[JsonObject] = [
         {"setting": each.name, "value": _to_json(getattr(settings, each.name))}
         | ({"origin": settings.origins[each.name]} if origin else {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +15,16 @@ from click.termui import progressbar
 from fileroom.cli.connection import Connection, connected, dataset_option
 from fileroom.cli.following import EXIT_PARTLY_FAILED
 from fileroom.cli.groups import Command
-from fileroom.cli.output.rendering import printable
+from fileroom.cli.output.printable import printable
 from fileroom.cli.reaching import reach, reaching_options, store_without_server
 from fileroom.client.values import child
 from fileroom.errors import (
+    Aborted,
+    DataLoss,
     FailedPrecondition,
-    FileroomError,
     InvalidArgument,
     NotFound,
-    Unavailable,
+    Unimplemented,
 )
 from fileroom.names import InstancePath, parse_instance_path, parse_uid
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _FAILURES_TOLD = 10
+_OF_ONE_INSTANCE = (NotFound, InvalidArgument, Aborted, DataLoss, Unimplemented)
+"""What the server may say of an instance alone: the others are tried too."""
 
 
 @dataclass(slots=True)
@@ -42,6 +47,8 @@ class _Account:
     written: int = 0
     kept: int = 0
     failures: list[str] = field(default_factory=list)
+    missing: int = 0
+    """Counted at first, and not found when it was their turn."""
 
     def line(self) -> str:
         """Tell it in words."""
@@ -50,6 +57,8 @@ class _Account:
             told.append(f"{self.kept:,} there already")
         if self.failures:
             told.append(f"{len(self.failures):,} failed")
+        if self.missing:
+            told.append(f"{self.missing:,} deleted meanwhile")
         total = self.written + self.kept + len(self.failures)
         return f"{total:,} instance{'' if total == 1 else 's'}: {', '.join(told)}"
 
@@ -120,7 +129,7 @@ def download(
         click.echo(f"  {printable(failure)}")
     if account.failures[_FAILURES_TOLD:]:
         click.echo(f"  and {len(account.failures) - _FAILURES_TOLD:,} more")
-    if account.failures:
+    if account.failures or account.missing:
         click.get_current_context().exit(EXIT_PARTLY_FAILED)
 
 
@@ -134,10 +143,10 @@ def _download(
     overwrite: bool,
 ) -> _Account:
     """Write each file, and tell what became of all."""
-    account = _Account()
+    account, expected = _Account(), _count(client, name, path)
     with progressbar(
         _instances(client, name, path),
-        length=_count(client, name, path),
+        length=expected,
         label="Writing",
         file=sys.stderr,
     ) as instances:
@@ -148,12 +157,12 @@ def _download(
                 continue
             try:
                 _write(client, name, instance, target, transfer_syntax)
-            except (Unavailable, FailedPrecondition):
-                raise
-            except FileroomError as error:
+            except _OF_ONE_INSTANCE as error:
                 account.failures.append(f"{instance}: {error.message}")
             else:
                 account.written += 1
+    told = account.written + account.kept + len(account.failures)
+    account.missing = max(0, expected - told)
     return account
 
 
@@ -215,11 +224,14 @@ def _write(
     transfer_syntax: str,
 ) -> None:
     """Write one file, which has its name once it is whole."""
-    draft = target.with_name(f".{target.name}.part")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             client.retrieve_instance_to(file, name, instance, transfer_syntax=transfer_syntax)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(target)
     except OSError as error:
         raise FailedPrecondition(

@@ -31,14 +31,23 @@ _FLAGS: Final = {"host": "127.0.0.1", "port": 0, "auth": "token", "log_level": "
 
 
 def embedded_settings(
-    data: Path | None, config: Path | None, buckets: Sequence[str] = ()
+    data: Path | None,
+    config: Path | None,
+    buckets: Sequence[str] = (),
+    *,
+    must_exist: bool = True,
 ) -> Settings:
-    """Give the settings of a command without a server."""
+    """Give the settings of a command without a server, whose data directory holds data already."""
     flags = {**_FLAGS, "data": data, "buckets": tuple(buckets)}
     try:
-        return load_settings(flags, os.environ, config)
+        settings = load_settings(flags, os.environ, config)
     except FileroomError as error:
         raise click.UsageError(error.message) from error
+    if must_exist and not settings.database_path.exists():
+        raise click.UsageError(
+            f"{settings.data} is no data directory of Fileroom; name another with --data"
+        )
+    return settings
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from fileroom.cli.connection import DEFAULT_SERVER
-from fileroom.cli.groups import EXIT_INTERRUPTED
-from fileroom.cli.output.rendering import printable, write_one
+from fileroom.cli.groups import EXIT_INTERRUPTED, describe_error
+from fileroom.cli.output.printable import printable
+from fileroom.cli.output.rendering import write_one
 from fileroom.cli.progress import clock, open_display
 from fileroom.client.transport import to_status_error
 from fileroom.client.values import Counters
@@ -109,11 +110,22 @@ def tell(
                 click.echo(line)
 
 
-def leave(ended: Operation) -> None:
-    """Leave with the exit code that the end of an operation means; go on if all went well."""
-    if ended.partly_failed:
+def leave(*ended: Operation) -> None:
+    """Leave with the exit code that the ends of operations mean; go on if all went well.
+
+    What ended several in an error is told of each.
+    """
+    errors = [
+        to_status_error(each.error)
+        for each in ended
+        if each.error is not None and not each.partly_failed
+    ]
+    for error in errors[:-1]:
+        click.echo(f"ERROR: {printable(describe_error(error))}", err=True)
+    if errors:
+        raise errors[-1]
+    if any(each.partly_failed for each in ended):
         click.get_current_context().exit(EXIT_PARTLY_FAILED)
-    raise_for_error(ended)
 
 
 def raise_for_error(operation: Operation) -> None:

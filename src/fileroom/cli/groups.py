@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from fileroom.cli.output.printable import printable
 from fileroom.errors import FileroomError, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class CommandFailed(click.ClickException):
 
     def show(self, file: IO[str] | None = None) -> None:
         """Print the one line."""
-        line = " ".join(self.message.split())
+        line = printable(" ".join(self.message.split()))
         click.echo(f"ERROR: ({self.path.replace(' ', '.')}) {line}", file=file, err=file is None)
 
 

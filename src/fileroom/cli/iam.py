@@ -140,7 +140,7 @@ def _set_command(owned: Owned) -> click.Command:
                 "The policy has no etag, so it may undo what somebody else just changed.",
             )
         with connection.open() as client:
-            written = client.policies.set(name, policy, update_mask=sorted(policy))
+            written = client.policies.set(name, policy, update_mask=sorted(map(str, policy)))
         _tell(owned, name, written, output_format)
 
     identifier, _, rest = owned.example.partition(" ")
@@ -288,7 +288,7 @@ def read_object(file: str, parameter: str) -> JsonObject:
         raise click.BadParameter(
             f"{file} is neither JSON nor YAML: {error}", param_hint=parameter
         ) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise click.BadParameter(
             f"{file} holds what JSON cannot, such as a date without quotes", param_hint=parameter
         ) from error

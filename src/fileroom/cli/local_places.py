@@ -45,7 +45,7 @@ def find_source(text: str) -> Place:
     """Give what is to be read: all files below a directory, one file, or what a URI names."""
     if "://" in text:
         return Place(text=text, uri=text)
-    path = Path(text).expanduser().resolve()
+    path = _resolved(text)
     if path.is_dir():
         bucket = _bucket(path, "read")
         return Place(text=text, uri=f"{bucket.name}/**", path=path, bucket=bucket)
@@ -56,14 +56,16 @@ def find_file(text: str) -> Place:
     """Give one file to be read, on this machine or by URI."""
     if "://" in text:
         return Place(text=text, uri=text)
-    path = Path(text).expanduser().resolve()
+    path = _resolved(text)
     if not path.is_file():
         raise click.UsageError(
             f"{text} is neither a directory nor a file of this machine; an object of a bucket is"
             " written gs://BUCKET/OBJECT"
         )
-    if _WILDCARDS.search(path.name):
-        raise click.UsageError(f"{text} has a wildcard in its name; name its directory instead")
+    if _WILDCARDS.search(path.name) or not _is_text(path.name):
+        raise click.UsageError(
+            f"the name {text!r} holds a wildcard or is not UTF-8; name its directory instead"
+        )
     bucket = _bucket(path.parent, "read")
     return Place(text=text, uri=f"{bucket.name}/{path.name}", path=path, bucket=bucket)
 
@@ -72,7 +74,7 @@ def find_destination(text: str) -> Place:
     """Give where to write: below a directory, or what a URI names."""
     if "://" in text:
         return Place(text=text, uri=text)
-    path = Path(text).expanduser().resolve()
+    path = _resolved(text)
     bucket = _bucket(path, "read", "write")
     return Place(text=text, uri=bucket.name, path=path, bucket=bucket)
 
@@ -98,6 +100,21 @@ def keep_apart(places: Sequence[Place], data: Path) -> None:
                 f"{place.text} and the data directory {data} lie in one another; choose another"
                 " data directory with --data"
             )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _resolved(text: str) -> Path:
+    try:
+        return Path(text).expanduser().resolve(strict=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise click.UsageError(f"{text} cannot be a place on this machine: {error}") from error
 
 
 def _bucket(path: Path, *rights: Right) -> BucketSettings:

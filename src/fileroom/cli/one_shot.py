@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def import_(
     places = [find_source(text) for text in sources]
     refuse_server(connection)
     name = store_without_server(connection, dicom_store, dataset)
-    settings = embedded_settings(data, config, buckets)
+    settings = embedded_settings(data, config, buckets, must_exist=False)
     keep_apart(places, settings.data)
     ended = []
     with open_embedded(settings, [p.bucket for p in places if p.bucket is not None]) as client:
@@ -87,8 +88,7 @@ def import_(
                 name, place.uri, storage_class=storage_class or ""
             )
             ended.append(_run(client, operation, output_format, place, settings.data))
-    for operation in ended:
-        leave(operation)
+    leave(*ended)
 
 
 @click.command("export", cls=Command, example="fileroom export /srv/copy --mime-type=image/png")
@@ -178,7 +178,7 @@ def _run(
         client,
         ended,
         output_format,
-        failures_command=f"fileroom failures {ended.name} --data={data}",
+        failures_command=f"fileroom failures {ended.name} --data={shlex.quote(str(data))}",
         place=place.name,
     )
     if interrupted:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from fileroom.cli.output.rendering import printable
+from fileroom.cli.output.printable import printable
 
 if TYPE_CHECKING:
     from types import TracebackType

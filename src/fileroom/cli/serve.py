@@ -16,7 +16,7 @@ from fileroom.api.server import run_server
 from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.cli.groups import Command
 from fileroom.cli.process import prepare_process
-from fileroom.cli.settings_options import buckets_option, config_option, data_option
+from fileroom.cli.settings_options import server_options
 from fileroom.console import load_files
 from fileroom.deployment import open_deployment
 from fileroom.errors import FailedPrecondition, FileroomError
@@ -30,21 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command("serve", cls=Command, example="fileroom serve --bucket demo=/srv/dicom")
-@config_option
-@data_option
-@click.option("--host", metavar="ADDRESS", help="Address to listen on; 127.0.0.1 unless given.")
-@click.option("--port", type=int, metavar="PORT", help="Port; 8080 unless given, 0 a free one.")
-@buckets_option
-@click.option(
-    "--auth",
-    type=click.Choice(["token", "none"]),
-    help="token, unless given; none lets everybody on this machine in.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    help="Least severity that is logged; INFO unless given.",
-)
+@server_options
 def serve(config: Path | None, **flags: object) -> None:
     """Run the server until SIGTERM or Ctrl-C, which let running work come to a safe point."""
     try:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
+
+C = TypeVar("C", bound=Callable[..., object])
 
 data_option = click.option(
     "--data",
@@ -24,4 +28,30 @@ buckets_option = click.option(
     multiple=True,
     metavar="NAME=DIR",
     help="Serve a local directory as gs://NAME; may be repeated.",
+)
+
+
+def server_options(command: C) -> C:
+    """Add the flags that a server is started with."""
+    for option in reversed(_SERVER_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SERVER_OPTIONS = (
+    config_option,
+    data_option,
+    click.option("--host", metavar="ADDRESS", help="Address to listen on; 127.0.0.1 unless given."),
+    click.option("--port", type=int, metavar="PORT", help="Port; 8080 unless given, 0 a free one."),
+    buckets_option,
+    click.option(
+        "--auth",
+        type=click.Choice(["token", "none"]),
+        help="token, unless given; none lets everybody on this machine in.",
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+        help="Least severity that is logged; INFO unless given.",
+    ),
 )

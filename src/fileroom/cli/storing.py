@@ -10,7 +10,7 @@ import click
 from click.termui import progressbar
 
 from fileroom.cli.following import EXIT_PARTLY_FAILED
-from fileroom.cli.output.rendering import printable
+from fileroom.cli.output.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -54,9 +54,10 @@ def _element(tag: str, element: Json) -> DataElement:
     value = element[key] if key else None
     try:
         return DataElement.from_json(Dataset, tag, vr, value, key, _without_bulk_data)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError):
         # pydicom has no place for such a value, and one element must not hide the others.
-        warn(f"{tag} is left without a value: {error}", stacklevel=2)
+        # The value itself, which the error may quote, is a patient's.
+        warn(f"{tag} is left without a value: it is none of {vr}", stacklevel=2)
         return DataElement(number, vr, empty_value_for_VR(vr))
 
 

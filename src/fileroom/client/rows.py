@@ -26,7 +26,7 @@ _INTEGERS: Final = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _DECIMALS: Final = frozenset({"DS", "FD", "FL"})
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL: Final = re.compile(
-    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|NaN|-?Infinity"
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|NaN|-?Infinity"
 )
 _NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 

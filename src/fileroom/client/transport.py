@@ -137,10 +137,14 @@ class Transport:
         self, path: str, *, query: Query, limit: int | None, offset: int
     ) -> Iterator[JsonObject]:
         """Give the matches of a DICOMweb search, one request for each page as it is reached."""
+        before: list[JsonObject] = []
         while limit != 0:
             size = MATCHES_OF_PAGE if limit is None else min(limit, MATCHES_OF_PAGE)
             page = [("limit", str(size)), *([("offset", str(offset))] if offset else [])]
             found, total = self.data_sets(path, query=[*query, *page])
+            if found and found == before:
+                raise Unknown(f"{self.url} gave one page of a search twice; does it know offset?")
+            before = found
             yield from found[:size]
             # A page comes short also where results are deleted while it is sent: only the total,
             # or an empty page, is the end.

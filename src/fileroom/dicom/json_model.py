@@ -69,7 +69,7 @@ ONE_VALUE_VRS: Final = frozenset({"LT", "ST", "UR", "UT"})
 _LEADING_SPACE_COUNTS: Final = frozenset({"LT", "PN", "ST", "UC", "UT"})
 PERSON_NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS_READ_MAX: Final = 100
 """Of an integer; Python refuses thousands, and none of them is exact in JSON."""
 _DIGITS_ALWAYS_EXACT: Final = 15

@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fileroom.cli.output.printable import printable
 from fileroom.cli.output.projections import parse_columns, parse_format
 from fileroom.cli.output.rendering import (
     FormatType,
     csv_lines,
     field,
-    printable,
     table_lines,
     to_yaml,
     write_many,
@@ -105,12 +105,17 @@ def test_table_of_any_length_holds_one_block_of_rows() -> None:
 
 def test_csv_quotes_what_needs_it() -> None:
     columns = [field("source", "source"), field("offset", "offset")]
-    rows: list[JsonObject] = [{"source": 'a,"b"\n', "offset": 0}, {"source": "c"}]
-    assert list(csv_lines(rows, columns)) == ["source,offset", '"a,""b""\n",0', "c,"]
+    rows: list[JsonObject] = [{"source": 'a,"b"', "offset": 0}, {"source": "c"}]
+    assert list(csv_lines(rows, columns)) == ["source,offset", '"a,""b""",0', "c,"]
 
 
 def test_object_name_cannot_command_the_terminal() -> None:
     assert printable("gs://b/\x1b[2Jä\n") == "gs://b/\\x1b[2Jä\\n"
+
+
+def test_csv_cell_neither_commands_a_terminal_nor_breaks_a_line() -> None:
+    rows: list[JsonObject] = [{"a": "x\x1b]0;y\x07\rz"}]
+    assert list(csv_lines(rows, parse_columns("a"))) == ["a", "x\\x1b]0;y\\x07\\rz"]
 
 
 def test_csv_cell_is_no_formula_for_a_spreadsheet() -> None:

@@ -51,6 +51,15 @@ def test_a_server_that_tells_no_total_is_asked_until_a_page_is_empty() -> None:
     assert offsets == ["", "2", "3"]
 
 
+def test_a_server_that_gives_a_page_twice_is_asked_no_more() -> None:
+    with (
+        scripted_server(page(0, 2), page(0, 2)) as script,
+        Client(script.url) as client,
+        pytest.raises(Unknown, match="one page of a search twice"),
+    ):
+        list(client.search_studies(STORE))
+
+
 def test_a_page_that_a_deletion_made_short_is_not_the_last() -> None:
     answers = (page(0, 998, 1003), page(998, 3, 1001))
     with scripted_server(*answers) as script, Client(script.url) as client:

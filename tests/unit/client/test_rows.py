@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -74,6 +75,13 @@ def test_numbers_that_are_none_are_nan() -> None:
 )
 def test_a_key_is_a_keyword_or_the_tag(tag: str, key: str) -> None:
     assert to_row({tag: element("US", 1)}) == {key: 1}
+
+
+def test_a_decimal_that_is_none_costs_no_time() -> None:
+    text = "1" * 60_000 + "x"
+    began = time.perf_counter()
+    assert to_row({"00280030": {"vr": "DS", "Value": [text]}}) == {"PixelSpacing": text}
+    assert time.perf_counter() - began < 1
 
 
 def test_inline_binary_that_is_none_is_data_loss() -> None:

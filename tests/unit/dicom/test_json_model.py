@@ -74,6 +74,7 @@ def element(*row: object, transfer_syntax_uid: str = EXPLICIT) -> dict[str, obje
         ((0x00181150, "IS", "+7 \\-12"), [7, -12]),
         ((0x00181150, "IS", "7.5\\x"), [7.5, "x"]),
         ((0x00181150, "IS", "9" * 5000), ["9" * 5000]),
+        ((0x00280030, "DS", "1" * 59_999 + "x"), ["1" * 59_999 + "x"]),
         ((0x00189306, "FD", [0.5, -2.25]), [0.5, -2.25]),
         ((0x00189306, "FD", [math.inf, -math.inf]), ["Infinity", "-Infinity"]),
         ((0x00189306, "FD", math.nan), ["NaN"]),

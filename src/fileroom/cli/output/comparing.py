@@ -178,10 +178,10 @@ def _to_moment(text: str) -> datetime | None:
     """Read a date, a moment, or how long ago it was (``-P1D``); without a zone it is local."""
     if duration := _DURATION.fullmatch(text):
         sign, *amounts = duration.groups("0")
-        seconds = sum(map(operator.mul, map(int, amounts), _DURATION_SECONDS))
         try:
+            seconds = sum(map(operator.mul, map(int, amounts), _DURATION_SECONDS))
             return datetime.now(UTC) + timedelta(seconds=-seconds if sign == "-" else seconds)
-        except OverflowError:
+        except (OverflowError, ValueError):
             return None
     if not _MOMENT.match(text):
         return None

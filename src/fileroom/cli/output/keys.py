@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Step: TypeAlias = str | int | None
 """A name, a place in a list, or each element of one."""
 
+STEPS_MAX = 64
 _STEP_ENDS = " \t\r\n.,:=<>!~()[]"
 
 
@@ -90,6 +91,8 @@ def take_key(scanner: Scanner) -> Key:
             path.append(name)
             while scanner.take("["):
                 path.append(_take_index(scanner))
+            if len(path) > STEPS_MAX:
+                raise scanner.wrong(f"a key has at most {STEPS_MAX} steps", start)
         if not scanner.take("."):
             return Key(tuple(path), tuple(transforms))
 

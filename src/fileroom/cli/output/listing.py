@@ -117,7 +117,7 @@ _ROW_OPTIONS = (
         "filter_",
         type=ExpressionType("expression", parse_filter),
         metavar="EXPRESSION",
-        help="Print only what matches, as 'done=false AND metadata.counter.failure>0'.",
+        help="Print only what matches, as '-done=true AND metadata.counter.failure>0'.",
     ),
     click.option(
         "--format",

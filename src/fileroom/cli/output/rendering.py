@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 
 from fileroom.cli.output.expressions import ExpressionType
 from fileroom.cli.output.keys import Key
+from fileroom.cli.output.printable import printable
 from fileroom.cli.output.projections import (
     FORMAT_NAMES,
     Column,
@@ -226,7 +227,7 @@ def csv_lines(
     if has_heading:
         yield _csv_line([_csv_heading(column) for column in columns], separator)
     for row in rows:
-        cells = [_harmless(joined(column.key.pick(row), ";")) for column in columns]
+        cells = [_harmless(printable(joined(column.key.pick(row), ";"))) for column in columns]
         yield _csv_line(cells, separator)
 
 
@@ -237,11 +238,6 @@ def value_lines(
     for row in rows:
         cells = (printable(joined(column.key.pick(row), ";")) for column in columns)
         yield separator.join(cells)
-
-
-def printable(text: str) -> str:
-    """Give text that cannot command a terminal: object names hold what their makers chose."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _projected(bodies: Iterable[JsonObject], output_format: Format) -> Iterable[Json]:
