@@ -49,7 +49,11 @@ class _Flag:
 
 _FLAGS = (
     _Flag("server", ("FILEROOM_SERVER",), f"URL of the server; {DEFAULT_SERVER} unless given."),
-    _Flag("token", ("FILEROOM_TOKEN",), "Access token; a server on this machine needs none here."),
+    _Flag(
+        "token",
+        ("FILEROOM_TOKEN",),
+        "Access token; of a local server, else FILEROOM_DATA's.",
+    ),
     _Flag("project", ("FILEROOM_PROJECT", "CLOUDSDK_CORE_PROJECT"), "Project of short names."),
     _Flag(
         "location",

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 
     from fileroom.client import JsonObject
 
-_TABLE = parse_columns("reason, source, error.message")
+_TABLE = parse_columns("reason, source, tag, byteOffset:label=BYTE, error.message")
 _CSV = parse_columns("source, reason, error.code, error.message, tag, byteOffset:label=byteOffset")
+
+
+def _parse_reason(_ctx: click.Context, _option: click.Parameter, text: str | None) -> Reason | None:
+    if text is None:
+        return None
+    if text.upper() not in Reason.__members__:
+        raise click.BadParameter(f"{text!r} is none of {', '.join(Reason.__members__)}")
+    return Reason(text.upper())
 
 
 def failures_command(example: str) -> click.Command:
@@ -31,18 +39,21 @@ def failures_command(example: str) -> click.Command:
     @dataset_option
     @click.option(
         "--reason",
-        type=click.Choice([str(reason) for reason in Reason], case_sensitive=False),
+        callback=_parse_reason,
+        shell_complete=lambda _context, _option, begun: [
+            str(reason) for reason in Reason if reason.startswith(begun.upper())
+        ],
         metavar="REASON",
         help="Only those of one reason, such as NOT_DICOM.",
     )
-    @row_options
+    @row_options(filter_example="reason=TRUNCATED", format_example="csv(source,reason)")
     @reaching_options
     @connected
     def failures(
         connection: Connection,
         operation: str,
         dataset: str | None,
-        reason: str | None,
+        reason: Reason | None,
         listing: Listing,
         data: Path | None,
         config: Path | None,
@@ -59,7 +70,7 @@ def failures_command(example: str) -> click.Command:
         with reach(connection, data, config) as client:
             found = client.failures(
                 name,
-                reason=Reason(reason) if reason else None,
+                reason=reason,
                 page_size=listing.request_size or PAGE_SIZE_MAX,
             )
             listing.write(map(_to_body, found), columns)

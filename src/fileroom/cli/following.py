@@ -101,6 +101,8 @@ def tell(
         write_one(ended.body, output_format)
     elif ended.counters != Counters() or (ended.account and ended.error is None):
         click.echo(account_line(ended))
+        if not ended.account.get("listed", 1):
+            click.echo("There was nothing to do: the store or the filter is empty.", err=True)
         if ended.counters.failure:
             failures = (
                 replace(failure, source=place(failure.source))
@@ -170,7 +172,10 @@ def failure_lines(
 
 
 def _tell(failure: ObjectFailure) -> str:
-    return printable(f"{failure.source}: {failure.message}")
+    place = f" in ({failure.tag[:4]},{failure.tag[4:]})" if failure.tag else ""
+    if failure.byte_offset is not None:
+        place += f" at byte {failure.byte_offset}"
+    return printable(f"{failure.source}: {failure.message}{place}")
 
 
 def _command(verb: str, client: Client, operation: Operation) -> str:

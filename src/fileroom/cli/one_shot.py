@@ -167,6 +167,7 @@ def _run(
 ) -> Operation:
     """Follow an operation to its end, tell it, and give it; Ctrl-C ends it in good order."""
     interrupted = False
+    click.echo(f"name: {operation.name}", err=True)
     try:
         ended = watch(client, operation)
     except KeyboardInterrupt:

@@ -67,9 +67,9 @@ def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) ->
 def program() -> None:
     """Run or use a self-hosted DICOM store that speaks the Cloud Healthcare API v1.
 
-    'fileroom serve' runs a server; the other commands speak to one, in the grammar of
-    'gcloud healthcare'. Exit codes: 0 done, 1 error, 2 wrong usage, 3 finished with failed
-    objects, 130 interrupted.
+    'fileroom serve' runs a server, 'import' and 'export' do without; most others speak to one, in
+    the grammar of 'gcloud healthcare'. Exit codes: 0 done, 1 error, 2 wrong usage, 3 finished with
+    failed objects, 130 interrupted.
     """
 
 

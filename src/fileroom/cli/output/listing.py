@@ -63,12 +63,27 @@ class Listing:
 def list_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add the options of a list of resources; the command gets them as ``listing``."""
     option = click.option("--uri", is_flag=True, help="Print the URLs of the resources instead.")
-    return option(row_options(command))
+    rows = row_options(
+        filter_example="-done=true AND name:trial", format_example="csv(name.basename(),done)"
+    )
+    return option(rows(command))
 
 
-def row_options(command: Callable[..., R]) -> Callable[..., R]:
+def row_options(
+    *, filter_example: str, format_example: str
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Add the options of a list; the command gets them as ``listing``."""
 
+    def add(command: Callable[..., R]) -> Callable[..., R]:
+        with_listing = _with_listing(command)
+        for option in _row_options(filter_example, format_example):
+            with_listing = option(with_listing)
+        return with_listing
+
+    return add
+
+
+def _with_listing(command: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(command)
     def with_listing(
         *args: object,
@@ -92,42 +107,43 @@ def row_options(command: Callable[..., R]) -> Callable[..., R]:
         )
         return command(*args, listing=listing, **kwargs)
 
-    for option in _ROW_OPTIONS:
-        with_listing = option(with_listing)
     return with_listing
 
 
-_ROW_OPTIONS = (
-    click.option(
-        "--page-size",
-        type=click.IntRange(min=1),
-        help="Ask the server for so many at once; what is printed is the same.",
-    ),
-    click.option(
-        "--limit", type=click.IntRange(min=1), help="Print at most so many; all unless given."
-    ),
-    click.option(
-        "--sort-by",
-        type=ExpressionType("keys", parse_sort_keys),
-        metavar="KEYS",
-        help="Order by fields, as ~metadata.createTime,name; ~ begins with the last.",
-    ),
-    click.option(
-        "--filter",
-        "filter_",
-        type=ExpressionType("expression", parse_filter),
-        metavar="EXPRESSION",
-        help="Print only what matches, as '-done=true AND metadata.counter.failure>0'.",
-    ),
-    click.option(
-        "--format",
-        "output_format",
-        type=FormatType(),
-        metavar="FORMAT",
-        help="table unless given; json, yaml, csv, value or none; of some fields, as"
-        " csv(name.basename(),done).",
-    ),
-)
+def _row_options(
+    filter_example: str, format_example: str
+) -> tuple[Callable[[Callable[..., R]], Callable[..., R]], ...]:
+    return (
+        click.option(
+            "--page-size",
+            type=click.IntRange(min=1),
+            help="Ask the server for so many at once; what is printed is the same.",
+        ),
+        click.option(
+            "--limit", type=click.IntRange(min=1), help="Print at most so many; all unless given."
+        ),
+        click.option(
+            "--sort-by",
+            type=ExpressionType("keys", parse_sort_keys),
+            metavar="KEYS",
+            help="Order by fields, as ~metadata.createTime,name; ~ begins with the last.",
+        ),
+        click.option(
+            "--filter",
+            "filter_",
+            type=ExpressionType("expression", parse_filter),
+            metavar="EXPRESSION",
+            help=f"Print only what matches, as '{filter_example}'.",
+        ),
+        click.option(
+            "--format",
+            "output_format",
+            type=FormatType(),
+            metavar="FORMAT",
+            help="table unless given; json, yaml, csv, value or none; of some fields, as"
+            f" {format_example}.",
+        ),
+    )
 
 
 def _matching(bodies: Iterable[JsonObject], wanted: Filter) -> Iterator[JsonObject]:
