@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from fileroom.api.describe import message_schemas, query_parameters, request_message, summary
+from fileroom.api.describe import (
+    message_schemas,
+    query_parameters,
+    request_message,
+    root_of,
+    summary,
+)
 from fileroom.api.later import Later
 from fileroom.api.meanings import (
     REQUESTS,
@@ -128,9 +134,9 @@ def _parameters(route: Route) -> str:
 
 
 def _facts(route: Route) -> Iterator[str]:
-    versions = _versions(route, ", ".join(VERSIONS))
     yield f"**Permission** `{route.permission}`"
-    yield f"**Versions** {versions}"
+    if root_of(route) in VERSIONS:
+        yield f"**Versions** {_versions(route, ', '.join(VERSIONS))}"
     request = request_message(route)
     if request is HttpBody:
         yield f"**Body** {REQUESTS[last_word(route)]}"
@@ -198,8 +204,7 @@ def _brief(route: Route) -> str:
 
 
 def _request_line(route: Route) -> str:
-    version = VERSIONS[0] if VERSIONS[0] in route.versions else route.versions[0]
-    return f"{route.verb} /{version}/{_short(route.template).replace('+}', '}')}"
+    return f"{route.verb} /{root_of(route)}/{_short(route.template).replace('+}', '}')}"
 
 
 def _short(template: str) -> str:
@@ -216,7 +221,9 @@ def _short(template: str) -> str:
 
 
 def _versions(route: Route, every: str) -> str:
-    return every if route.versions == VERSIONS else f"{', '.join(route.versions)} only"
+    if route.versions == VERSIONS or root_of(route) not in VERSIONS:
+        return every
+    return f"{', '.join(route.versions)} only"
 
 
 def _sentence(text: str | None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.api import app, connections, multipart, requests
 from fileroom.api.dicomweb import frames, parts
 from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
+from fileroom.api.storage import globs, listing, sessions, uploads
 from fileroom.api.wire import LENIENT_BYTES_MAX
 from fileroom.archive.metadata.slices import SLICE_INSTANCES, TEXT_BYTES
 from fileroom.archive.representations import CHECKED_INSTANCES_MAX, TRANSCODED_FILE_BYTES_MAX
@@ -193,6 +194,19 @@ def orthanc_differences() -> str:
     )
 
 
+def bucket_limits() -> str:
+    """Give the bounds on what fills and reads a bucket."""
+    return _limits(
+        ("`maxResults`", f"{PAGE_SIZE_MAX} unless given, and at most", ""),
+        ("time to look for a page", f"{listing.PAGE_SECONDS:.0f} s", "a shorter page, and a token"),
+        ("characters of `matchGlob`", f"{globs.PATTERN_CHARACTERS_MAX:,}", "400"),
+        ("patterns that one with braces stands for", f"{globs.ALTERNATIVES_MAX}", "400"),
+        ("JSON about an object that is sent", _size(uploads.METADATA_BYTES_MAX), "400"),
+        ("uploads in several requests under way", f"{sessions.SESSIONS_MAX}", "429"),
+        ("time without a word from one", f"{sessions.IDLE_SECONDS:,.0f} s", "404: begin it again"),
+    )
+
+
 def orthanc_files() -> str:
     """Give the files that both are asked for."""
     rows = ((f"`{{{name}}}`", f"`{file}`") for name, file in orthanc_answers.FILES.items())
@@ -210,6 +224,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "request-limits": request_limits,
     "request-object-limits": request_object_limits,
     "operation-limits": operation_limits,
+    "bucket-limits": bucket_limits,
     "transcoding-pairs": pair_table.table,
     "orthanc-requests": orthanc_requests,
     "orthanc-differences": orthanc_differences,

@@ -24,6 +24,11 @@ def _without_conflicts(keys: set[str]) -> set[str]:
     return {key for key in keys if not any(other.startswith(f"{key}/") for other in keys)}
 
 
+def _level(bucket: Bucket, prefix: str = "", start_after: str = "") -> list[str]:
+    listed = bucket.list_directory(prefix, start_after)
+    return [each if isinstance(each, str) else each.key for each in listed]
+
+
 def _keys(bucket: Bucket, prefix: str = "", start_after: str = "") -> list[str]:
     return [entry.key for entry in bucket.list(prefix, start_after)]
 
@@ -163,3 +168,37 @@ class ObjectStoreContract:
                     if key.startswith(prefix) and key.encode() > start.encode()
                 ]
                 assert _keys(bucket, prefix, start) == expected
+
+    def test_one_level_is_listed_with_the_directories_beside(self, bucket: Bucket) -> None:
+        for key in ("a/x", "a-b/y/z", "a.dcm", "d/e/f/g", "d/h", "z"):
+            bucket.write(key, [b"1"])
+
+        assert _level(bucket) == ["a-b/", "a.dcm", "a/", "d/", "z"]
+        assert _level(bucket, "a") == ["a-b/", "a.dcm", "a/"]
+        assert _level(bucket, "a/") == ["a/x"]
+        assert _level(bucket, "d/") == ["d/e/", "d/h"]
+        assert _level(bucket, "d/e") == ["d/e/"]
+        assert _level(bucket, "", "a/") == ["d/", "z"]
+        assert _level(bucket, "", "a") == ["a-b/", "a.dcm", "a/", "d/", "z"]
+        assert _level(bucket, "nowhere/") == _level(bucket, "a.dcm/") == []
+        assert list(bucket.list_directory("z")) == [bucket.find("z")]
+
+    @settings(
+        max_examples=30, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
+    )
+    @given(keys=_KEYS.map(_without_conflicts), prefix=st.sampled_from(["", "a", "a/", "aB/"]))
+    def test_one_level_is_what_the_keys_of_all_begin_with(
+        self, keys: set[str], prefix: str
+    ) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            bucket = self.new_bucket(Path(directory))
+            bucket.write_many([(key, b"") for key in keys])
+
+            rest = ((key, key[len(prefix) :]) for key in _keys(bucket, prefix))
+            expected = {
+                f"{prefix}{tail.partition('/')[0]}/" if "/" in tail else key for key, tail in rest
+            }
+            assert _level(bucket, prefix) == sorted(expected)
+            for start_after in expected:
+                after = [key for key in sorted(expected) if key > start_after]
+                assert _level(bucket, prefix, start_after) == after

@@ -23,6 +23,7 @@ from fileroom.api.calls import Answer, Call, Framed, close_pieces
 from fileroom.api.errors import (
     error_answer,
     internal_error_answer,
+    log_error,
     status_answer,
     unknown_path_answer,
 )
@@ -38,6 +39,7 @@ from fileroom.api.requests import (
     body_pieces,
     headers_of,
     host_of,
+    logged_resource,
     origin_of,
     parse_query,
     read_body,
@@ -46,19 +48,12 @@ from fileroom.api.requests import (
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import RouteTable, split_path
 from fileroom.api.static import StaticFiles
+from fileroom.api.storage.sessions import UploadSessions
 from fileroom.api.streaming import Channel, send_pieces
 from fileroom.api.wire import decode_message
 from fileroom.auth.authenticate import Authenticator
 from fileroom.auth.authorize import require
-from fileroom.errors import (
-    Code,
-    DataLoss,
-    FileroomError,
-    Internal,
-    ResourceExhausted,
-    Unavailable,
-    Unknown,
-)
+from fileroom.errors import Code, FileroomError
 from fileroom.telemetry import request_id
 
 if TYPE_CHECKING:
@@ -66,8 +61,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from fileroom.api.calls import Handler
-    from fileroom.api.dicomweb.upload import Upload
+    from fileroom.api.calls import Handler, Intake
     from fileroom.api.public import PublicHandler
     from fileroom.api.requests import Query
     from fileroom.api.routing import Route
@@ -128,13 +122,23 @@ class _Application:
         self._hosts = allowed_hosts(settings)
         self._origins = frozenset({origin_of(settings.public_url), *settings.cors_origins})
         self._limiter = anyio.CapacityLimiter(settings.request_threads)
+        self._sessions = UploadSessions()
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await self._live(receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Follow the lifespan protocol; who runs the server opens and closes the deployment."""
+        kind = ""
+        while kind != "lifespan.shutdown":
+            kind = (await receive())["type"]
+            if kind == "lifespan.shutdown":
+                await self._in_thread(self._sessions.close)
+            await send({"type": f"{kind}.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -169,7 +173,7 @@ class _Application:
         try:
             return await self._dispatch(exchange)
         except FileroomError as error:
-            _log_error(error)
+            log_error(error)
             return error_answer(error)
         except BodyTooLarge:
             return status_answer(
@@ -242,7 +246,7 @@ class _Application:
         principal: Principal,
     ) -> Answer:
         name = resource_name(path)
-        exchange.resource = str(name or f"projects/{path['project']}")
+        exchange.resource = logged_resource(path, name)
         require(principal, route.permission, exchange.resource)
         parameters = bind_query(query, route.query)
         body, request = b"", None
@@ -262,6 +266,9 @@ class _Application:
             headers=exchange.headers,
             body=body,
             request=request,
+            alt=query.everywhere.get("alt", ""),
+            upload_type=query.everywhere.get("uploadType", ""),
+            sessions=self._sessions,
         )
         if route.upload is None:
             return await self._in_thread(partial(_begin, route.handler, call))
@@ -271,8 +278,8 @@ class _Application:
 
     @asynccontextmanager
     async def _uploaded(
-        self, exchange: _Exchange, begin: Callable[[Call], Upload], call: Call
-    ) -> AsyncIterator[Upload]:
+        self, exchange: _Exchange, begin: Callable[[Call], Intake], call: Call
+    ) -> AsyncIterator[Intake]:
         """Give a body of any size once all of it was taken, and let go of it in the end.
 
         A thread is held for as long as a piece takes to be written, not for as long as the client
@@ -377,19 +384,3 @@ def _begin(handler: Handler, call: Call) -> Answer:
         return replace(answer, body=body or b"", headers={**answer.headers, **length})
     first = next(answer.body, b"")
     return replace(answer, body=Framed((first,), answer.body))
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """Follow the lifespan protocol; the deployment is opened and closed by who runs the server."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-def _log_error(error: FileroomError) -> None:
-    if isinstance(error, Internal | DataLoss | Unknown):
-        logger.error("a request failed", exc_info=error)
-    elif isinstance(error, Unavailable | ResourceExhausted):
-        logger.warning("a request was put off", extra={"cause": error.message})

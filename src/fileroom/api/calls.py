@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -25,13 +25,26 @@ from fileroom.names import (
 )
 
 if TYPE_CHECKING:
-    from fileroom.api.dicomweb.upload import Upload
+    from fileroom.api.storage.sessions import UploadSessions
     from fileroom.auth.authorize import Principal
     from fileroom.deployment import Deployment
 
 JSON = "application/json; charset=UTF-8"
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
+
+
+class Intake(Protocol):
+    """Whoever takes a body of any size, piece by piece as it comes."""
+
+    def write(self, piece: bytes, /) -> None:
+        """Take the next piece."""
+
+    def finish(self) -> None:
+        """Take note that the body is whole."""
+
+    def close(self) -> None:
+        """Throw away what no handler has used; a second call does nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +58,7 @@ class Call:
     permission: str
     """What the route demanded; the texts of 403 name it."""
     api_version: str
-    """``v1``, ``v1beta1`` or ``v1alpha2``, as in the path."""
+    """``v1``, ``v1beta1`` or ``v1alpha2``, as in the path; or the root of another API."""
     name: ResourceName | None
     """The Google resource of the path: for everything below ``dicomWeb/`` the DICOM store."""
     path: Mapping[str, str]
@@ -57,8 +70,14 @@ class Call:
     body: bytes = b""
     request: msgspec.Struct | None = None
     """The decoded body, where the route names a Struct for it."""
-    upload: Upload | None = None
+    upload: Intake | None = None
     """The body taken apart and spooled, where the route takes one of any size."""
+    alt: str = ""
+    """Google's global parameter of this name: ``media`` asks for bytes instead of JSON."""
+    upload_type: str = ""
+    """Google's ``uploadType``: ``media``, ``multipart`` or ``resumable``."""
+    sessions: UploadSessions | None = None
+    """What clients are sending in several requests; the server's one."""
 
     @property
     def location(self) -> LocationName:
@@ -116,16 +135,20 @@ class Call:
 
     def page_size(self) -> int | None:
         """Give ``pageSize``, ``None`` where it is absent or 0 (then the method's default)."""
-        text = self.parameter("pageSize")
+        return self.whole_number("pageSize", "page_size") or None
+
+    def whole_number(self, parameter: str, field: str) -> int | None:
+        """Give a query parameter that is a whole number; ``field`` is its name in messages."""
+        text = self.parameter(parameter)
         if not text:
             return None
         if not text.isascii() or not text.isdigit() or len(text) > 9:
             raise InvalidArgument(
-                f"Invalid value at 'page_size' (TYPE_INT32): {text[:40]!r} is not a whole number"
+                f"Invalid value at '{field}' (TYPE_INT32): {text[:40]!r} is not a whole number"
                 " of 0 or more",
-                "page_size",
+                field,
             )
-        return int(text) or None
+        return int(text)
 
     def request_as(self, kind: type[_Body]) -> _Body:
         """Give the decoded body as the Struct the route declares."""

@@ -17,7 +17,8 @@ import msgspec
 from fileroom.api import meanings
 from fileroom.api.dicomweb.rendered import RENDERED_PARAMETERS, THUMBNAIL_PARAMETERS
 from fileroom.api.later import Later
-from fileroom.api.routes import BETA, ROUTES
+from fileroom.api.routes import ROUTES
+from fileroom.api.routing import VERSIONS
 from fileroom.api.wire import (
     BigQueryDestination,
     Empty,
@@ -71,6 +72,8 @@ _QUERY_TYPES: Final[dict[str, JsonObject]] = {
     "limit": {"type": "integer", "format": "int32"},
     "offset": {"type": "integer", "format": "int32"},
     "pageSize": {"type": "integer", "format": "int32"},
+    "maxResults": {"type": "integer", "format": "int32"},
+    "permissions": {"type": "array", "items": {"type": "string"}},
     "returnPartialSuccess": {"type": "boolean"},
     "updateMask": {"type": "string", "format": "google-fieldmask"},
 }
@@ -130,7 +133,7 @@ def discovery_document(version: str, public_url: str) -> JsonObject:
         "parameters": _EVERYWHERE,
         "schemas": {
             (full := _google_name(name, version)): _discovered(schema, version) | {"id": full}
-            for name, schema in message_schemas().items()
+            for name, schema in message_schemas(version).items()
         },
         **tree,
     }
@@ -173,6 +176,8 @@ def _expanded(same: list[Route]) -> tuple[str, JsonObject]:
                 each.template.partition("/dicomWeb/")[2].removesuffix(suffix) for each in same
             ),
         }
+    if "{" not in route.template:
+        return route.template, {}
     end = route.template.rindex("}") + 1
     last = route.method_id.rpartition(".")[2]
     name = _VARIABLES.get(route.method_id) or _VARIABLES.get(last, "name")
@@ -212,11 +217,10 @@ def _discovered(schema: JsonObject, version: str) -> JsonObject:
 
 @cache
 def openapi_document(public_url: str) -> JsonObject:
-    """Give the same as OpenAPI 3.1: what v1 has, and what v1beta1 has beside it."""
+    """Give the same as OpenAPI 3.1: what v1 has, what v1beta1 has beside it, and other roots."""
     paths: JsonObject = {}
     for route in ROUTES:
-        version = "v1beta1" if route.versions == BETA else "v1"
-        path = f"/{version}/{_plain(route)}"
+        path = f"/{root_of(route)}/{_plain(route)}"
         paths.setdefault(path, {})[route.verb.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
@@ -254,7 +258,7 @@ def openapi_document(public_url: str) -> JsonObject:
 def _operation(route: Route) -> JsonObject:
     variables = re.findall(r"\{(\w+)\}", _plain(route))
     operation: JsonObject = {
-        "operationId": f"{route.method_id}.{variables[-1]}",
+        "operationId": ".".join([route.method_id, *variables[-1:]]),
         "summary": summary(route),
         "description": _needs(route),
         "tags": [meanings.resource_of(route)],
@@ -277,7 +281,7 @@ def _operation(route: Route) -> JsonObject:
     operation["responses"]["200"] = {"description": done, "content": content}
     request = request_message(route)
     if request is HttpBody:
-        meant = meanings.REQUESTS[meanings.last_word(route)]
+        meant = meanings.request_meaning(route)
         operation["requestBody"] = {
             "description": meant,
             "content": {"*/*": {}},
@@ -294,10 +298,12 @@ def _operation(route: Route) -> JsonObject:
 
 
 @cache
-def message_schemas() -> JsonObject:
-    """Give the JSON schemas of all messages, each field with what it means."""
+def message_schemas(version: str | None = None) -> JsonObject:
+    """Give the JSON schemas of all messages, or of a version's; each field with what it means."""
     messages = {HttpBody, Status, Empty}
-    messages |= {each for route in ROUTES for each in (route.request, route.response) if each}
+    for route in ROUTES:
+        if version is None or version in route.versions:
+            messages |= {each for each in (route.request, route.response) if each}
     in_order = sorted(messages, key=lambda each: each.__name__)
     schemas = dict(msgspec.json.schema_components(in_order, ref_template=_REFERENCE)[1])
     for name, schema in schemas.items():
@@ -329,6 +335,11 @@ def query_parameters(route: Route) -> Iterator[tuple[str, JsonObject]]:
         names = _HANDLERS_QUERY.get(route.method_id.rpartition(".")[2], ())
     for name in names:
         yield name, dict(_QUERY_TYPES.get(name, {"type": "string"}))
+
+
+def root_of(route: Route) -> str:
+    """Give what a method's path begins with: of several versions the first."""
+    return next((each for each in VERSIONS if each in route.versions), route.versions[0])
 
 
 def _plain(route: Route) -> str:

@@ -7,23 +7,31 @@ References
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from fileroom.api.calls import Answer
-from fileroom.api.routing import VERSIONS
+from fileroom.api.routing import STORAGE_ROOTS, VERSIONS
 from fileroom.errors import (
     Code,
+    DataLoss,
+    FailedPrecondition,
     FileroomError,
     Internal,
     InvalidArgument,
     Reason,
+    ResourceExhausted,
     Unauthenticated,
+    Unavailable,
+    Unknown,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
 
 HTTP_STATUS: Final = {
     Code.OK: 200,
@@ -47,6 +55,9 @@ HTTP_STATUS: Final = {
 
 NO_SPACE_STATUS: Final = 507
 """A full disk is no quota that a client has used up (RFC 4918 11.5)."""
+UNMET_CONDITION_STATUS: Final = 412
+"""What a client asked in a condition of its own does not hold (RFC 9110 15.5.13)."""
+CONDITIONS: Final = frozenset({"ifGenerationMatch"})
 RETRY_AFTER_SECONDS: Final = 5
 _SHOWN_CHARACTERS: Final = 200
 """Of a path that means nothing."""
@@ -75,7 +86,17 @@ def error_answer(error: FileroomError) -> Answer:
     status = HTTP_STATUS[error.code]
     if error.code is Code.RESOURCE_EXHAUSTED and error.detail == Reason.NO_SPACE:
         status = NO_SPACE_STATUS
+    if isinstance(error, FailedPrecondition) and error.detail in CONDITIONS:
+        status = UNMET_CONDITION_STATUS
     return status_answer(status, error.code.name, message, details=details, headers=headers)
+
+
+def log_error(error: FileroomError) -> None:
+    """Tell the log of an error that its reader can do something about."""
+    if isinstance(error, Internal | DataLoss | Unknown):
+        logger.error("a request failed", exc_info=error)
+    elif isinstance(error, Unavailable | ResourceExhausted):
+        logger.warning("a request was put off", extra={"cause": error.message})
 
 
 def status_answer(
@@ -103,6 +124,8 @@ def unknown_path_answer(path: str) -> Answer:
     remedy = "the full name of a DICOM store is projects/P/locations/L/datasets/D/dicomStores/S"
     if not path.startswith(tuple(f"/{version}/" for version in VERSIONS)):
         remedy = "paths begin with /v1/projects/, and /openapi.json tells them all"
+    if path.startswith(tuple(f"/{root}/" for root in STORAGE_ROOTS)):
+        remedy = "a '/' in the name of an object is to be written %2F, and /openapi.json tells all"
     message = f"Method not found. This API has no path {path[:_SHOWN_CHARACTERS]!r}; {remedy}"
     return status_answer(404, Code.NOT_FOUND.name, message)
 

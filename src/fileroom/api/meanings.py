@@ -9,17 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fileroom.api.later import Later
+from fileroom.api.routing import STORAGE_ROOTS
 
 if TYPE_CHECKING:
     from fileroom.api.routing import Route
 
 SEARCH: Final = "DICOMweb search"
 RESOURCES: Final = {
+    "Projects": "Who owns what. Any valid name is a project.",
     "Locations": "Where datasets may be. A location is a name; all of them are on this server.",
     "Datasets": "A dataset holds DICOM stores and the operations on them.",
     "DICOM stores": "A DICOM store holds instances, and imports and exports them.",
     "Operations": "What an import, an export, a deletion or a patch has done so far. It goes on"
     " whether or not anybody asks, also after a restart of the server.",
+    "Log entries": "What failed in operations, and how each ended, in Cloud Logging's form.",
+    "Buckets": "The configured buckets in the form of Cloud Storage's JSON API v1, so that"
+    " google-cloud-storage with `STORAGE_EMULATOR_HOST`, and `curl`, fill and read them.",
     SEARCH: "QIDO-RS: studies, series and instances by their attributes.",
     "DICOMweb retrieve": "WADO-RS: files, metadata, frames, pictures and bulk data.",
     "DICOMweb store and change": "STOW-RS, and changes of what is stored.",
@@ -29,6 +34,8 @@ RESOURCES: Final = {
 }
 """The groups of methods, in the order in which they are told."""
 
+_ELSEWHERE: Final = {"projects": "Projects", "entries:list": "Log entries"}
+"""Of methods that belong to no location, by their path."""
 _WEB: Final = "datasets.dicomStores"
 _INSTANCES: Final = f"{_WEB}.studies.series.instances"
 
@@ -41,6 +48,8 @@ SUMMARIES: Final = {
     " answer names the operation that does it.",
     f"{_WEB}.export": "Export instances into a bucket, as stored or in another form;"
     " the answer names the operation that does it.",
+    "fileroom.dicomStores.previewImport": "Count what an import would list, within some 2 s and"
+    " without reading an object.",
     f"{_WEB}.getDICOMStoreMetrics": "Count what a DICOM store holds.",
     f"{_WEB}.dicomWeb.studies.getStudyMetrics": "Count what a study holds.",
     f"{_WEB}.dicomWeb.studies.series.getSeriesMetrics": "Count what a series holds.",
@@ -96,6 +105,25 @@ PARAMETERS: Final = {
     "fileroom.operations.failures.reason": "Only the failures with this reason code.",
     "fileroom.operations.failures.format": "`json`, a page; `ndjson` or `csv`, all; else as"
     " `Accept` says.",
+    "project": "A project; buckets of no project belong to each.",
+    "storage.buckets.insert.project": "Taken, and left aside: the bucket is of no project.",
+    "permissions": "The permissions in question, such as `storage.objects.create`.",
+    "prefix": "What the names begin with.",
+    "delimiter": "`/`: one level alone, and the directories beside as `prefixes`.",
+    "matchGlob": "A pattern of names: `*` and `?` within a directory, `**` for anything, `[a-z]`,"
+    " `{a,b}`.",
+    "startOffset": "The first name that may come.",
+    "endOffset": "The first name that is too far.",
+    "maxResults": "How many to give at most, up to 1000.",
+    "name": "The name of the new object.",
+    "ifGenerationMatch": "The generation that must be there, `0` for none; else 412.",
+    "generation": "The generation that is wanted; 404 if another is there.",
+    "upload_id": "As in the `Location` that the upload was given.",
+    "projection": "Taken, and left aside.",
+    "userProject": "Taken, and left aside.",
+    "versions": "Taken, and left aside: there is one version of each object.",
+    "includeTrailingDelimiter": "Taken, and left aside.",
+    "includeFoldersAsPrefixes": "Taken, and left aside: an empty directory is none.",
     "viewport": "`WIDTH,HEIGHT`, into which the picture is fitted, then perhaps the region that is"
     " shown: `,X,Y,WIDTH,HEIGHT`.",
     "window": "`CENTER,WIDTH,FUNCTION`, such as `40,400,linear`.",
@@ -127,8 +155,17 @@ REQUESTS: Final = {
     "updateInstances": _STORED,
     "updateMetadata": "The attributes to replace, as one object of DICOM JSON,"
     " `application/dicom+json`.",
+    "insert": "`uploadType=media`, the object; `multipart`, JSON and the object as two parts of"
+    " `multipart/related`; `resumable`, JSON, and the object follows.",
+    "resume": "The next bytes of the object, placed by `Content-Range`.",
 }
 """Bodies that are no message, by the last word of the method."""
+
+_BUCKET: Final = "The bucket; `fileroom.allow` tells what may be done with its objects."
+_OBJECT: Final = (
+    "The object: `{kind, name, bucket, generation, size, updated, contentType, etag, mediaLink,"
+    " …}`."
+)
 
 ANSWERS: Final = {
     "searchForStudies": _RESULTS,
@@ -148,8 +185,20 @@ ANSWERS: Final = {
     "updateMetadata": "The metadata as they are then, DICOM JSON or XML as parts.",
     "failures": "`{failures: [{source, error: {code, message}, reason, tag, byteOffset}],"
     " nextPageToken}`, or the same as lines of JSON or CSV.",
+    "storage.buckets.list": "`{kind, items: [a bucket each], nextPageToken}`.",
+    "storage.buckets.get": _BUCKET,
+    "storage.buckets.insert": _BUCKET,
+    "storage.buckets.testIamPermissions": "`{kind, permissions}`: those of them that are granted.",
+    "storage.objects.list": "`{kind, items: [an object each], prefixes, nextPageToken}`; a page may"
+    " hold fewer than asked for, even none, before the last.",
+    "storage.objects.get": f"{_OBJECT} With `alt=media` its bytes, or those of `Range`.",
+    "storage.objects.download": "With `alt=media` the bytes of the object, or those of `Range`.",
+    "storage.objects.insert": f"{_OBJECT} For `resumable` nothing; `Location` says where the bytes"
+    " are to be sent.",
+    "storage.objects.resume": f"{_OBJECT} Status 308 until it is whole: `Range` tells which bytes"
+    " are there.",
 }
-"""Answers that are no message, by the last word of the method."""
+"""Answers that are no message, by method or by the last word of it."""
 
 _STRUCTURED: Final = "Absent: what is searched is kept in one database for all."
 _INSTANCE_COUNT: Final = "How many instances."
@@ -217,8 +266,24 @@ FIELDS: Final = {
     "ListLocationsResponse.nextPageToken": _NEXT_PAGE,
     "ListOperationsResponse.operations": "The operations of the page.",
     "ListOperationsResponse.nextPageToken": _NEXT_PAGE,
+    "ListLogEntriesRequest.resourceNames": "`projects/PROJECT`, one or several; required.",
+    "ListLogEntriesRequest.filter": "Conditions joined with `AND`, such as"
+    ' `resource.labels.dataset_id="d1" AND severity>=ERROR`: of `logName`, `operation.id`,'
+    " `resource.type`, `resource.labels`, `severity`, `timestamp`.",
+    "ListLogEntriesRequest.orderBy": "`timestamp asc`, or `timestamp desc` for the newest first.",
+    "ListLogEntriesRequest.pageSize": "How many to give at most.",
+    "ListLogEntriesRequest.pageToken": "`nextPageToken` of the page before.",
+    "ListLogEntriesResponse.entries": "`LogEntry` each: `jsonPayload` holds `source` or"
+    " `resourceName`, `error` and `reason` of an object that failed, or `message` and `counter` of"
+    " an operation that ended.",
+    "ListLogEntriesResponse.nextPageToken": _NEXT_PAGE,
+    "ListProjectsResponse.projects": "The projects of the page.",
+    "ListProjectsResponse.nextPageToken": _NEXT_PAGE,
     "Location.name": "The full name.",
     "Location.locationId": "Its last segment.",
+    "NewBucket.name": "Its name: `gs://NAME` in URIs; required.",
+    "NewBucket.location": "Taken, and left aside.",
+    "NewBucket.storageClass": "Taken, and left aside.",
     "NotificationConfig.pubsubTopic": f"`projects/PROJECT/topics/TOPIC`. {_UNDELIVERED}",
     "NotificationConfig.sendForBulkImport": _UNDELIVERED,
     "Operation.name": "The full name, to ask for it again.",
@@ -227,6 +292,14 @@ FIELDS: Final = {
     "Operation.done": "Whether it has ended.",
     "Operation.error": "Why it failed, or what failed in it.",
     "Operation.response": "What it gave, if it did not fail.",
+    "PreviewImportResponse.count": "How many objects match.",
+    "PreviewImportResponse.sizeBytes": "Bytes of them.",
+    "PreviewImportResponse.samples": "The first of them, as URIs.",
+    "PreviewImportResponse.more": "Whether the time was over before all were listed.",
+    "PreviewImportResponse.explanation": "Why nothing matches, and what would.",
+    "Project.projectId": "The name that the names of its resources hold.",
+    "Project.name": "The same.",
+    "Project.lifecycleState": "Always `ACTIVE`.",
     "SeriesMetrics.series": "The series.",
     "SeriesMetrics.instanceCount": _INSTANCE_COUNT,
     "SeriesMetrics.structuredStorageSizeBytes": _STRUCTURED,
@@ -253,6 +326,10 @@ FIELDS: Final = {
 
 def resource_of(route: Route) -> str:
     """Give the group that a method belongs to."""
+    if route.versions[0] in STORAGE_ROOTS:
+        return "Buckets"
+    if (resource := _ELSEWHERE.get(route.template)) is not None:
+        return resource
     _, _, below = route.template.partition("/dicomWeb/")
     if not below:
         for word, resource in (
@@ -285,8 +362,13 @@ def parameter_meaning(route: Route, name: str) -> str:
     return PARAMETERS.get(f"{route.method_id}.{name}") or PARAMETERS[name]
 
 
+def request_meaning(route: Route) -> str:
+    """Say what a body that is no message holds."""
+    return REQUESTS[last_word(route)]
+
+
 def answer_meaning(route: Route) -> str:
     """Say what a method answers; empty where its message says so."""
     if isinstance(route.handler, Later) or route.response is not None:
         return ""
-    return ANSWERS[last_word(route)]
+    return ANSWERS.get(route.method_id) or ANSWERS[last_word(route)]

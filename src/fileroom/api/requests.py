@@ -44,7 +44,7 @@ GLOBAL_PARAMETERS: Final = frozenset(
 )
 """Accepted on every method, DICOMweb included; also written ``$key`` and ``$.xgafv``."""
 
-REPEATED_PARAMETERS: Final = frozenset({"extraLocationTypes"})
+REPEATED_PARAMETERS: Final = frozenset({"extraLocationTypes", "permissions"})
 """Those that may be given more than once."""
 
 _LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -264,6 +264,15 @@ async def _sent_pieces(receive: Receive) -> AsyncIterator[bytes]:
         if piece := message.get("body", b""):
             yield piece
         more = message.get("more_body", False)
+
+
+def logged_resource(path: Mapping[str, str], name: ResourceName | None) -> str:
+    """Give what a request is about as logs may name it: of an object just its bucket."""
+    if name is not None:
+        return str(name)
+    if "bucket" in path:
+        return f"projects/_/buckets/{path['bucket']}"
+    return f"projects/{path['project']}" if "project" in path else "projects"
 
 
 def resource_name(path: Mapping[str, str]) -> ResourceName | None:

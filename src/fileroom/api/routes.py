@@ -6,10 +6,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from fileroom.api import dicomweb
-from fileroom.api.healthcare import datasets, dicom_stores, locations, operations
+from fileroom.api import dicomweb, logging
+from fileroom.api.healthcare import (
+    datasets,
+    dicom_stores,
+    locations,
+    operations,
+    previews,
+    projects,
+)
 from fileroom.api.later import Later
 from fileroom.api.routing import Route
+from fileroom.api.storage.routes import STORAGE_ROUTES
 from fileroom.api.wire import (
     CancelOperationRequest,
     Dataset,
@@ -209,6 +217,15 @@ ROUTES: Final = (
         Operation,
         ImportDicomDataRequest,
     ),
+    Route(
+        "fileroom.dicomStores.previewImport",
+        "POST",
+        f"{STORE}:previewImport",
+        "healthcare.dicomStores.import",
+        previews.preview,
+        request=ImportDicomDataRequest,
+        response=previews.PreviewImportResponse,
+    ),
     _store(
         "export",
         "POST",
@@ -267,6 +284,27 @@ ROUTES: Final = (
         operations.failures,
         query=(*PAGES, "reason", "format"),
     ),
+    # What Google has in other APIs
+    Route(
+        "fileroom.projects.list",
+        "GET",
+        "projects",
+        "resourcemanager.projects.list",
+        projects.list_,
+        response=projects.ListProjectsResponse,
+        query=PAGES,
+    ),
+    Route(
+        "fileroom.entries.list",
+        "POST",
+        "entries:list",
+        "logging.logEntries.list",
+        logging.list_,
+        request=logging.ListLogEntriesRequest,
+        response=logging.ListLogEntriesResponse,
+        versions=("v2",),
+    ),
+    *STORAGE_ROUTES,
     # QIDO-RS
     _web("GET", "/studies", "searchForStudies", "Read", dicomweb.search_for_studies),
     _web("GET", "/series", "searchForSeries", "Read", dicomweb.search_for_series),

@@ -1,11 +1,13 @@
 """From a request's path to the method it means.
 
 A path is matched segment by segment after percent-decoding, so that ``%2F`` never becomes a new
-segment; a custom verb is what follows ``:`` in the last one.
+segment; a custom verb is what follows ``:`` in the last one. Below the roots of Cloud Storage a
+segment may name an object instead, which may hold both.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from fileroom.api.calls import Call, Handler
-    from fileroom.api.dicomweb.upload import Upload
+    from fileroom.api.calls import Call, Handler, Intake
 
 VERSIONS: Final = ("v1", "v1beta1", "v1alpha2")
+"""Of the Cloud Healthcare API."""
+STORAGE_ROOTS: Final = frozenset({"storage", "upload", "download"})
+"""What paths of Cloud Storage's API begin with; they have no custom verbs."""
+NO_OBJECT_NAME: Final = re.compile(r"[\0\n\r]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class Route:
     """One method of the API."""
 
     method_id: str
-    """Google's, after ``projects.locations.``; ours begin with ``fileroom.``."""
+    """Google's, where it is of the Cloud Healthcare API after ``projects.locations.``; ours begin
+    with ``fileroom.``."""
     verb: str
     template: str
     permission: str
@@ -40,7 +46,8 @@ class Route:
     query: tuple[str, ...] | None = ()
     """The query parameters it knows; ``None`` hands all of them to the handler."""
     versions: tuple[str, ...] = VERSIONS
-    upload: Callable[[Call], Upload] | None = None
+    """What its paths may begin with; another API's root is written in the same place."""
+    upload: Callable[[Call], Intake] | None = None
     """Begins to take a body of any size, piece by piece as it comes, for ``call.upload``."""
     has_document: bool = False
     """Whether the body is read for ``call.body`` without being such a message.
@@ -73,10 +80,10 @@ class RouteTable:
     """Finds the methods of a path, in as many steps as it has segments."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
-        self._versions = {version: _Node() for version in VERSIONS}
+        self._versions: dict[str, _Node] = {}
         for route in routes:
             for version in route.versions:
-                _insert(self._versions[version], route)
+                _insert(self._versions.setdefault(version, _Node()), route)
 
     def find(self, version: str, segments: list[str]) -> Match | None:
         """Give what a path means; ``None`` if it means nothing."""
@@ -92,7 +99,7 @@ class RouteTable:
             if node.rest is not None:
                 path[node.rest] = "/".join(segments[number + 1 :])
                 return Match(routes=node.routes[""], path=path)
-        text, _, custom_verb = last.partition(":")
+        text, _, custom_verb = (last, "", "") if version in STORAGE_ROOTS else last.partition(":")
         node = _step(node, text, path)
         routes = None if node is None else node.routes.get(custom_verb)
         return None if routes is None else Match(routes=routes, path=path)
@@ -104,13 +111,18 @@ def split_path(raw_path: bytes) -> list[str]:
     Raises
     ------
     InvalidArgument
-        If a segment is not UTF-8 after decoding, or holds a slash, NUL or control character.
+        If a segment is not UTF-8 after decoding, or holds a slash, NUL or control character; the
+        name of an object may hold all but NUL and the ends of lines.
     """
     segments = raw_path.decode("ascii", "replace").removeprefix("/").removesuffix("/").split("/")
     try:
         decoded = [unquote(segment, errors="strict") for segment in segments]
     except UnicodeDecodeError as error:
         raise InvalidArgument("the path is not UTF-8 after percent-decoding", "path") from error
+    if decoded[0] in STORAGE_ROOTS:
+        if any(NO_OBJECT_NAME.search(segment) for segment in decoded):
+            raise InvalidArgument("an object's name holds NUL or the end of a line", "path")
+        return decoded
     # Only `bulkdata` paths go deeper than a name, and they hold hexadecimal and numbers.
     if any("/" in segment or not segment.isprintable() for segment in decoded):
         raise InvalidArgument(

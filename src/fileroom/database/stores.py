@@ -160,6 +160,17 @@ def list_location_ids(connection: Connection, project: str) -> tuple[str, ...]:
     return tuple(connection.execute(locations).scalars())
 
 
+def list_project_ids(connection: Connection) -> tuple[str, ...]:
+    """Give the projects that have datasets."""
+    projects = (
+        select(datasets.c.project)
+        .where(datasets.c.deleted_at.is_(None))
+        .distinct()
+        .order_by(datasets.c.project)
+    )
+    return tuple(connection.execute(projects).scalars())
+
+
 def insert_dataset(transaction: Connection, name: DatasetName, *, time_zone: str = "") -> Dataset:
     """Add a dataset.
 

@@ -158,6 +158,7 @@ def test_openapi_says_each_route_once_and_refers_to_what_is_there() -> None:
 
 def test_each_field_has_a_meaning_and_each_meaning_something_that_it_is_of() -> None:
     last_words = {meanings.last_word(route) for route in ROUTES}
+    methods = last_words | {route.method_id for route in ROUTES}
     parameters_of = {
         name for route in ROUTES for parameter, _ in query_parameters(route)
         for name in (parameter, f"{route.method_id}.{parameter}")
@@ -169,7 +170,8 @@ def test_each_field_has_a_meaning_and_each_meaning_something_that_it_is_of() -> 
     assert meanings.FIELDS.keys() == fields
     assert meanings.SUMMARIES.keys() <= {route.method_id for route in ROUTES}
     assert meanings.PARAMETERS.keys() <= parameters_of
-    assert meanings.REQUESTS.keys() | meanings.ANSWERS.keys() <= last_words
+    assert meanings.REQUESTS.keys() <= last_words
+    assert meanings.ANSWERS.keys() <= methods
     assert {meanings.resource_of(route) for route in ROUTES} == meanings.RESOURCES.keys()
 
 

@@ -128,6 +128,21 @@ def second_page_of_failures(connection: Connection, operation: Operation) -> Non
         operations.list_failures(connection, operation.name, page_token=token, reason=reason)
 
 
+def read_log(connection: Connection, operation: Operation) -> None:
+    for newest_first in (False, True):
+        for named in (None, operation.name.operation_id):
+            operations.operations_from(
+                connection,
+                ["p1", "p2"],
+                operation_id=named,
+                newest_first=newest_first,
+                at_most=9,
+            )
+        operations.failures_from(
+            connection, operation.id, seen=0, last_first=newest_first, at_most=9
+        )
+
+
 def commit_batch(transaction: Connection, operation: Operation) -> None:
     operations.lock_operation(transaction, operation, next_ordinal=0)
     operations.insert_failures(transaction, operation, [(3, FAILURE)])
@@ -240,6 +255,7 @@ RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "list_operations": lambda tx, _: second_page_of_operations(tx, None),
     "list_operations, done": lambda tx, _: second_page_of_operations(tx, True),
     "list_failures": second_page_of_failures,
+    "read the log": read_log,
     "commit a batch": commit_batch,
     "finish a deferred object": finish_deferred,
     "end": end,
@@ -297,6 +313,7 @@ def test_statement_finds_its_rows_by_an_index(transaction: Connection, name: str
     [
         "due drops",
         "changed series",
+        "read the log",
         *(name for name in RUNS if name.startswith(("export", "delete"))),
     ],
 )

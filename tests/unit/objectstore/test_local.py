@@ -22,6 +22,7 @@ from fileroom.errors import (
     Unavailable,
 )
 from fileroom.objectstore.local import DurabilityLost, LocalBucket, durability_lost, durable
+from fileroom.objectstore.local.listing import DeadlinePassed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,11 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def bucket(root: Path) -> LocalBucket:
     return LocalBucket(root)
+
+
+def _level(bucket: LocalBucket, prefix: str = "") -> list[str]:
+    listed = bucket.list_directory(prefix)
+    return [each if isinstance(each, str) else each.key for each in listed]
 
 
 @pytest.fixture
@@ -416,3 +422,62 @@ def test_delete_prefix_takes_whole_directories_only(bucket: LocalBucket) -> None
         with pytest.raises(ValueError, match="names no directory"):
             bucket.delete_prefix(prefix)
     assert _keys(bucket) == ["d/a"]
+
+
+def test_a_listing_ends_at_its_deadline_also_where_nothing_is_found(
+    root: Path, bucket: LocalBucket
+) -> None:
+    for number in range(50):
+        (root / "empty" / str(number)).mkdir(parents=True)
+    bucket.write("z", [b""])
+
+    opened = len(os.listdir("/dev/fd"))
+    assert [each.key for each in bucket.list(deadline=time.monotonic() + 60)] == ["z"]
+    with pytest.raises(DeadlinePassed):
+        list(bucket.list(deadline=time.monotonic()))
+    assert len(os.listdir("/dev/fd")) == opened
+
+
+# One level
+
+
+def test_a_directory_without_objects_is_not_listed(root: Path, bucket: LocalBucket) -> None:
+    (root / "empty" / "deeper" / "still").mkdir(parents=True)
+    (root / "linked").mkdir()
+    (root / "linked" / "away").symlink_to("../full")
+    (root / "full" / "a" / "b").mkdir(parents=True)
+    (root / "full" / "a" / "b" / "c").write_bytes(b"1")
+    (root / "written").mkdir()
+    (root / "written" / ".fileroom-0-1").write_bytes(b"1")
+
+    assert _level(bucket) == ["full/"]
+    assert _level(bucket, "full/") == ["full/a/"]
+    assert _level(bucket, "linked/") == _level(bucket, "empty/") == []
+
+
+def test_one_level_is_listed_without_reading_what_lies_deeper(
+    root: Path, bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for directory in range(3):
+        for number in range(50):
+            bucket.write(f"{directory}/{number}/a", [b""])
+    opened: list[str] = []
+    real = os.open
+
+    def noting(path: str, *args: int, **kwargs: int) -> int:
+        opened.append(path)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", noting)
+    assert _level(bucket) == ["0/", "1/", "2/"]
+    assert len(opened) <= 1 + 3 * 2
+
+
+def test_a_directory_that_cannot_be_read_is_told(
+    root: Path, bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.write("d/a", [b""])
+    monkeypatch.setattr(os, "scandir", _failing(os.scandir, errno.EIO, 2))
+
+    with pytest.raises(Unavailable, match="directory 'd/'"):
+        _level(bucket)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from fileroom.api.calls import Answer, close_pieces
 from fileroom.api.dicomweb.answers import is_unchanged
-from fileroom.api.errors import status_answer
 from fileroom.api.multipart import BodyPart, multipart_related
+from fileroom.api.ranges import find_range, unsatisfied
 from fileroom.archive.retrieve import FilePieces
-from fileroom.errors import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +18,9 @@ if TYPE_CHECKING:
     from fileroom.archive.retrieve import InstanceFile
     from fileroom.dicom.media_types import MediaType
 
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.ASCII)
-
 
 def single_part(call: Call, file: InstanceFile, media_type: MediaType) -> Answer:
-    """Give a file as a body by itself: 200, or 206, 304 and 416 where the client asks for that.
-
-    One range is given; who asks for several gets the whole (RFC 9110 14.2 leaves that free).
-    """
+    """Give a file as a body by itself: 200, or 206, 304 and 416 where the client asks for that."""
     headers = {} if file.etag is None else {"ETag": file.etag}
     if file.etag is not None and is_unchanged(call, file.etag):
         file.pieces.close()
@@ -35,19 +28,14 @@ def single_part(call: Call, file: InstanceFile, media_type: MediaType) -> Answer
     if file.size is None or file.span is None:
         return Answer(media_type=str(media_type), body=file.pieces, headers=headers)
     headers["Accept-Ranges"] = "bytes"
-    asked = _find_range(call, file)
+    asked = find_range(call.headers, file.size, file.etag)
     if asked is None:
         headers["Content-Length"] = str(file.size)
         return Answer(media_type=str(media_type), body=file.pieces, headers=headers)
     start, stop = asked
     if start >= stop:
         file.pieces.close()
-        return status_answer(
-            416,
-            Code.OUT_OF_RANGE.name,
-            f"Range: the body has {file.size} bytes, none of which is asked for.",
-            headers={"Content-Range": f"bytes */{file.size}"},
-        )
+        return unsatisfied(file.size)
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
     headers["Content-Length"] = str(stop - start)
     return Answer(
@@ -119,19 +107,3 @@ def _held(parts: Iterator[BodyPart], frames: Frames) -> Iterator[BodyPart]:
     finally:
         close_pieces(parts)  # frames under way are given up before the blob is closed
         frames.close()
-
-
-def _find_range(call: Call, file: InstanceFile) -> tuple[int, int] | None:
-    """Give the first byte asked for and the one after the last; ``None`` for all of them."""
-    assert file.size is not None
-    found = _RANGE.fullmatch(call.headers.get("range", "").replace(" ", ""))
-    condition = call.headers.get("if-range")
-    if found is None or (condition is not None and condition.strip() != file.etag):
-        return None
-    first, last, suffix = found.groups()
-    if suffix is not None:
-        return max(0, file.size - int(suffix)), file.size
-    stop = min(int(last) + 1, file.size) if last else file.size
-    if last and int(last) < int(first):
-        return None  # no range at all (RFC 9110 14.1.1)
-    return int(first), stop

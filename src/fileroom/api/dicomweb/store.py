@@ -8,6 +8,7 @@ import msgspec
 
 from fileroom.api.calls import Answer
 from fileroom.api.dicomweb.answers import JSON, dicom_web_url, negotiated
+from fileroom.api.dicomweb.upload import Upload
 from fileroom.dicom.media_types import APPLICATION_DICOM_XML, MediaType, NotAcceptable
 from fileroom.dicom.native_xml import encode_native_xml
 
@@ -28,7 +29,7 @@ _XML: Final = MediaType(name=APPLICATION_DICOM_XML)
 
 def store_instances(call: Call) -> Answer:
     """Store instances, by ``PUT`` in the place of others; 409 if any was not stored."""
-    assert call.upload is not None, call.method_id
+    assert isinstance(call.upload, Upload), call.method_id
     outcomes = list(call.upload.store())
     model = _answer_model(outcomes, dicom_web_url(call))
     media_type = _answer_type(call)

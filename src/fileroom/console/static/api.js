@@ -44,9 +44,11 @@ export async function call(verb, path, options) {
   return response.json();
 }
 
-// Give one page of a list: its items, and the token of the next page.
-export async function page(path, key, { pageSize = 50, pageToken, query, signal } = {}) {
-  const answer = await call("GET", path, { query: { pageSize, pageToken, ...query }, signal });
+// Give one page of a list: its items, and the token of the next page. A list with a `body` is asked by it.
+export async function page(path, key, { pageSize = 50, pageToken, query, body, signal } = {}) {
+  const answer = body
+    ? await call("POST", path, { query, body: { ...body, pageSize, pageToken }, signal })
+    : await call("GET", path, { query: { pageSize, pageToken, ...query }, signal });
   return { items: answer[key] || [], next: answer.nextPageToken || "" };
 }
 
@@ -58,12 +60,17 @@ export async function objectUrl(path, options) {
 
 // Have the browser keep what the server answers as a file.
 export async function download(path, fileName, options) {
-  const url = await objectUrl(path, options);
+  const response = await request("GET", path, options);
+  keepAs(await response.blob(), fileName);
+}
+
+// Have the browser keep bytes as a file.
+export function keepAs(blob, fileName) {
   const link = document.createElement("a");
-  link.href = url;
+  link.href = URL.createObjectURL(blob);
   link.download = fileName;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 async function toError(response) {

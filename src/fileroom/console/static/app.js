@@ -1,9 +1,17 @@
 // The frame of the console: who is signed in, which page the address names.
 
 import { Frame } from "./parts/frame.js";
+import { Buckets } from "./pages/buckets.js";
+import { Dataset } from "./pages/dataset.js";
 import { Datasets } from "./pages/datasets.js";
+import { Logs } from "./pages/logs.js";
+import { OperationPage } from "./pages/operation.js";
+import { Operations } from "./pages/operations.js";
 import { Projects } from "./pages/projects.js";
 import { SignIn } from "./pages/sign_in.js";
+import { Studies } from "./pages/studies.js";
+import { Study } from "./pages/study.js";
+import { Viewer } from "./pages/viewer.js";
 import { call } from "./api.js";
 import { useAnswer } from "./loading.js";
 import { match, useLocation } from "./router.js";
@@ -14,10 +22,22 @@ import { html, render, useEffect, useState } from "./vendor/preact.js";
 import { Empty, ErrorNotice, Loading } from "./parts/notice.js";
 
 const DATASETS = "/projects/:project/locations/:location";
+const DATASET = `${DATASETS}/datasets/:dataset`;
+const STORE = `${DATASET}/dicomStores/:dicomStore`;
 
 const PAGES = [
   ["/", Projects],
+  ["/buckets", Buckets],
+  ["/buckets/:bucket", Buckets],
   [DATASETS, Datasets],
+  [DATASET, Dataset],
+  [`${DATASET}/operations`, Operations],
+  [`${DATASET}/operations/:operation`, OperationPage],
+  [`${DATASET}/operations/:operation/logs`, Logs],
+  [`${DATASET}/logs`, Logs],
+  [STORE, Studies],
+  [`${STORE}/studies/:study`, Study],
+  [`${STORE}/studies/:study/series/:series`, Viewer],
 ];
 
 function Page() {

@@ -19,7 +19,8 @@ export function useAnswer(ask, inputs) {
   return { ...state, again };
 }
 
-// Ask every `milliseconds` while `wanted`, the first time at once; a hidden tab asks less often.
+// Ask every `milliseconds` while `wanted`, the first time at once; a hidden tab asks less often. It goes on
+// when the server is away or in trouble, and ends when the server says that there is nothing to ask.
 export function useRepeated(ask, milliseconds, wanted, inputs) {
   const [state, setState] = useState({});
   const latest = useRef(ask);
@@ -36,6 +37,7 @@ export function useRepeated(ask, milliseconds, wanted, inputs) {
       } catch (error) {
         if (abort.signal.aborted) return;
         setState((before) => ({ ...before, error }));
+        if (isRefusal(error)) return;
       }
       timer = setTimeout(round, document.hidden ? milliseconds * 10 : milliseconds);
     };
@@ -46,4 +48,8 @@ export function useRepeated(ask, milliseconds, wanted, inputs) {
     };
   }, inputs);
   return state;
+}
+
+function isRefusal({ status }) {
+  return status >= 400 && status < 500 && status !== 429;
 }

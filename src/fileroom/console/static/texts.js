@@ -8,9 +8,11 @@ export const LANGUAGES = { en: "English", fr: "Français" };
 const TEXTS = { en, fr };
 
 export const language = chosen();
+// As the reader's own region writes numbers and dates, where its language is the chosen one.
+const locale = navigator.languages.find((tag) => tag.slice(0, 2) === language) || language;
 const plurals = new Intl.PluralRules(language);
-const numbers = new Intl.NumberFormat(language);
-const dates = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+const numbers = new Intl.NumberFormat(locale);
+const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
 
 // Give a text. `{name}` in it stands for a value; a text of several forms is chosen by `count`.
 export function t(key, values = {}) {
@@ -42,7 +44,7 @@ export function size(bytes) {
   for (const unit of ["B", "KiB", "MiB", "GiB", "TiB"]) {
     if (value < 1024 || unit === "TiB") {
       const digits = unit === "B" || value >= 100 ? 0 : 1;
-      return `${value.toLocaleString(language, { maximumFractionDigits: digits })} ${unit}`;
+      return `${value.toLocaleString(locale, { maximumFractionDigits: digits })} ${unit}`;
     }
     value /= 1024;
   }

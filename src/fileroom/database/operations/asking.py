@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy import and_, exists, insert, or_, select, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
 from fileroom.database.pages import (
+    INT64_MAX,
     Page,
     decode_page_token,
     encode_page_token,
@@ -19,6 +20,8 @@ from fileroom.errors import Code, NotFound
 from fileroom.names import DatasetName, LocationName, OperationName
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import ColumnElement, Row, Select
 
     from fileroom.database.engine import Connection
@@ -112,6 +115,37 @@ def list_operations(
         last = found[size - 1]
         token = encode_page_token(listing, (last.created_at, last.id))
     return Page(items=tuple(found[:size]), next_page_token=token)
+
+
+def operations_from(
+    connection: Connection,
+    projects: Collection[str],
+    *,
+    start: int | None = None,
+    operation_id: str | None = None,
+    newest_first: bool = False,
+    at_most: int,
+) -> list[Operation]:
+    """Give operations of the living datasets of projects, as they were asked for or backwards.
+
+    ``start`` is the row that comes first; ``operation_id`` leaves one of that identifier.
+    """
+    row_id, owner = schema.operations.c.id, schema.datasets.alias()
+    # As a condition by itself, so that no plan begins with the datasets and sorts all they own.
+    is_theirs = exists().where(
+        owner.c.id == schema.operations.c.dataset_id,
+        owner.c.project.in_(projects),
+        owner.c.deleted_at.is_(None),
+    )
+    statement = select_operations().where(is_theirs)
+    if operation_id is not None:
+        statement = statement.where(schema.operations.c.operation_id == operation_id)
+    if newest_first:
+        statement = statement.where(row_id <= (INT64_MAX if start is None else start))
+    else:
+        statement = statement.where(row_id >= (start or 0))
+    statement = statement.order_by(row_id.desc() if newest_first else row_id).limit(at_most)
+    return [operation_of_row(row) for row in connection.execute(statement)]
 
 
 def request_cancel(transaction: Connection, name: OperationName) -> None:

@@ -83,6 +83,24 @@ def first_failures(
     return tuple(_failure(row) for row in rows)
 
 
+def failures_from(
+    connection: Connection,
+    operation_id: int,
+    *,
+    seen: int | None = None,
+    last_first: bool = False,
+    at_most: int,
+) -> list[tuple[int, ObjectFailure]]:
+    """Give objects that failed with their ordinals, from after the one ``seen`` on or backwards."""
+    table = schema.operation_failures.c
+    statement = select(schema.operation_failures).where(table.operation_id == operation_id)
+    if seen is not None:
+        statement = statement.where(table.ordinal < seen if last_first else table.ordinal > seen)
+    order = table.ordinal.desc() if last_first else table.ordinal
+    rows = connection.execute(statement.order_by(order).limit(at_most))
+    return [(row.ordinal, _failure(row)) for row in rows]
+
+
 def insert_failures(
     transaction: Connection, operation: Operation, failures: Iterable[tuple[int, ObjectFailure]]
 ) -> None:

@@ -25,7 +25,7 @@ from fileroom.objectstore.local.extents import (
     erase_extents,
     is_blank,
 )
-from fileroom.objectstore.local.listing import sweep, walk
+from fileroom.objectstore.local.listing import sweep, walk, walk_level
 from fileroom.objectstore.local.reading import (
     ABSENT,
     LocalObject,
@@ -69,7 +69,9 @@ class LocalBucket:
     def __repr__(self) -> str:
         return f"LocalBucket({str(self.root)!r}, managed={self.managed})"
 
-    def list(self, prefix: str = "", start_after: str = "") -> Iterator[ObjectEntry]:
+    def list(
+        self, prefix: str = "", start_after: str = "", *, deadline: float | None = None
+    ) -> Iterator[ObjectEntry]:
         """Yield the objects whose key begins with ``prefix`` and comes after ``start_after``.
 
         In strictly rising key order, as cloud buckets list: ``a-b/x`` comes before ``a/x``. Only
@@ -82,8 +84,26 @@ class LocalBucket:
             At a directory that may not be read: no object is missed silently.
         Unavailable
             If the root is missing or the disk fails.
+        DeadlinePassed
+            If directories are still read at ``deadline``, a time of ``time.monotonic``.
         """
-        return walk(self.root, prefix, start_after)
+        return walk(self.root, prefix, start_after, deadline)
+
+    def list_directory(
+        self, prefix: str = "", start_after: str = ""
+    ) -> Iterator[ObjectEntry | str]:
+        """Yield the objects of one level, and as keys that end in ``/`` the directories beside.
+
+        Those that begin with ``prefix``, of which the part up to the last slash is the level, and
+        that come after ``start_after``, in the order of ``list``. A directory below which there is
+        no object is none. What lies deeper is not read, but for the first object that tells so.
+
+        Raises
+        ------
+        PermissionDenied, Unavailable
+            As ``list`` does.
+        """
+        return walk_level(self.root, prefix, start_after)
 
     def find(self, key: str) -> ObjectEntry | None:
         """Give the object of this key, or None."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 from fileroom.objectstore.local.beneath import (
     BENEATH,
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NAMES_A_LOOK: Final = 1000
+"""Names between two looks at the time."""
+
+
+class DeadlinePassed(Exception):
+    """A listing took longer than its caller has time."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Level:
@@ -34,16 +43,18 @@ class _Level:
     path: str
     """Empty, or ends in a slash."""
     names: Iterator[str]
-    """Sorted; those of directories end in a slash."""
+    """Sorted where that matters; those of directories end in a slash."""
 
 
-def walk(root: Path, prefix: str, start_after: str) -> Iterator[ObjectEntry]:
+def walk(
+    root: Path, prefix: str, start_after: str, deadline: float | None = None
+) -> Iterator[ObjectEntry]:
     """Yield the regular files below the root; see ``LocalBucket.list``."""
     path = prefix[: prefix.rfind("/") + 1]
     directory = _find_directory(root, path)
     if directory is None:
         return
-    levels = [_level(directory, path, prefix, start_after)]
+    levels = [_level(directory, path, prefix, start_after, deadline)]
     try:
         while levels:
             level = levels[-1]
@@ -53,12 +64,56 @@ def walk(root: Path, prefix: str, start_after: str) -> Iterator[ObjectEntry]:
             elif name.endswith("/"):
                 below = _find_below(level, name)
                 if below is not None:
-                    levels.append(_level(below, level.path + name, prefix, start_after))
+                    path = level.path + name
+                    levels.append(_level(below, path, prefix, start_after, deadline))
             elif (entry := _find_entry(level, name)) is not None:
                 yield entry
     finally:
         for level in levels:
             os.close(level.directory)
+
+
+def walk_level(root: Path, prefix: str, start_after: str) -> Iterator[ObjectEntry | str]:
+    """Yield what lies directly in one directory; see ``LocalBucket.list_directory``."""
+    path = prefix[: prefix.rfind("/") + 1]
+    directory = _find_directory(root, path)
+    if directory is None:
+        return
+    level = _level(directory, path, prefix, start_after)
+    try:
+        for name in level.names:
+            if not name.endswith("/"):
+                if (entry := _find_entry(level, name)) is not None:
+                    yield entry
+            elif path + name > start_after and _holds_objects(level, name):
+                yield path + name
+    finally:
+        os.close(directory)
+
+
+def _holds_objects(level: _Level, name: str) -> bool:
+    """Whether an object lies below a directory; no more is read than tells so."""
+    waiting = [_Level(level.directory, level.path, iter((name,)))]
+    try:
+        while waiting:
+            within = waiting[-1]
+            try:
+                found = next(within.names, None)
+            except OSError as error:
+                raise translated(error, f"directory {within.path!r}") from error
+            if found is None:
+                waiting.pop()
+                if waiting:
+                    os.close(within.directory)
+            elif not found.endswith("/"):
+                return True
+            elif (below := _find_below(within, found)) is not None:
+                path = within.path + found
+                waiting.append(_Level(below, path, _wanted_names(below, path, "", "")))
+    finally:
+        for within in waiting[1:]:
+            os.close(within.directory)
+    return False
 
 
 def sweep(root: Path, path: str, changed_before: float) -> int:
@@ -110,17 +165,32 @@ def _find_entry(level: _Level, name: str) -> ObjectEntry | None:
     return entry_of(key, status) if stat.S_ISREG(status.st_mode) else None
 
 
-def _level(directory: int, path: str, prefix: str, start_after: str) -> _Level:
+def _level(
+    directory: int, path: str, prefix: str, start_after: str, deadline: float | None = None
+) -> _Level:
     """Read the names of one directory that can lead to a wanted key.
 
     The slash after the name of a directory puts ``a-b/x`` before ``a/x``, as the keys stand.
     """
     try:
-        names = sorted_names(_wanted_names(directory, path, prefix, start_after))
+        wanted = _wanted_names(directory, path, prefix, start_after)
+        names = sorted_names(wanted if deadline is None else _until(deadline, wanted))
+    except DeadlinePassed:
+        os.close(directory)
+        raise
     except OSError as error:
         os.close(directory)
         raise translated(error, f"directory {path!r}") from error
     return _Level(directory, path, names)
+
+
+def _until(deadline: float, names: Iterator[str]) -> Iterator[str]:
+    """Give names while there is time; DeadlinePassed then."""
+    for number, name in enumerate(chain(("",), names)):
+        if number % NAMES_A_LOOK == 0 and time.monotonic() > deadline:
+            raise DeadlinePassed
+        if name:
+            yield name
 
 
 def _wanted_names(directory: int, path: str, prefix: str, start_after: str) -> Iterator[str]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fileroom.database import stores
+from fileroom.errors import InvalidArgument
 from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.local.listing import DeadlinePassed
 from fileroom.objectstore.uri import parse_pattern
 
 if TYPE_CHECKING:
@@ -40,29 +42,36 @@ class Preview:
 def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Preview:
     """Count what an import would list, without reading an object, within some 2 s.
 
+    A URI of a form that the grammar does not know matches nothing, with its explanation: who asks
+    is still writing it.
+
     Raises
     ------
-    InvalidArgument
-        If ``uri`` has a form that the grammar does not know.
     PermissionDenied
         If its bucket is not one that this store may read, or there is no such store.
     """
-    pattern = parse_pattern(uri)
+    try:
+        pattern = parse_pattern(uri)
+    except InvalidArgument as error:
+        return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=error.message)
     source = facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
     with facilities.database.read() as connection:
         stores.get_dicom_store(connection, name, permission="healthcare.dicomStores.import")
     deadline = time.monotonic() + PREVIEW_SECONDS
     samples: list[str] = []
     count, size_bytes, more = 0, 0, False
-    for entry in list_candidates(source, pattern):
-        if pattern.matches(entry.key):
-            count += 1
-            size_bytes += entry.size
-            if len(samples) < SAMPLES_MAX:
-                samples.append(f"{source.name}/{entry.key}")
-        if time.monotonic() > deadline:
-            more = True
-            break
+    try:
+        for entry in list_candidates(source, pattern, deadline=deadline):
+            if pattern.matches(entry.key):
+                count += 1
+                size_bytes += entry.size
+                if len(samples) < SAMPLES_MAX:
+                    samples.append(f"{source.name}/{entry.key}")
+            if time.monotonic() > deadline:
+                more = True
+                break
+    except DeadlinePassed:
+        more = True
     return Preview(
         count=count,
         size_bytes=size_bytes,
@@ -73,12 +82,22 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
 
 
 def list_candidates(
-    source: BucketSettings, pattern: ObjectPattern, start_after: str = ""
+    source: BucketSettings,
+    pattern: ObjectPattern,
+    start_after: str = "",
+    *,
+    deadline: float | None = None,
 ) -> Iterator[ObjectEntry]:
-    """List what may match: what begins as the pattern does, or its one object."""
+    """List what may match: what begins as the pattern does, or its one object.
+
+    Raises
+    ------
+    DeadlinePassed
+        If directories are still read at ``deadline``, a time of ``time.monotonic``.
+    """
     bucket = open_bucket(source)
     if pattern.has_wildcard:
-        yield from bucket.list(pattern.prefix, start_after)
+        yield from bucket.list(pattern.prefix, start_after, deadline=deadline)
         return
     only = bucket.find(pattern.prefix)
     if only is not None and not start_after:

@@ -3,8 +3,8 @@
 import { t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 
-// `calls` are texts by language: { curl, gcloud, Python }.
-export function Calls({ calls }) {
+// `calls` are texts by language: { curl, gcloud, Python }; `open` shows them at once.
+export function Calls({ calls, open }) {
   const [chosen, choose] = useState(Object.keys(calls)[0]);
   const [copied, setCopied] = useState(false);
   const copy = async () => {
@@ -12,7 +12,7 @@ export function Calls({ calls }) {
     setCopied(true);
     setTimeout(() => setCopied(false), 2000);
   };
-  return html`<details>
+  return html`<details open=${open}>
     <summary>${t("calls.title")}</summary>
     <div class="stack">
       <div class="row apart">

@@ -5,8 +5,9 @@ import { t } from "../texts.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { ErrorNotice } from "./notice.js";
 
-// `submit` does the work; the dialog shows its error and stays, or closes.
-export function Dialog({ title, action, danger, disabled, submit, close, children }) {
+// `submit` does the work; the dialog shows its error and stays, or closes. `leave` is for a dialog in which
+// “Cancel” could be taken for what it does.
+export function Dialog({ title, action, leave = t("action.cancel"), danger, disabled, submit, close, children }) {
   const dialog = useRef();
   const [error, setError] = useState();
   const [busy, setBusy] = useState(false);
@@ -40,7 +41,7 @@ export function Dialog({ title, action, danger, disabled, submit, close, childre
       </header>
       <div class="content">${children}<${ErrorNotice} error=${error} /></div>
       <footer>
-        <button type="button" onClick=${close}>${t("action.cancel")}</button>
+        <button type="button" onClick=${close}>${leave}</button>
         <button class=${danger ? "danger" : "primary"} disabled=${busy || disabled}>
           ${busy ? t("action.busy") : action}
         </button>

@@ -7,17 +7,17 @@ import { html, useEffect, useState } from "../vendor/preact.js";
 import { ErrorNotice, Loading } from "./notice.js";
 
 // The rows of a list method so far; `more` reads the next page, `again` begins anew.
-export function usePages(path, key, { pageSize = 50, query = {} } = {}) {
+export function usePages(path, key, { pageSize = 50, query = {}, body } = {}) {
   const [more, setMore] = useState({ items: [], next: "", busy: false });
   const first = useAnswer(
-    (signal) => page(path, key, { pageSize, query, signal }),
-    [path, JSON.stringify(query)],
+    (signal) => page(path, key, { pageSize, query, body, signal }),
+    [path, JSON.stringify([query, body])],
   );
   useEffect(() => setMore({ items: [], next: first.value?.next || "" }), [first.value]);
   const read = async () => {
     setMore((before) => ({ ...before, busy: true, error: undefined }));
     try {
-      const { items, next } = await page(path, key, { pageSize, query, pageToken: more.next });
+      const { items, next } = await page(path, key, { pageSize, query, body, pageToken: more.next });
       setMore((before) => ({ items: [...before.items, ...items], next }));
     } catch (error) {
       setMore((before) => ({ ...before, busy: false, error }));

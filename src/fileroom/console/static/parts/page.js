@@ -1,13 +1,14 @@
-// The heading every page has: where it is, what it is, what can be done.
+// The heading every page has: where it is, what it is, what can be done. `tab` is for a title that names
+// a patient: the browser's history does not get it.
 
 import { Link } from "../router.js";
 import { t } from "../texts.js";
 import { html, useEffect } from "../vendor/preact.js";
 
-export function Heading({ title, about, crumbs = [], children }) {
+export function Heading({ title, tab = title, about, crumbs = [], children }) {
   useEffect(() => {
-    document.title = `${title} · Fileroom`;
-  }, [title]);
+    document.title = `${tab} · Fileroom`;
+  }, [tab]);
   return html`<header class="stack">
     ${crumbs.length > 0 &&
     html`<nav aria-label=${t("crumbs")}><ol class="crumbs">${crumbs.map(

@@ -1,0 +1,1 @@
+"""The part of Cloud Storage's JSON API that fills and reads the configured buckets."""

@@ -1,0 +1,185 @@
+// One operation, live: how far it is, how fast, what became of the objects, and which failed.
+
+import { call } from "../api.js";
+import { useRepeated } from "../loading.js";
+import { api, datasetPath, operationPath } from "../names.js";
+import { Calls, curl } from "../parts/calls.js";
+import { Dialog } from "../parts/dialog.js";
+import { Failures } from "../parts/failures.js";
+import { ErrorNotice, Loading } from "../parts/notice.js";
+import { Heading } from "../parts/page.js";
+import { Plot } from "../parts/plot.js";
+import { Bar, durationInWords, figures, kindInWords, rateInWords, StateBadge } from "../parts/progress.js";
+import { ACCOUNT, countOf, durationOf, failedOf, rateOf, requestOf, stateOf, throughput, totalOf,
+  withReading } from "../progress.js";
+import { Link } from "../router.js";
+import { dateTime, number, t } from "../texts.js";
+import { html, useMemo, useRef, useState } from "../vendor/preact.js";
+import { datasetCrumbs } from "./dataset.js";
+import { StoreLink } from "./operations.js";
+
+const POLL_MILLISECONDS = 1000;
+const PLOT_WINDOW_SECONDS = 3;
+const PLOT_READINGS_MIN = 3;
+
+export function OperationPage({ place, query }) {
+  const path = operationPath(place, place.operation);
+  const route = api(path);
+  const { operation, readings, error } = useOperation(route);
+  const [asking, setAsking] = useState(false);
+  const title = operation ? kindInWords(operation) : t("operation");
+  const canCancel = operation && !operation.done && !operation.metadata.cancelRequested;
+  const crumbs = [...datasetCrumbs(place), [place.dataset, datasetPath(place)],
+    [t("operations.title"), `${datasetPath(place)}/operations`]];
+  return html`<main>
+    <${Heading} title=${title} about=${place.operation} tab=${`${title} ${place.operation}`} crumbs=${crumbs}>
+      <${Link} to=${`${path}/logs`} class="button">${t("logs.title")}<//>
+      ${canCancel && html`<button type="button" onClick=${() => setAsking(true)}>${t("operations.cancel")}</button>`}
+    <//>
+    <${ErrorNotice} error=${error} />
+    ${!operation && !error && html`<div class="panel"><${Loading} /></div>`}
+    ${operation && html`<${Overview} place=${place} operation=${operation} readings=${readings} />
+      <${Throughput} operation=${operation} readings=${readings} />
+      <${Failures} route=${route} name=${place.operation} failed=${failedOf(operation)} query=${query} />
+      <div class="panel"><div class="inside stack">
+        <${Request} operation=${operation} />
+        <${Calls} calls=${readingCalls(place, route)} />
+      </div></div>`}
+    ${asking && html`<${CancelDialog} place=${place} route=${route} close=${() => setAsking(false)} />`}
+  </main>`;
+}
+
+// Read it each second until it is done, through an absence of the server too.
+function useOperation(route) {
+  const readings = useRef([]);
+  const { value, error } = useRepeated(
+    async (signal) => {
+      const operation = await call("GET", route, { signal });
+      readings.current = withReading(readings.current, Date.now() / 1000, countOf(operation));
+      return operation;
+    },
+    POLL_MILLISECONDS,
+    (operation) => !operation.done,
+    [route],
+  );
+  return { operation: value, readings: readings.current, error };
+}
+
+function Overview({ place, operation, readings }) {
+  const { source, destination, place: below } = requestOf(operation);
+  const { createTime, endTime, cancelRequested } = operation.metadata;
+  const facts = [
+    [t("store"), html`<${StoreLink} place=${place} operation=${operation} />`],
+    [t(source ? "operations.source" : destination ? "operations.destination" : "operations.part"),
+      below && html`<code>${below}</code>`],
+    [t("operations.created"), dateTime(createTime)],
+    [t("operations.ended"), dateTime(endTime)],
+    [t("operations.duration"), durationInWords(operation)],
+    [t("operations.meanRate"), operation.done && countOf(operation) > 0 && meanRate(operation)],
+  ];
+  return html`<div class="panel"><div class="inside stack">
+    <div class="row"><span role="status"><${StateBadge} operation=${operation} /></span>
+      ${operation.metadata.fileroom && html`<span>${figures(operation, readings)}</span>`}</div>
+    ${!operation.done && html`<${Bar} operation=${operation} />`}
+    ${!operation.done && cancelRequested && html`<p class="soft">${t("operations.stopping")}</p>`}
+    <${Why} operation=${operation} />
+    <${Account} operation=${operation} />
+    <dl class="facts">${facts.map(([name, text]) => text && html`<div><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
+  </div></div>`;
+}
+
+function meanRate(operation) {
+  const seconds = durationOf(operation);
+  return seconds > 0 && rateInWords(countOf(operation) / seconds);
+}
+
+// Why it stands still, or why it did not end well.
+function Why({ operation }) {
+  const { pausedWhy } = operation.metadata.fileroom || {};
+  if (pausedWhy && !operation.done) {
+    return html`<div class="notice warning" role="status"><strong>${t("operations.paused", { why: pausedWhy })}</strong>
+      <span>${t("operations.paused.next")}</span></div>`;
+  }
+  const failed = failedOf(operation);
+  const told = { count: failed, failed: number(failed), total: number(totalOf(operation) ?? countOf(operation)) };
+  switch (stateOf(operation)) {
+    case "partlyFailed":
+      return html`<div class="notice warning"><strong>${t("operations.partlyFailed", told)}</strong>
+        <span>${t("operations.partlyFailed.next")}</span></div>`;
+    case "cancelled":
+      return html`<div class="notice"><strong>${t("operations.cancelled")}</strong>
+        <span>${t("operations.cancelled.next")}</span></div>`;
+    case "failed":
+      if (failed && failed === countOf(operation)) {
+        return html`<div class="notice wrong"><strong>${t("operations.allFailed", told)}</strong>
+          <span>${t("operations.allFailed.next")}</span></div>`;
+      }
+      return html`<div class="notice wrong" role="alert"><strong>${t("operations.endedWith")}</strong>
+        <span>${operation.error.message}</span></div>`;
+    default:
+      return null;
+  }
+}
+
+function Account({ operation }) {
+  const account = operation.metadata.fileroom;
+  if (!account) return null;
+  const told = ACCOUNT.filter((term) => Number(account[term]) || (term in account && term !== "notStarted"
+    && !(term === "pending" && operation.done)));
+  return html`<dl class="figures">${told.map((term) => html`<div><dt>${t(`operations.account.${term}`)}</dt>
+    <dd>${number(account[term])}</dd></div>`)}</dl>`;
+}
+
+function Throughput({ operation, readings }) {
+  const data = useMemo(() => throughput(readings, PLOT_WINDOW_SECONDS), [readings]);
+  const rates = data[1];
+  if (rates.length < PLOT_READINGS_MIN || !countOf(operation)) return null;
+  const now = operation.done ? 0 : rateOf(readings, PLOT_WINDOW_SECONDS) || 0;
+  const words = t(operation.done ? "operations.throughput.ended" : "operations.throughput.now",
+    { now: rateInWords(now), highest: rateInWords(Math.max(...rates)) });
+  return html`<section class="panel"><div class="inside stack">
+    <div class="row apart"><h2>${t("operations.throughput")}</h2><span class="soft small">${words}</span></div>
+    <${Plot} data=${data} label=${`${t("operations.throughput")}: ${words}`} />
+    <p class="soft small">${t("operations.throughput.since")}</p>
+  </div></section>`;
+}
+
+function Request({ operation }) {
+  const { fileroomRequest } = operation.metadata;
+  if (!fileroomRequest) return null;
+  return html`<details><summary>${t("operations.request")}</summary>
+    <pre tabindex="0">${JSON.stringify(fileroomRequest, null, 2)}</pre></details>`;
+}
+
+function CancelDialog({ place, route, close }) {
+  const submit = async () => {
+    await call("POST", `${route}:cancel`, { body: {} });
+    close();
+  };
+  return html`<${Dialog} title=${t("operations.cancel")} action=${t("operations.cancel")} danger submit=${submit}
+    leave=${t("operations.cancel.leave")} close=${close}>
+    <p>${t("operations.cancel.question")}</p>
+    <${Calls} calls=${cancelCalls(place, route)} />
+  <//>`;
+}
+
+function readingCalls(place, route) {
+  return {
+    curl: curl("GET", route),
+    gcloud: gcloud("describe", place),
+    Python: `client.wait("${operationPath(place, place.operation).slice(1)}")`,
+  };
+}
+
+function cancelCalls(place, route) {
+  return {
+    curl: curl("POST", `${route}:cancel`, {}),
+    gcloud: gcloud("cancel", place),
+    Python: `client.cancel_operation("${operationPath(place, place.operation).slice(1)}")`,
+  };
+}
+
+function gcloud(verb, place) {
+  return `gcloud healthcare operations ${verb} ${place.operation} --dataset=${place.dataset} \\\n`
+    + `  --location=${place.location} --project=${place.project}`;
+}
