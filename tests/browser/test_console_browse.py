@@ -103,7 +103,6 @@ def test_studies_are_searched_and_no_patient_is_named_in_an_address(console: Con
     expect(table.get_by_role("row", name="Phantom, Paula")).to_contain_text("CT, US")
     expect(table.get_by_role("row", name="Phantom, Paula")).to_contain_text("37")
     console.look("studies")
-    console.look("studies")
 
     page.get_by_label("Patient name").fill("phan")
     page.get_by_label("Modality", exact=True).fill("us")
@@ -142,7 +141,6 @@ def test_studies_come_in_pages(console: Console) -> None:
     console.go(f"{DATASET}/dicomStores/empty")
     expect(page.get_by_text("No study here yet")).to_be_visible()
     console.look("studies-empty")
-    console.look("studies-empty")
     page.get_by_role("link", name="To the dataset").click()
     expect(page).to_have_url(f"{console.server.url}/console/{DATASET}")
 
@@ -154,7 +152,6 @@ def test_a_study_shows_its_series(console: Console) -> None:
     cards = page.get_by_role("listitem").filter(has_text="instance")
     expect(cards).to_have_count(len(phantom.SERIES))
     expect(page.locator(".thumbnail img")).to_have_count(len(phantom.SERIES))
-    console.look("study")
     console.look("study")
     page.get_by_role("link", name=phantom.CT.description).click()
     expect(page.get_by_text("Frame 1 of 24")).to_be_visible()
@@ -285,7 +282,6 @@ def test_attributes_are_searched_and_a_script_in_them_is_text(console: Console) 
     console.go(f"{series_path(phantom.CT)}?view=attributes")
     expect(table.get_by_role("row", name="PixelData")).to_contain_text("128 KiB")
     console.look("attributes")
-    console.look("attributes")
     page.get_by_label("Search the attributes").fill("rescale")
     expect(table.get_by_role("row")).to_have_count(4)
     with page.expect_download() as kept:
@@ -300,7 +296,6 @@ def test_a_study_is_taken_home_and_deleted(console: Console, filled: RunningServ
     page.get_by_role("button", name="Download").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("37 DICOM files")).to_be_visible()
-    console.look("download")
     expect(dialog.get_by_text(f"fileroom download {phantom.STUDY}")).to_be_visible()
     console.look("download")
     with page.expect_download() as kept:

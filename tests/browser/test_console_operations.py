@@ -94,7 +94,6 @@ def test_progress_is_seen_moving_in_the_list_and_on_the_page(
     expect(row).to_contain_text("Running")
     expect(row).to_contain_text("gs://good/out")
     expect(row.get_by_role("progressbar")).to_be_visible()
-    console.look("operations")
     row.get_by_role("link", name="Export").click()
 
     bar = page.get_by_role("progressbar", name="Progress")
@@ -108,7 +107,6 @@ def test_progress_is_seen_moving_in_the_list_and_on_the_page(
           return seen.size >= 3;
         }"""
     )
-    console.look("operation-running")
     expect(page.get_by_role("main").get_by_role("status")).to_have_text(
         "Done", timeout=SEEN_MILLISECONDS
     )
@@ -117,7 +115,6 @@ def test_progress_is_seen_moving_in_the_list_and_on_the_page(
     expect(page.locator(".plot canvas")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel the operation")).to_have_count(0)
     expect(counter(page, "Exported")).to_have_text("6,000")
-    console.look("operation")
     console.look("operation-done")
     page.get_by_role("link", name="main", exact=True).click()
     page.wait_for_url(f"**/{STORE}")
@@ -133,7 +130,6 @@ def test_failures_are_told_with_cause_and_remedy(console: Console, filled: Runni
     expect(page.get_by_text("1 to 100 of 251")).to_be_visible()
     expect(rows).to_have_count(100)
     expect(page.get_by_text("Fetch it again from where it came")).to_be_visible()
-    console.look("failures")
     console.look("operation-failures")
 
     page.get_by_role("button", name="Next").click()

@@ -207,7 +207,7 @@ def test_counting_stops_also_among_objects_that_do_not_match(
     work = Import(site.facilities, run)
     begun = threading.Event()
 
-    def list_for_ever(*_: object) -> Iterator[ObjectEntry]:
+    def list_for_ever(*_: object, **__: object) -> Iterator[ObjectEntry]:
         while True:
             begun.set()
             yield ObjectEntry(key="a.txt", size=1, version="1")
