@@ -147,7 +147,7 @@ CASES: Final = (
         status=None,
         says=(
             "1 of 2 objects could not be imported (1 NOT_DICOM).",
-            f"All failures: http://127.0.0.1:8080/v1/{_DATASET}/operations/N:failures",
+            f"All failures: http://127.0.0.1:8080/console/{_DATASET}/operations/N/logs",
             'gs://BUCKET/notes.txt: not a DICOM file: no "DICM" at byte 128 (a bare data set must'
             " be written as a DICOM Part 10 file first)",
         ),

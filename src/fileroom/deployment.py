@@ -288,9 +288,8 @@ def _runner(
     collector: Collector,
     requests: StoringRequests,
 ) -> tuple[Runner, Facilities]:
-    def failures_url(operation: Operation) -> str:
-        server = settings.public_url.rstrip("/")
-        return f"{server}/{operation.api_version}/{operation.name}:failures"
+    def logs_url(operation: Operation) -> str:
+        return f"{settings.public_url.rstrip('/')}/console/{operation.name}/logs"
 
     def wake() -> None:
         runner.wake()
@@ -320,7 +319,7 @@ def _runner(
             Kind.UPDATE_STUDY: PatchJob(facilities=facilities),
             Kind.UPDATE_SERIES: PatchJob(facilities=facilities),
         },
-        failures_url=failures_url,
+        logs_url=logs_url,
         options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),
     )
     return runner, facilities

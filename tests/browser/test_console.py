@@ -91,6 +91,7 @@ def test_a_newcomer_gets_from_files_to_images_and_back(console: Console, files: 
     console.look("import")
     act(page, "Import")
     page.wait_for_url("**/operations/*")
+    expect(page.get_by_text("Partly failed")).to_be_visible()
 
     console.go(f"{PLACE}/datasets/radiology")
     expect(page.get_by_text("1 study, 3 instances")).to_be_visible()

@@ -36,8 +36,9 @@ def test_deletion_killed_half_way_ends_by_itself_and_leaves_nothing(tmp_path: Pa
     data, disk = tmp_path / "data", Disk(tmp_path / "data")
     _import(data)
     killed = []
-    for number in range(KILLS):
-        name, deleted = _delete_and_kill(data, f"studies/1.{number}", draw)
+    # Each after another number of slices, so that at least two come half way.
+    for number, slices in enumerate(draw.sample(range(4), KILLS)):
+        name, deleted = _delete_and_kill(data, f"studies/1.{number}", slices)
         killed.append((name, deleted))
     print(f"killed at {[deleted for _, deleted in killed]} of {INSTANCES} instances")
     with tools.served(data) as (_, client):
@@ -56,8 +57,8 @@ def test_deletion_killed_half_way_ends_by_itself_and_leaves_nothing(tmp_path: Pa
     assert any(0 < deleted < INSTANCES for _, deleted in killed), "no kill came half way"
 
 
-def _delete_and_kill(data: Path, study: str, draw: random.Random) -> tuple[OperationName, int]:
-    """Ask for a deletion and kill the server at a drawn moment of it; give how far it was."""
+def _delete_and_kill(data: Path, study: str, slices: int) -> tuple[OperationName, int]:
+    """Ask for a deletion, kill the server after some slices of it, and give how far it was."""
     server = tools.spawn_server(data)
     disk = Disk(data)
     try:
@@ -66,7 +67,6 @@ def _delete_and_kill(data: Path, study: str, draw: random.Random) -> tuple[Opera
             name = client.delete_study(STORE, study).name
             with pytest.raises(NotFound):
                 client.retrieve_metadata(STORE, study)
-        slices = draw.randrange(4)
         tools.wait_until(
             lambda: disk.standing(name).next_ordinal >= 500 * slices, "no progress", pause=0.001
         )

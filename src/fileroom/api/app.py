@@ -47,7 +47,7 @@ from fileroom.api.requests import (
 )
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import RouteTable, split_path
-from fileroom.api.static import StaticFiles
+from fileroom.api.static import StaticFiles, open_static_files
 from fileroom.api.storage.sessions import UploadSessions
 from fileroom.api.streaming import Channel, send_pieces
 from fileroom.api.wire import decode_message
@@ -84,7 +84,9 @@ def create_app(
     files: Mapping[str, tuple[str, bytes]] | None = None,
 ) -> ASGIApp:
     """Give the application that serves a deployment, and ``files`` of the console beside it."""
-    app: ASGIApp = _Application(deployment, RouteTable(routes), StaticFiles(files or {}))
+    app: ASGIApp = _Application(
+        deployment, RouteTable(routes), open_static_files(files or {}, deployment.settings.ohif)
+    )
     if deployment.settings.cors_origins:
         app = CORSMiddleware(
             app,
@@ -209,8 +211,8 @@ class _Application:
                 "The server is at its limit of requests; try again soon.",
                 headers={"Retry-After": "1"},
             )
-        if scope["method"] in _SAFE_VERBS:
-            file = self._files.find(scope["path"], exchange.headers)
+        if scope["method"] in _SAFE_VERBS and self._files.may_have(scope["path"]):
+            file = await self._in_thread(partial(self._files.find, scope["path"], exchange.headers))
             if file is not None:
                 exchange.method_id = "console"
                 return file

@@ -288,7 +288,8 @@ FIELDS: Final = {
     "NotificationConfig.sendForBulkImport": _UNDELIVERED,
     "Operation.name": "The full name, to ask for it again.",
     "Operation.metadata": "`apiMethodName`, `createTime`, `endTime`, `cancelRequested`; `counter`"
-    " with `pending`, `success` and `failure`; `logsUrl`, where each failure is listed.",
+    " with `pending`, `success` and `failure`; `logsUrl`, the page of the console that shows each"
+    " failure; `fileroomRequest`, what was asked.",
     "Operation.done": "Whether it has ended.",
     "Operation.error": "Why it failed, or what failed in it.",
     "Operation.response": "What it gave, if it did not fail.",

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from fileroom.api.calls import Answer
+from fileroom.api.ohif import Ohif
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 ROOT: Final = "/console"
 _INDEX: Final = "index.html"
+_OHIF_CONFIG: Final = "ohif_config.js"
 _PACKED_BYTES_MIN: Final = 1024
 _POLICY: Final = "; ".join(
     (
@@ -41,11 +46,39 @@ class _File:
     tag: str
 
 
+def open_static_files(
+    files: Mapping[str, tuple[str, bytes]], ohif: Path | None = None
+) -> StaticFiles:
+    """Give the console's files, and those of OHIF if there is one.
+
+    Raises
+    ------
+    FailedPrecondition
+        If there is no OHIF in the directory.
+    """
+    if not files:
+        return StaticFiles({})
+    about = json.dumps({"version": version("fileroom"), "ohif": ohif is not None}).encode()
+    viewer = None if ohif is None else Ohif(ohif, files[_OHIF_CONFIG][1])
+    return StaticFiles({**files, "about.json": ("application/json", about)}, viewer)
+
+
 class StaticFiles:
     """The files below ``/console``; a path of none of them is a page, which the index shows."""
 
-    def __init__(self, files: Mapping[str, tuple[str, bytes]]) -> None:
+    def __init__(self, files: Mapping[str, tuple[str, bytes]], ohif: Ohif | None = None) -> None:
         self._files = {path: _file(*file) for path, file in files.items()}
+        self._ohif = ohif
+
+    def may_have(self, path: str) -> bool:
+        """Whether a path may be one of these, which is told at once."""
+        if not self._files:
+            return False
+        return (
+            path == "/"
+            or path.startswith(ROOT)
+            or (self._ohif is not None and self._ohif.may_have(path))
+        )
 
     def find(self, path: str, headers: Mapping[str, str]) -> Answer | None:
         """Give what a path stands for; ``None`` if it is none of these."""
@@ -54,7 +87,7 @@ class StaticFiles:
         if path == "/":
             return Answer(status=302, media_type=None, headers={"Location": ROOT})
         if path != ROOT and not path.startswith(f"{ROOT}/"):
-            return None
+            return None if self._ohif is None else self._ohif.find(path)
         name = path.removeprefix(ROOT).strip("/")
         file = self._files.get(name)
         if file is None:

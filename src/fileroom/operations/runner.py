@@ -133,13 +133,14 @@ class Runner:
         owner: str,
         jobs: Mapping[Kind, Job],
         *,
-        failures_url: Callable[[Operation], str],
+        logs_url: Callable[[Operation], str],
         options: RunnerOptions | None = None,
     ) -> None:
         self._database = database
         self._owner = owner
         self._jobs = jobs
-        self._failures_url = failures_url
+        self.logs_url = logs_url
+        """Gives where a person reads what became of an operation's objects."""
         self._options = options or RunnerOptions()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -340,7 +341,7 @@ class Runner:
                     progress.counters,
                     operations.count_failures(transaction, progress.id),
                     first,
-                    self._failures_url(progress),
+                    self.logs_url(progress),
                 )
             else:
                 response = ended_well(progress)

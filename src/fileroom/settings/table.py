@@ -150,6 +150,12 @@ SETTINGS: Final = (
         help="QIDO-RS with Fileroom's additions, or with Google's keys, texts and errors exactly.",
     ),
     Setting(
+        name="ohif",
+        kind="path",
+        default_text="none",
+        help="Directory of a built OHIF, 3.12.2 or newer, that is served at /ohif beside the console.",
+    ),
+    Setting(
         name="collection_grace_seconds",
         kind="integer",
         help="How long the bytes of a deleted instance are kept.",

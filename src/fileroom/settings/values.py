@@ -42,6 +42,7 @@ class Settings:
     render_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     metadata_cache_bytes: int = 1 << 30
     search: Search = "extended"
+    ohif: Path | None = None
     collection_grace_seconds: int = 86_400
     collection_interval_seconds: int = 60
     operation_retention_days: int = 30

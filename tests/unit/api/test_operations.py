@@ -91,7 +91,7 @@ def test_good_import_ends_with_a_response(server: ServedDeployment) -> None:
         "google.cloud.healthcare.v1beta1.dicom.DicomService.ImportDicomData"
     )
     assert metadata["counter"] == {"success": "2"}
-    assert metadata["logsUrl"] == f"{server.url}/v1beta1/{operation['name']}:failures"
+    assert metadata["logsUrl"] == f"{server.url}/console/{operation['name']}/logs"
     assert metadata["createTime"] <= metadata["endTime"]
     assert metadata["fileroom"]["imported"] == 2
     assert metadata["fileroomRequest"] == {"name": store, "gcsSource": {"uri": "gs://good/*.dcm"}}

@@ -56,7 +56,7 @@ def running(
         database,
         owner,
         dict.fromkeys(Kind, do),
-        failures_url=lambda operation: f"http://fileroom.example/{operation.name}:failures",
+        logs_url=lambda operation: f"http://fileroom.example/console/{operation.name}/logs",
         options=RunnerOptions(running_max=at_once),
     )
     runner.start()

@@ -125,7 +125,7 @@ def test_operation_with_failures_ends_with_an_error_and_no_response(database: Da
     assert done.error is not None
     assert done.error["message"] == (
         "1 of 2 objects could not be imported (1 EMPTY). First: gs://b/1: empty. "
-        f"All failures: http://fileroom.example/{name}:failures"
+        f"All failures: http://fileroom.example/console/{name}/logs"
     )
 
 

@@ -423,7 +423,7 @@ def test_deletion_cancelled_while_it_waits_is_run_to_its_end(site: Site) -> None
     name = request_delete(site.facilities, STORE, path(*STUDY), api_version="v1")
     site.database.write(lambda tx: operations.request_cancel(tx, name))
     job = DeleteJob(facilities=site.facilities)
-    runner = Runner(site.database, OWNER, {Kind.DELETE_STUDY: job}, failures_url=str)
+    runner = Runner(site.database, OWNER, {Kind.DELETE_STUDY: job}, logs_url=str)
 
     def done() -> bool:
         with site.database.read() as connection:

@@ -132,7 +132,7 @@ def to_wire(operation: Operation, call: Call) -> dict[str, Any]:
     if operation.kind in _WITH_OBJECTS:
         metadata |= _progress(operation)
         metadata["fileroomRequest"] = operation.lasting_request
-        metadata["logsUrl"] = logs_url(operation, call)
+        metadata["logsUrl"] = call.deployment.runner.logs_url(operation)
     content: dict[str, Any] = {"name": str(operation.name), "metadata": metadata}
     if operation.state is State.DONE:
         content["done"] = True
@@ -141,11 +141,6 @@ def to_wire(operation: Operation, call: Call) -> dict[str, Any]:
         else:
             content["response"] = operation.response or {}
     return content
-
-
-def logs_url(operation: Operation, call: Call) -> str:
-    """Give where the failures of an operation are listed."""
-    return f"{call.public_url}/{operation.api_version}/{operation.name}:failures"
 
 
 def failure_to_wire(failure: ObjectFailure) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // The DICOM stores of a dataset: how much each holds, and what can be done with it.
 
 import { call } from "../api.js";
-import { useAnswer } from "../loading.js";
+import { useRepeated } from "../loading.js";
 import { api, datasetPath, datasetsPath, lastSegment, storePath } from "../names.js";
 import { Calls, curl } from "../parts/calls.js";
 import { Deletion, Dialog } from "../parts/dialog.js";
@@ -15,6 +15,8 @@ import { number, size, t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 import { ExportDialog } from "./export.js";
 import { ImportDialog } from "./import.js";
+
+const METRICS_MILLISECONDS = 5000;
 
 export function datasetCrumbs(place) {
   return [
@@ -77,7 +79,8 @@ export function Dataset({ place }) {
 
 // How much a store holds is asked for each row by itself, so that the list need not wait for it.
 function Holding({ name }) {
-  const { value } = useAnswer((signal) => call("GET", `/v1/${name}:getDICOMStoreMetrics`, { signal }), [name]);
+  const ask = (signal) => call("GET", `/v1/${name}:getDICOMStoreMetrics`, { signal });
+  const { value } = useRepeated(ask, METRICS_MILLISECONDS, () => true, [name]);
   if (!value) return html`<span class="soft">…</span>`;
   const studies = Number(value.studyCount || 0);
   if (!studies) return html`<span class="soft">${t("stores.nothing")}</span>`;

@@ -28,12 +28,14 @@ export async function findStudy(place, signal) {
 export function Study({ place }) {
   const route = `${web(place)}/studies/${place.study}`;
   const study = useAnswer((signal) => findStudy(place, signal), [route]);
+  const about = useAnswer((signal) => call("GET", "/console/about.json", { signal }), []);
   const [open, setOpen] = useState("");
   const close = () => setOpen("");
   const title = study.value ? patientName(study.value) || t("studies.noName") : t("study");
   return html`<main>
     <${Heading} title=${title} tab=${t("study")} about=${study.value && value(study.value, "00081030")}
       crumbs=${studyCrumbs(place)}>
+      ${study.value && about.value?.ohif && html`<a class="button" href=${ohifAddress(place)}>${t("study.ohif")}</a>`}
       ${study.value && html`<button type="button" onClick=${() => setOpen("download")}>${t("action.download")}</button>
         <button type="button" onClick=${() => setOpen("delete")}>${t("action.delete")}</button>`}
     <//>
@@ -46,6 +48,12 @@ export function Study({ place }) {
     ${open === "delete" && html`<${DeleteStudy} place=${place} study=${study.value} close=${close} />`}
     ${open === "download" && html`<${DownloadStudy} place=${place} study=${study.value} close=${close} />`}
   </main>`;
+}
+
+// Where OHIF shows a study: its settings read the store from the address.
+function ohifAddress(place) {
+  const query = new URLSearchParams({ StudyInstanceUIDs: place.study, dicomStore: storePath(place).slice(1) });
+  return `/ohif/viewer?${query}`;
 }
 
 function Facts({ study }) {

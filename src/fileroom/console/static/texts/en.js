@@ -168,6 +168,7 @@ export default {
   "study.born": "Born",
   "study.sex": "Sex",
   "study.referring": "Referred by",
+  "study.ohif": "Open in OHIF",
   "study.noDescription": "(no description)",
   "study.number": "no. {order}",
   "study.count": { one: "{instances} instance", other: "{instances} instances" },

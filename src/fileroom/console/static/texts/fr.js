@@ -168,6 +168,7 @@ export default {
   "study.born": "Naissance",
   "study.sex": "Sexe",
   "study.referring": "Prescripteur",
+  "study.ohif": "Ouvrir dans OHIF",
   "study.noDescription": "(sans description)",
   "study.number": "n° {order}",
   "study.count": { one: "{instances} instance", other: "{instances} instances" },
