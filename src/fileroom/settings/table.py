@@ -153,7 +153,7 @@ SETTINGS: Final = (
         name="ohif",
         kind="path",
         default_text="none",
-        help="Directory of a built OHIF, 3.12.2 or newer, that is served at /ohif beside the console.",
+        help="Directory of a built OHIF, 3.12.2 or newer, served at /ohif beside the console.",
     ),
     Setting(
         name="collection_grace_seconds",
