@@ -2,13 +2,13 @@
 
 import { datasetPath, operationPath } from "../names.js";
 import { Calls, curl, quoted } from "../parts/calls.js";
-import { Field } from "../parts/field.js";
+import { Field, useTyped } from "../parts/field.js";
 import { Tail, usePages } from "../parts/list.js";
 import { Empty, ErrorNotice, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
 import { setQuery } from "../router.js";
 import { dateTime, t } from "../texts.js";
-import { html, useEffect, useState } from "../vendor/preact.js";
+import { html, useState } from "../vendor/preact.js";
 import { datasetCrumbs, DatasetTabs } from "./dataset.js";
 
 const ROUTE = "/v2/entries:list";
@@ -64,8 +64,7 @@ function LogHeading({ place, children }) {
 }
 
 function Filter({ place, severity, typed, apply }) {
-  const [text, setText] = useState(typed);
-  useEffect(() => setText(typed), [typed]);
+  const [text, setText] = useTyped(typed);
   const submit = (event) => {
     event.preventDefault();
     apply(text.trim());

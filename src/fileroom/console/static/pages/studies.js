@@ -4,14 +4,14 @@ import { request } from "../api.js";
 import { date, patientName, value, values } from "../dicom/attributes.js";
 import { useAnswer } from "../loading.js";
 import { datasetPath, storePath, web } from "../names.js";
-import { Field } from "../parts/field.js";
+import { Field, useTyped } from "../parts/field.js";
 import { Menu } from "../parts/menu.js";
 import { Empty, ErrorNotice, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
 import { Link, setQuery } from "../router.js";
 import { onSession } from "../session.js";
 import { number, t } from "../texts.js";
-import { html, useEffect, useState } from "../vendor/preact.js";
+import { html, useState } from "../vendor/preact.js";
 import { datasetCrumbs } from "./dataset.js";
 import { DeleteStudy, DownloadStudy } from "./study_actions.js";
 
@@ -93,8 +93,7 @@ async function findStudies(route, keys, offset, signal) {
 }
 
 function Search({ search, apply, isSearch }) {
-  const [typed, setTyped] = useState(search);
-  useEffect(() => setTyped(search), [search]);
+  const [typed, setTyped] = useTyped(search);
   const field = (name, more = {}) => html`<${Field} label=${t(`studies.${name}`)} value=${typed[name]} ...${more}
     onInput=${(event) => setTyped({ ...typed, [name]: event.target.value })} />`;
   const submit = (event) => {

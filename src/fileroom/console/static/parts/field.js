@@ -1,6 +1,6 @@
 // One labelled field of a form, with its hint and what is wrong with it.
 
-import { html, useMemo } from "../vendor/preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 
 let numbers = 0;
 
@@ -16,4 +16,16 @@ export function Field({ label, hint, wrong, children, ...input }) {
     ${hint && html`<span class="hint" id=${`${id}-hint`}>${hint}</span>`}
     ${wrong && html`<span class="wrong" id=${`${id}-wrong`} role="alert">${wrong}</span>`}
   </div>`;
+}
+
+// What is typed before it is applied. Another applied value, such as none, takes its place; the
+// first one does not, or who types at once would lose it.
+export function useTyped(applied) {
+  const [typed, setTyped] = useState(applied);
+  const last = useRef(applied);
+  useEffect(() => {
+    if (last.current !== applied) setTyped(applied);
+    last.current = applied;
+  }, [applied]);
+  return [typed, setTyped];
 }
