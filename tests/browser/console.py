@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.conftest import Watch
 from tests.server import running_server
-from tests.tools import ROOT
+from tests.tools import REQUIRED, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,7 @@ class Console:
     def _check(self, name: str) -> None:
         """Find what keeps people from using the page: contrast, labels, roles (axe-core)."""
         if not AXE.exists():
+            assert "node" not in REQUIRED, f"{AXE} is absent: make node_modules/.stamp"
             return
         if not self.page.evaluate("'axe' in window"):
             # By the debugger, since the page's own policy lets no foreign script in.

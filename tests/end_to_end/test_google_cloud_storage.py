@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +23,7 @@ from google.oauth2.credentials import Credentials
 
 from tests import corpus
 from tests.server import clean_environment, running_server
-from tests.tools import ROOT
+from tests.tools import ROOT, require_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,8 +191,8 @@ def test_the_code_of_the_page_runs_as_it_stands(server: RunningServer, tmp_path:
     }
     told = ""
     for language, code in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        if language == "sh" and shutil.which("curl") is None:
-            pytest.skip("curl is absent")
+        if language == "sh":
+            require_tool("curl")
         ended = subprocess.run(
             [*programs[language], code.replace("curl ", "curl -fsS ")],
             cwd=tmp_path,

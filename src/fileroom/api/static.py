@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -37,13 +38,22 @@ _POLICY: Final = "; ".join(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _File:
     media_type: str
     content: bytes
-    packed: bytes
-    """As gzip; empty where that saves nothing worth it."""
-    tag: str
+
+    # Both are made when a page is first asked for: a start need not wait for them.
+
+    @cached_property
+    def packed(self) -> bytes:
+        """As gzip; empty where that saves nothing worth it."""
+        long = len(self.content) >= _PACKED_BYTES_MIN
+        return gzip.compress(self.content, 9, mtime=0) if long else b""
+
+    @cached_property
+    def tag(self) -> str:
+        return f'"{hashlib.sha256(self.content).hexdigest()[:16]}"'
 
 
 def open_static_files(
@@ -67,7 +77,10 @@ class StaticFiles:
     """The files below ``/console``; a path of none of them is a page, which the index shows."""
 
     def __init__(self, files: Mapping[str, tuple[str, bytes]], ohif: Ohif | None = None) -> None:
-        self._files = {path: _file(*file) for path, file in files.items()}
+        self._files = {
+            path: _File(media_type=media_type, content=content)
+            for path, (media_type, content) in files.items()
+        }
         self._ohif = ohif
 
     def may_have(self, path: str) -> bool:
@@ -82,7 +95,7 @@ class StaticFiles:
 
     def find(self, path: str, headers: Mapping[str, str]) -> Answer | None:
         """Give what a path stands for; ``None`` if it is none of these."""
-        if not self._files:
+        if not self.may_have(path):
             return None
         if path == "/":
             return Answer(status=302, media_type=None, headers={"Location": ROOT})
@@ -96,12 +109,6 @@ class StaticFiles:
                 return None
             file = self._files[_INDEX]
         return _answer(file, headers)
-
-
-def _file(media_type: str, content: bytes) -> _File:
-    packed = gzip.compress(content, 9, mtime=0) if len(content) >= _PACKED_BYTES_MIN else b""
-    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    return _File(media_type=media_type, content=content, packed=packed, tag=tag)
 
 
 def _answer(file: _File, headers: Mapping[str, str]) -> Answer:

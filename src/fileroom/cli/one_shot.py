@@ -150,9 +150,9 @@ def _make_store(client: Client, name: DicomStoreName) -> None:
 def _find_unfinished(client: Client, name: DicomStoreName, request: JsonObject) -> Operation | None:
     """Give the operation that an interrupted command left, which goes on already."""
     asked = {"name": str(name), **request}
-    for operation in client.list_operations(name.parent):
+    for operation in client.list_operations(name.parent, filter_text="done=false"):
         told = child(child(operation.body, "metadata"), "fileroomRequest")
-        if not operation.done and not operation.cancel_requested and told == asked:
+        if told == asked and not operation.cancel_requested:
             click.echo("It was interrupted before, and goes on where it was.", err=True)
             return operation
     return None

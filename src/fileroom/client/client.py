@@ -247,11 +247,12 @@ class Client(Closing):
         return values.to_operation(self._transport.call("GET", name_path(name, OperationName)))
 
     def list_operations(
-        self, parent: DatasetName | str, *, page_size: int | None = None
+        self, parent: DatasetName | str, *, filter_text: str = "", page_size: int | None = None
     ) -> Iterator[Operation]:
-        """Give the operations of a dataset, newest first."""
+        """Give the operations of a dataset, newest first; ``done=false`` may be the filter."""
+        query = [*page_query(page_size), *([("filter", filter_text)] if filter_text else [])]
         path = f"{name_path(parent, DatasetName)}/operations"
-        pages = self._transport.pages(path, "operations", query=page_query(page_size))
+        pages = self._transport.pages(path, "operations", query=query)
         return map(values.to_operation, pages)
 
     def cancel_operation(self, name: OperationName | str) -> None:
