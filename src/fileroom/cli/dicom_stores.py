@@ -21,7 +21,7 @@ from fileroom.cli.output.rendering import (
     write_one,
 )
 from fileroom.cli.storing import store_each
-from fileroom.cli.transfer_options import storage_class_option
+from fileroom.cli.transfer_options import STORAGE_CLASS, filter_option, storage_class_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,16 +211,12 @@ def store(
 @dataset_option
 @click.option(
     "--storage-class",
-    type=click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]),
+    type=STORAGE_CLASS,
     required=True,
     help="Kept with each instance.",
 )
 @click.option("--path", help="studies/UID[/series/UID[/instances/UID]]; everything unless given.")
-@click.option(
-    "--filter-config-gcs-uri",
-    default="",
-    help="gs:// file of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
-)
+@filter_option
 @detach_option
 @result_format_option
 @connected

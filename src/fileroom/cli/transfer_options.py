@@ -6,10 +6,17 @@ import click
 
 from fileroom.dicom.media_types import export_mime_types
 
+STORAGE_CLASS = click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
+
 storage_class_option = click.option(
     "--storage-class",
-    type=click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]),
+    type=STORAGE_CLASS,
     help="Kept with each instance; STANDARD unless given.",
+)
+filter_option = click.option(
+    "--filter-config-gcs-uri",
+    default="",
+    help="gs:// file of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
 )
 mime_type_option = click.option(
     "--mime-type",

@@ -10,16 +10,10 @@ from fileroom.cli.connection import Connection, connected, dataset_option
 from fileroom.cli.following import begin, detach_option
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, result_format_option
-from fileroom.cli.transfer_options import mime_type_option, storage_class_option
+from fileroom.cli.transfer_options import filter_option, mime_type_option, storage_class_option
 
 if TYPE_CHECKING:
     from fileroom.client import JsonObject
-
-_filter_option = click.option(
-    "--filter-config-gcs-uri",
-    default="",
-    help="gs:// file of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
-)
 
 
 @click.group("import", cls=Group)
@@ -76,7 +70,7 @@ def export() -> None:
     "--gcs-uri-prefix", required=True, help="gs://BUCKET[/DIRECTORY] to write the files below."
 )
 @mime_type_option
-@_filter_option
+@filter_option
 @detach_option
 @result_format_option
 @connected
@@ -123,7 +117,7 @@ def export_gcs(
     type=click.Choice(["write-empty", "write-truncate", "write-append"]),
     help="What becomes of the rows of a table that is there already.",
 )
-@_filter_option
+@filter_option
 @detach_option
 @result_format_option
 @connected
