@@ -62,7 +62,7 @@ def main() -> None:
                 browser = playwright.chromium.launch(executable_path=require_tool("chromium"))
                 print("page | first paint, ms | rows seen, ms | KB | elements")
                 for name, path in PAGES.items():
-                    _measure(browser, server, name, path)
+                    measure(browser, server, name, path)
                 browser.close()
 
 
@@ -73,7 +73,8 @@ def _fill(server: RunningServer) -> None:
         assert client.wait(client.import_(STORE, "gs://many/**")).error is None
 
 
-def _measure(browser: Browser, server: RunningServer, name: str, path: str) -> None:
+def measure(browser: Browser, server: RunningServer, name: str, path: str) -> None:
+    """Print the row of one page below ``/console/``."""
     rounds = sorted(
         (_visit(browser, server, path) for _ in range(_ROUNDS)), key=lambda each: each["rows"]
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from playwright.sync_api import expect
 
+from tests import corpus
 from tests.browser.console import PLACE, console, console_server
 from tests.end_to_end.conftest import slices
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.browser.console import Console
+    from tests.server import RunningServer
 
 __all__ = ["console", "console_server"]
+
+
+STUDY: Final = f"{corpus.UID_ROOT}.9.1"
 
 
 def fill(page: Page, label: str, text: str) -> None:
@@ -40,6 +45,24 @@ def files(tmp_path: Path) -> list[Path]:
     paths.append(tmp_path / "notes.txt")
     paths[-1].write_text("no image")
     return paths
+
+
+@pytest.fixture(scope="module")
+def two_studies(console_server: RunningServer) -> list[bytes]:
+    """Two studies in a store of their own, of which the first is chosen, and a bucket for them."""
+    contents = [
+        corpus.mr_instance(study_instance_uid=f"{corpus.UID_ROOT}.9.{number}", rows=16)
+        for number in (1, 2)
+    ]
+    bucket = console_server.make_bucket("results")
+    for number, content in enumerate(contents):
+        (bucket / f"{number}.dcm").write_bytes(content)
+    dataset = f"{PLACE}/datasets/chosen"
+    with console_server.client() as client:
+        client.wait(client.create_dataset(dataset), poll_seconds=0.05)
+        client.create_dicom_store(f"{dataset}/dicomStores/main")
+        client.wait(client.import_(f"{dataset}/dicomStores/main", "gs://results/*.dcm"))
+    return contents
 
 
 def test_a_newcomer_gets_from_files_to_images_and_back(console: Console, files: list[Path]) -> None:
@@ -102,11 +125,50 @@ def test_a_newcomer_gets_from_files_to_images_and_back(console: Console, files: 
     console.look("export")
     act(page, "Export")
     page.wait_for_url("**/operations/*")
-    written = console.server.data / "buckets" / "incoming" / "out"
-    page.wait_for_function("true")
-    for _ in range(100):
-        found = sorted(path.read_bytes() for path in written.rglob("*.dcm"))
-        if len(found) == 3:
-            break
-        page.wait_for_timeout(100)
-    assert found == sorted(path.read_bytes() for path in files[:3])
+    assert exported(console, "incoming/out", ".dcm") == sorted(
+        each.read_bytes() for each in files[:3]
+    )
+
+
+def exported(console: Console, directory: str, extension: str) -> list[bytes]:
+    """Read what an export has written, once the page in view says that it is done."""
+    status = console.page.get_by_role("main").get_by_role("status")
+    expect(status).to_have_text("Done", timeout=30_000)
+    written = console.server.data / "buckets" / directory
+    return sorted(path.read_bytes() for path in written.rglob(f"*{extension}"))
+
+
+@pytest.mark.parametrize("kind", ["search", "list"])
+def test_chosen_studies_are_exported(console: Console, two_studies: list[bytes], kind: str) -> None:
+    page = console.page
+    console.go(f"{PLACE}/datasets/chosen")
+    page.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Export").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Bucket", exact=True).select_option("results")
+    fill(page, "Directory", kind)
+    if kind == "search":
+        dialog.get_by_role("radio", name="What a search finds").check()
+        dialog.get_by_role("textbox", name="What a search finds").fill(f"StudyInstanceUID={STUDY}")
+    else:
+        dialog.get_by_role("radio", name="A list of studies").check()
+        dialog.get_by_role("textbox", name="A list of studies").fill(STUDY)
+    console.look(f"export-{kind}")
+    act(page, "Export")
+    page.wait_for_url("**/operations/*")
+    assert exported(console, f"results/{kind}", ".dcm") == two_studies[:1]
+    (listed,) = (console.server.data / "buckets" / "results" / kind).glob("filter-*.txt")
+    assert listed.read_text("utf-8") == f"/studies/{STUDY}\n"
+
+
+def test_an_export_of_what_is_not_there_is_told(console: Console, two_studies: list[bytes]) -> None:
+    page = console.page
+    console.go(f"{PLACE}/datasets/chosen")
+    page.get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Export").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name="What a search finds").check()
+    search = dialog.get_by_role("textbox", name="What a search finds")
+    search.fill("PatientID=NOBODY")
+    act(page, "Export")
+    expect(dialog.get_by_role("alert")).to_have_text("The search finds no study")

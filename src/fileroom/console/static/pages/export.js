@@ -1,6 +1,6 @@
 // Export a DICOM store: to which bucket and directory, as which kind of file, all of it or some.
 
-import { call, request } from "../api.js";
+import { ApiError, call, request } from "../api.js";
 import { api, lastSegment, operationPath, storePath } from "../names.js";
 import { Calls, curl } from "../parts/calls.js";
 import { Dialog } from "../parts/dialog.js";
@@ -36,14 +36,13 @@ const FILE_TYPES = {
 export function ExportDialog({ place, close }) {
   const store = api(storePath(place));
   const [project, setProject] = useState(place.project);
-  const buckets = useBuckets(project);
+  const buckets = useBuckets(project, "write");
   const [bucket, setBucket] = useState("");
   const [directory, setDirectory] = useState("");
   const [type, setType] = useState("application/dicom");
   const [syntax, setSyntax] = useState("");
   const [filter, setFilter] = useState({ kind: "all", text: "" });
-  const writable = (buckets.value || []).filter((each) => (each.fileroom?.allow || ["write"]).includes("write"));
-  const chosen = bucket || writable[0]?.name || "";
+  const chosen = bucket || buckets.value?.[0]?.name || "";
   const prefix = `gs://${chosen}${directory.trim() ? `/${directory.trim().replace(/^\/+/, "")}` : ""}`;
   const mimeType = type === "application/dicom" && !syntax ? "" : type + (syntax ? `; transfer-syntax=${syntax}` : "");
   const body = { gcsDestination: { uriPrefix: prefix, ...(mimeType && { mimeType }) } };
@@ -54,7 +53,7 @@ export function ExportDialog({ place, close }) {
     const { name } = await call("POST", `${store}:export`, { body: sent });
     navigate(operationPath(place, lastSegment(name)));
   };
-  if (buckets.value && !writable.length && project === place.project) {
+  if (buckets.value && !buckets.value.length && project === place.project) {
     return html`<${Dialog} title=${t("export.title", { store: place.dicomStore })} action=${t("action.export")}
       disabled submit=${submit} close=${close}>
       <${Empty} title=${t("export.noBucket")}><span>${t("export.noBucket.next")}</span>
@@ -67,11 +66,11 @@ export function ExportDialog({ place, close }) {
   };
   return html`<${Dialog} title=${t("export.title", { store: place.dicomStore })} action=${t("action.export")}
     disabled=${!chosen || (filter.kind !== "all" && !filter.text.trim())} submit=${submit} close=${close}>
-    <div class="fields">
+    <div class="fields pairs">
       <${Field} label=${t("export.kind")} value="bucket"><option value="bucket">${t("bucket")}</option><//>
       <${Field} label=${t("project")} value=${project} onChange=${(event) => setProject(event.target.value.trim())} />
       <${Field} label=${t("bucket")} value=${chosen} onChange=${(event) => setBucket(event.target.value)}>
-        ${writable.map(({ name }) => html`<option value=${name}>${name}</option>`)}
+        ${(buckets.value || []).map(({ name }) => html`<option value=${name}>${name}</option>`)}
       <//>
       <${Field} label=${t("export.directory")} hint=${t("export.directory.hint")} value=${directory}
         onInput=${(event) => setDirectory(event.target.value)} />
@@ -109,7 +108,7 @@ function Filter({ filter, setFilter }) {
   </fieldset>`;
 }
 
-// The paths that a filter names, one a line; undefined means all.
+// The paths that a filter names, one a line; undefined means all. A search that finds nothing is an error.
 async function chosenPaths(store, filter) {
   if (filter.kind === "all") return undefined;
   if (filter.kind === "list") {
@@ -120,8 +119,10 @@ async function chosenPaths(store, filter) {
     const query = { ...Object.fromEntries(new URLSearchParams(filter.text)), limit: 1000, offset };
     const found = (await call("GET", `${store}/dicomWeb/studies`, { query })) || [];
     paths.push(...found.map((study) => `/studies/${study["0020000D"].Value[0]}`));
-    if (found.length < 1000) return paths;
+    if (found.length < 1000) break;
   }
+  if (!paths.length) throw new ApiError(400, "INVALID_ARGUMENT", t("export.filter.none"));
+  return paths;
 }
 
 // A filter is a file in the bucket that is written to.

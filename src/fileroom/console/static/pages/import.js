@@ -13,18 +13,19 @@ import { html, useEffect, useState } from "../vendor/preact.js";
 
 const PREVIEW_AFTER_MILLISECONDS = 300;
 
-// The buckets of a project, and those of none.
-export function useBuckets(project) {
-  return useAnswer(
-    async (signal) => (await call("GET", "/storage/v1/b", { query: { project }, signal })).items || [],
-    [project],
-  );
+// The buckets of a project, and those of none, that give a right: `read` or `write`.
+export function useBuckets(project, right) {
+  const ask = async (signal) => {
+    const { items = [] } = await call("GET", "/storage/v1/b", { query: { project }, signal });
+    return items.filter(({ fileroom }) => (fileroom?.allow || [right]).includes(right));
+  };
+  return useAnswer(ask, [project]);
 }
 
 export function ImportDialog({ place, close }) {
   const store = api(storePath(place));
   const [project, setProject] = useState(place.project);
-  const buckets = useBuckets(project);
+  const buckets = useBuckets(project, "read");
   const [bucket, setBucket] = useState("");
   const [overridden, setOverridden] = useState(false);
   const [path, setPath] = useState("**");
