@@ -29,9 +29,20 @@ test("numbers tell the order where places do not", () => {
 });
 
 test("each frame of an instance is one of the stack", () => {
-  const frames = framesOf([slice(2), slice(1, undefined, { "00280008": { Value: ["3"] } })]);
-  assert.deepEqual(frames.map(({ frame }) => frame), [1, 2, 3, 1]);
-  assert.equal(framesOf([slice(1, undefined, { "00280008": { Value: ["1A"] } })]).length, 1);
+  const frames = framesOf([slice(2), slice(1, undefined, { "00280008": { Value: ["3"] } }), slice(3)]);
+  assert.equal(frames.length, 5);
+  const shown = [0, 1, 2, 3, 4].map((index) => frames.at(index));
+  assert.deepEqual(shown.map(({ instance, frame }) => [instance["00200013"].Value[0], frame]),
+    [[1, 1], [1, 2], [1, 3], [2, 1], [3, 1]]);
+  assert.equal(frames.at(5), undefined);
+  assert.equal(framesOf([]).at(0), undefined);
+});
+
+test("an instance may say that it has any number of frames", () => {
+  const saying = (count) => framesOf([slice(1), slice(2, undefined, { "00280008": { Value: [count] } })]);
+  assert.equal(saying(2_000_000_000).length, 2_000_000_001);
+  assert.equal(saying(2_000_000_000).at(2_000_000_000).frame, 2_000_000_000);
+  for (const odd of ["1A", "1e999", 0, -5]) assert.equal(saying(odd).length, 2);
 });
 
 test("neighbours are wanted after the frame itself, most of them ahead", () => {
@@ -67,6 +78,27 @@ test("frames are kept within so many bytes, those used last", async () => {
   await settled();
   assert.equal(loader.bytes, 80);
   assert.deepEqual(["a", "b", "c"].map((key) => Boolean(loader.get(key))), [true, false, true]);
+});
+
+test("what is kept no longer is closed, and what comes too late", async () => {
+  const closed = [];
+  const waiting = new Map();
+  const read = (key) => new Promise((resolve) => {
+    waiting.set(key, () => resolve({ bytes: 40, close: () => closed.push(key) }));
+  });
+  const loader = createLoader(read, () => {}, { bytesMax: 100, together: 1 });
+  for (const key of ["a", "b", "c"]) {
+    loader.want([key]);
+    waiting.get(key)();
+    await settled();
+  }
+  assert.deepEqual(closed, ["a"]);
+  loader.want(["d"]);
+  loader.close();
+  waiting.get("d")();
+  await settled();
+  assert.deepEqual(closed, ["a", "b", "c", "d"]);
+  assert.equal(loader.bytes, 0);
 });
 
 test("a failure is told, and tried again when asked to", async () => {

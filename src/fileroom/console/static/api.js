@@ -19,7 +19,8 @@ export async function request(verb, path, { query, body, accept, headers, signal
     }
   }
   const sent = new Headers(headers);
-  if (token()) sent.set("Authorization", `Bearer ${token()}`);
+  const asked = token();
+  if (asked) sent.set("Authorization", `Bearer ${asked}`);
   if (accept) sent.set("Accept", accept);
   let content = body;
   if (body && Object.getPrototypeOf(body) === Object.prototype) {
@@ -34,14 +35,26 @@ export async function request(verb, path, { query, body, accept, headers, signal
     throw new ApiError(0, "UNAVAILABLE", "");
   }
   if (response.ok) return response;
+  // A late answer to who has signed out says nothing of who has signed in since.
+  if (response.status === 401 && asked === token()) signOut();
   throw await toError(response);
+}
+
+// Read a response as `json`, `blob` or `arrayBuffer`; one that breaks off is an ApiError too.
+export async function bodyOf(response, kind) {
+  try {
+    return await response[kind]();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (error instanceof SyntaxError) throw new ApiError(response.status, "UNREADABLE", "");
+    throw new ApiError(0, "UNAVAILABLE", "");
+  }
 }
 
 // Give the JSON of an answer; undefined where it has no body.
 export async function call(verb, path, options) {
   const response = await request(verb, path, options);
-  if (response.status === 204) return undefined;
-  return response.json();
+  return response.status === 204 ? undefined : bodyOf(response, "json");
 }
 
 // Give one page of a list: its items, and the token of the next page. A list with a `body` is asked by it.
@@ -55,13 +68,13 @@ export async function page(path, key, { pageSize = 50, pageToken, query, body, s
 // Give an object URL of what the server answers; who takes it revokes it.
 export async function objectUrl(path, options) {
   const response = await request("GET", path, options);
-  return URL.createObjectURL(await response.blob());
+  return URL.createObjectURL(await bodyOf(response, "blob"));
 }
 
 // Have the browser keep what the server answers as a file.
 export async function download(path, fileName, options) {
   const response = await request("GET", path, options);
-  keepAs(await response.blob(), fileName);
+  keepAs(await bodyOf(response, "blob"), fileName);
 }
 
 // Have the browser keep bytes as a file.
@@ -81,6 +94,5 @@ async function toError(response) {
   } catch {
     // Something before the server answered in its own words.
   }
-  if (response.status === 401) signOut();
   return new ApiError(response.status, told.status || "", told.message || response.statusText);
 }

@@ -41,10 +41,10 @@ const PAGES = [
 ];
 
 function Page() {
-  const { path, query } = useLocation();
+  const { path, query, state } = useLocation();
   for (const [template, Component] of PAGES) {
     const place = match(template, path);
-    if (place) return html`<${Component} key=${path} place=${place} query=${query} />`;
+    if (place) return html`<${Component} key=${path} place=${place} query=${query} state=${state} />`;
   }
   return html`<main><${Empty} title=${t("absent.title")}><a href="/console">${t("absent.home")}</a><//></main>`;
 }

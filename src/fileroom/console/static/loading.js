@@ -2,25 +2,32 @@
 
 import { useCallback, useEffect, useRef, useState } from "./vendor/preact.js";
 
-// Ask with `ask(signal)` now and whenever one of `inputs` changes.
-export function useAnswer(ask, inputs) {
-  const [state, setState] = useState({ loading: true });
-  const [round, setRound] = useState(0);
-  const again = useCallback(() => setRound((count) => count + 1), []);
+// Ask with `ask(signal)` now and whenever one of `inputs` changes: what was answered before is then gone at
+// once. It stays while the same is asked anew, by `again` or since one of `rounds` has changed.
+export function useAnswer(ask, inputs, rounds = []) {
+  const [state, setState] = useState({ inputs, loading: true });
+  const [count, setCount] = useState(0);
+  const again = useCallback(() => setCount((before) => before + 1), []);
   useEffect(() => {
     const abort = new AbortController();
-    setState((before) => ({ ...before, loading: true, error: undefined }));
+    setState((before) => ({ ...answerTo(inputs, before), loading: true, error: undefined }));
     ask(abort.signal).then(
-      (value) => abort.signal.aborted || setState({ value, loading: false }),
-      (error) => abort.signal.aborted || setState({ error, loading: false }),
+      (value) => abort.signal.aborted || setState({ inputs, value, loading: false }),
+      (error) => abort.signal.aborted || setState({ inputs, error, loading: false }),
     );
     return () => abort.abort();
-  }, [...inputs, round]);
-  return { ...state, again };
+  }, [...inputs, ...rounds, count]);
+  return { ...answerTo(inputs, state), again };
 }
 
-// Ask every `milliseconds` while `wanted`, the first time at once; a hidden tab asks less often. It goes on
-// when the server is away or in trouble, and ends when the server says that there is nothing to ask.
+function answerTo(inputs, state) {
+  const isSame = inputs.every((input, index) => input === state.inputs[index]);
+  return isSame ? state : { inputs, loading: true };
+}
+
+// Ask every `milliseconds` while `wanted`, the first time at once; a hidden tab asks less often, and at once
+// when it is shown again. It goes on when the server is away or in trouble, and ends when the server says that
+// there is nothing to ask.
 export function useRepeated(ask, milliseconds, wanted, inputs) {
   const [state, setState] = useState({});
   const latest = useRef(ask);
@@ -29,6 +36,7 @@ export function useRepeated(ask, milliseconds, wanted, inputs) {
     const abort = new AbortController();
     let timer;
     const round = async () => {
+      timer = undefined;
       try {
         const value = await latest.current(abort.signal);
         if (abort.signal.aborted) return;
@@ -41,8 +49,15 @@ export function useRepeated(ask, milliseconds, wanted, inputs) {
       }
       timer = setTimeout(round, document.hidden ? milliseconds * 10 : milliseconds);
     };
+    const shown = () => {
+      if (document.hidden || timer === undefined) return;
+      clearTimeout(timer);
+      round();
+    };
+    document.addEventListener("visibilitychange", shown);
     round();
     return () => {
+      document.removeEventListener("visibilitychange", shown);
       abort.abort();
       clearTimeout(timer);
     };

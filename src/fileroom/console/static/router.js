@@ -4,13 +4,21 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 
 export const ROOT = "/console";
 
-export function navigate(path, { replace = false } = {}) {
-  history[replace ? "replaceState" : "pushState"](null, "", ROOT + path);
+export function navigate(path) {
+  history.pushState(null, "", ROOT + path);
   dispatchEvent(new PopStateEvent("popstate"));
   scrollTo(0, 0);
 }
 
-// The path after `/console`, and the query; the component is drawn anew when they change.
+// Go on within a page to what its address does not name, for it may name a patient: back and forward find it.
+export function step(state) {
+  history.pushState(state, "", location.href);
+  dispatchEvent(new PopStateEvent("popstate"));
+  scrollTo(0, 0);
+}
+
+// The path after `/console`, the query, and what was stepped to; the component is drawn anew when they change.
+// A path that is not UTF-8 is that of no page.
 export function useLocation() {
   const [, drawn] = useState(0);
   useEffect(() => {
@@ -18,8 +26,16 @@ export function useLocation() {
     addEventListener("popstate", draw);
     return () => removeEventListener("popstate", draw);
   }, []);
-  const path = decodeURI(location.pathname.slice(ROOT.length)).replace(/\/$/, "") || "/";
-  return { path, query: new URLSearchParams(location.search) };
+  const path = decoded(location.pathname.slice(ROOT.length).replace(/\/$/, "") || "/");
+  return { path, query: new URLSearchParams(location.search), state: history.state || {} };
+}
+
+function decoded(path) {
+  try {
+    return decodeURI(path);
+  } catch {
+    return "";
+  }
 }
 
 // Put parameters into the address without a new page, so that a view can be shared and reloaded.
@@ -30,7 +46,7 @@ export function setQuery(values) {
     else query.delete(name);
   }
   const text = query.toString();
-  history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+  history.replaceState(history.state, "", location.pathname + (text ? `?${text}` : ""));
   dispatchEvent(new PopStateEvent("popstate"));
 }
 

@@ -6,14 +6,35 @@ const KEPT_BYTES_MAX = 256 * 1024 * 1024;
 const SAME_DIRECTION = 0.99;
 const SAME_PLACE_MM = 0.001;
 
-// Every frame of a series: { instance, frame }, frames counted from 1.
+// Every frame of a series: how many there are, and at(index) gives { instance, frame }, frames counted from 1.
+// None is kept, for a file may say that it has any number of them.
 export function framesOf(instances) {
-  const frames = [];
-  for (const instance of inOrder(instances)) {
-    const count = Math.max(1, Number(value(instance, "00280008")) || 1);
-    for (let frame = 1; frame <= count; frame += 1) frames.push({ instance, frame });
+  const ordered = inOrder(instances);
+  const ends = [];
+  let length = 0;
+  for (const instance of ordered) ends.push(length += countOf(instance));
+  const at = (index) => {
+    if (!(index >= 0 && index < length)) return undefined;
+    const which = firstAbove(ends, index);
+    return { instance: ordered[which], frame: index - (ends[which - 1] || 0) + 1 };
+  };
+  return { length, at };
+}
+
+function countOf(instance) {
+  const count = Math.trunc(Number(value(instance, "00280008")));
+  return Number.isSafeInteger(count) && count > 0 ? count : 1;
+}
+
+// The index of the first of rising numbers that is above a limit.
+function firstAbove(rising, limit) {
+  let [low, high] = [0, rising.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rising[middle] > limit) high = middle;
+    else low = middle + 1;
   }
-  return frames;
+  return low;
 }
 
 // Instances that show anything.
@@ -79,7 +100,8 @@ export function around(at, count, direction, reach) {
 }
 
 // Bring in what is wanted, a few at a time, the first first, and keep what was used last within so many bytes.
-// `read(key, signal)` gives { bytes, … }; `changed()` is called whenever something has come or failed.
+// `read(key, signal)` gives { bytes, close?(), … }: what is kept no longer is closed. `changed()` is called
+// whenever something has come or failed.
 export function createLoader(read, changed, { bytesMax = KEPT_BYTES_MAX, together = 4 } = {}) {
   const kept = new Map();
   const failed = new Map();
@@ -92,6 +114,7 @@ export function createLoader(read, changed, { bytesMax = KEPT_BYTES_MAX, togethe
       if (key === wanted[0]) continue;
       kept.delete(key);
       total -= loaded.bytes;
+      loaded.close?.();
     }
   };
   const start = async (key) => {
@@ -99,7 +122,10 @@ export function createLoader(read, changed, { bytesMax = KEPT_BYTES_MAX, togethe
     running.set(key, abort);
     try {
       const loaded = await read(key, abort.signal);
-      if (abort.signal.aborted) return;
+      if (abort.signal.aborted) {
+        loaded.close?.();
+        return;
+      }
       kept.set(key, loaded);
       total += loaded.bytes;
       evict();
@@ -150,7 +176,9 @@ export function createLoader(read, changed, { bytesMax = KEPT_BYTES_MAX, togethe
     close() {
       wanted = [];
       stop(() => true);
+      for (const loaded of kept.values()) loaded.close?.();
       kept.clear();
+      total = 0;
     },
   };
 }

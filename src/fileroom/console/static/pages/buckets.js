@@ -1,17 +1,20 @@
 // The buckets of the settings: what is in them, and files brought in by dragging them here.
 
-import { call, download, request } from "../api.js";
+import { call, request } from "../api.js";
 import { useAnswer } from "../loading.js";
 import { Dialog } from "../parts/dialog.js";
+import { Download } from "../parts/download.js";
 import { Field } from "../parts/field.js";
-import { Empty, ErrorNotice, Loading } from "../parts/notice.js";
+import { Tail, useRows } from "../parts/list.js";
+import { Empty, ErrorNotice, errorInWords, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
-import { Link, setQuery } from "../router.js";
+import { Link, step } from "../router.js";
 import { dateTime, number, size, t } from "../texts.js";
-import { html, useEffect, useState } from "../vendor/preact.js";
+import { createUploads } from "../uploads.js";
+import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 
-export function Buckets({ place, query }) {
-  if (place.bucket) return html`<${Bucket} bucket=${place.bucket} prefix=${query.get("prefix") || ""} />`;
+export function Buckets({ place, state }) {
+  if (place.bucket) return html`<${Bucket} bucket=${place.bucket} prefix=${state.prefix || ""} />`;
   return html`<${AllBuckets} />`;
 }
 
@@ -52,7 +55,7 @@ function Check({ bucket }) {
       const { items = [] } = await call("GET", `/storage/v1/b/${encodeURIComponent(bucket)}/o`, { query: { maxResults: 1 } });
       setTold({ kind: "good", text: t(items.length ? "buckets.check.good" : "buckets.check.empty") });
     } catch (error) {
-      setTold({ kind: "wrong", text: error.message || t("error.gone") });
+      setTold({ kind: "wrong", text: errorInWords(error) });
     }
   };
   return html`<div class="row">
@@ -63,8 +66,8 @@ function Check({ bucket }) {
 function CreateBucket({ done, close }) {
   const [name, setName] = useState("");
   const wrong = name && !/^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/.test(name) ? t("buckets.name.hint") : "";
-  const submit = async () => {
-    await call("POST", "/storage/v1/b", { body: { name } });
+  const submit = async (signal) => {
+    await call("POST", "/storage/v1/b", { body: { name }, signal });
     done();
   };
   return html`<${Dialog} title=${t("buckets.create")} action=${t("action.create")} disabled=${!name || wrong}
@@ -80,144 +83,131 @@ function Bucket({ bucket, prefix }) {
   const about = useAnswer((signal) => call("GET", route, { signal }), [bucket]);
   const objects = useObjects(route, prefix);
   const writable = (about.value?.fileroom?.allow || []).includes("write");
-  const upload = useUpload(bucket, prefix, objects.again);
+  const upload = useUploads(bucket, objects.again);
   const parts = prefix.split("/").filter(Boolean);
-  const open = (to) => setQuery({ prefix: to });
+  const open = (to) => step({ prefix: to });
+  const take = (files) => upload.take(files.map(({ name, open }) => ({ name: prefix + name, open })));
+  const taken = (event) => take([...event.target.files].map((file) => ({ name: file.name, open: () => file })));
   return html`<main>
     <${Heading} title=${`gs://${bucket}`} crumbs=${[[t("nav.buckets"), "/buckets"], [bucket]]}>
       ${writable && html`<label class="button primary">${t("buckets.upload")}
-        <input class="visually-hidden" type="file" multiple
-          onChange=${(event) => upload.take([...event.target.files].map((file) => ({ file, name: file.name })))} /></label>`}
+        <input class="visually-hidden" type="file" multiple onChange=${taken} /></label>`}
     <//>
-    <${ErrorNotice} error=${about.error || objects.error} again=${objects.again} />
+    <${ErrorNotice} error=${about.error || (!objects.rows && objects.error)} again=${objects.again} />
     ${parts.length > 0 && html`<nav class="row" aria-label=${t("buckets.directory")}>
       <button type="button" class="link" onClick=${() => open("")}>gs://${bucket}</button>
       ${parts.map((part, index) => html`<span aria-hidden="true">/</span><button type="button" class="link"
         onClick=${() => open(`${parts.slice(0, index + 1).join("/")}/`)}>${part}</button>`)}
     </nav>`}
-    ${writable && html`<${Drop} upload=${upload} />`}
+    ${writable && html`<${Drop} account=${upload.account} take=${take} />`}
     <${Objects} bucket=${bucket} prefix=${prefix} objects=${objects} open=${open} writable=${writable} />
   </main>`;
 }
 
-// One level of a bucket, page by page.
+// One level of a bucket, page by page: directories as { prefix }, and objects but the one that stands for itself.
 function useObjects(route, prefix) {
-  const [pages, setPages] = useState({ items: [], prefixes: [] });
-  const [round, setRound] = useState(0);
-  const read = async (pageToken, before, signal) => {
-    try {
-      const query = { prefix, delimiter: "/", maxResults: 200, pageToken };
-      const answer = await call("GET", `${route}/o`, { query, signal });
-      setPages({
-        items: [...before.items, ...(answer.items || [])],
-        prefixes: [...before.prefixes, ...(answer.prefixes || [])],
-        next: answer.nextPageToken,
-        ready: true,
-      });
-    } catch (error) {
-      if (error.name !== "AbortError") setPages({ ...before, error });
-    }
-  };
-  useEffect(() => {
-    const abort = new AbortController();
-    read("", { items: [], prefixes: [] }, abort.signal);
-    return () => abort.abort();
-  }, [route, prefix, round]);
-  return { ...pages, more: () => read(pages.next, pages), again: () => setRound((count) => count + 1) };
+  return useRows(async (pageToken, signal) => {
+    const query = { prefix, delimiter: "/", maxResults: 200, pageToken };
+    const { items = [], prefixes = [], nextPageToken } = await call("GET", `${route}/o`, { query, signal });
+    const directories = prefixes.map((each) => ({ prefix: each }));
+    return { items: [...directories, ...items.filter(({ name }) => name !== prefix)], next: nextPageToken };
+  }, [route, prefix]);
 }
 
 function Objects({ bucket, prefix, objects, open, writable }) {
-  if (!objects.ready) return objects.error ? null : html`<${Loading} />`;
-  const found = objects.items.filter((each) => each.name !== prefix);
-  if (!found.length && !objects.prefixes.length) {
+  if (!objects.rows) return objects.error ? null : html`<${Loading} />`;
+  // A page may be empty and not the last.
+  if (!objects.rows.length && !objects.hasMore) {
     return html`<div class="panel"><${Empty} title=${t("buckets.nothing")}>
       ${t(writable ? "buckets.nothing.next" : "buckets.nothing.read")}<//></div>`;
   }
   const route = `/storage/v1/b/${encodeURIComponent(bucket)}/o`;
+  const directories = objects.rows.filter((row) => row.prefix);
+  const found = objects.rows.filter((row) => !row.prefix);
   return html`<div class="panel"><div class="scroller"><table>
     <thead><tr><th scope="col">${t("buckets.object")}</th><th scope="col" class="number">${t("buckets.size")}</th>
       <th scope="col">${t("buckets.changed")}</th></tr></thead>
     <tbody>
-      ${objects.prefixes.map((each) => html`<tr key=${each}><td colspan="3">
-        <button type="button" class="link" onClick=${() => open(each)}>${each.slice(prefix.length)}</button></td></tr>`)}
-      ${found.map((each) => html`<tr key=${each.name}>
-        <td><button type="button" class="link" onClick=${() => download(
-          `${route}/${encodeURIComponent(each.name)}?alt=media`, each.name.split("/").pop())}>
-          ${each.name.slice(prefix.length)}</button></td>
-        <td class="number">${size(each.size)}</td><td>${dateTime(each.updated)}</td></tr>`)}
+      ${directories.map((row) => html`<tr key=${row.prefix}><td colspan="3"><button type="button" class="link"
+        onClick=${() => open(row.prefix)}>${row.prefix.slice(prefix.length)}</button></td></tr>`)}
+      ${found.map((row) => html`<tr key=${row.name}>
+        <td><${Download} class="link" path=${`${route}/${encodeURIComponent(row.name)}?alt=media`}
+          fileName=${row.name.split("/").pop()}>${row.name.slice(prefix.length)}<//></td>
+        <td class="number">${size(row.size)}</td><td>${dateTime(row.updated)}</td></tr>`)}
     </tbody></table></div>
-    ${objects.next && html`<div class="tail"><span class="small soft">${number(found.length)}</span>
-      <button type="button" onClick=${objects.more}>${t("list.more")}</button></div>`}
+    ${(objects.hasMore || objects.error) && html`<${Tail} pages=${objects} />`}
   </div>`;
 }
 
-// Send files one after another; what fails is told, the others go on.
-function useUpload(bucket, prefix, done) {
-  const [state, setState] = useState({ sent: 0, total: 0, failures: [] });
-  const take = async (files) => {
-    setState({ sent: 0, total: files.length, failures: [] });
-    for (const { file, name } of files) {
-      const route = `/upload/storage/v1/b/${encodeURIComponent(bucket)}/o`;
-      let failure;
-      try {
-        await request("POST", route, {
-          query: { uploadType: "media", name: prefix + name },
-          headers: { "Content-Type": file.type || "application/octet-stream" },
-          body: file,
-        });
-      } catch (error) {
-        failure = `${name}: ${error.message || t("error.gone")}`;
-      }
-      setState((before) => ({
-        ...before,
-        sent: before.sent + 1,
-        failures: failure ? [...before.failures, failure].slice(0, 100) : before.failures,
-      }));
-    }
-    done();
-  };
-  return { ...state, take };
+// What is on its way to a bucket; to leave the page is to send no more.
+function useUploads(bucket, done) {
+  const [account, setAccount] = useState();
+  const uploads = useMemo(() => createUploads((name, file, signal) => request(
+    "POST", `/upload/storage/v1/b/${encodeURIComponent(bucket)}/o`, {
+      query: { uploadType: "media", name },
+      headers: { "Content-Type": file.type || "application/octet-stream" },
+      body: file,
+      signal,
+    },
+  ), setAccount), [bucket]);
+  useEffect(() => () => uploads.close(), [uploads]);
+  return { account, take: (files) => uploads.take(files).then(done) };
 }
 
-function Drop({ upload }) {
+function Drop({ account, take }) {
   const [over, setOver] = useState(false);
   const drop = async (event) => {
     event.preventDefault();
     setOver(false);
-    upload.take(await droppedFiles(event.dataTransfer));
+    take(await droppedFiles(event.dataTransfer));
   };
   const hold = (event) => {
     event.preventDefault();
     setOver(true);
   };
-  const busy = upload.sent < upload.total;
   return html`<div class=${`drop ${over ? "over" : ""}`} onDragOver=${hold} onDragLeave=${() => setOver(false)} onDrop=${drop}>
     <span>${t("buckets.drop")}</span>
-    ${upload.total > 0 && html`<progress max=${upload.total} value=${upload.sent} aria-label=${t("buckets.upload")} />
-      <span role="status">${t(busy ? "buckets.sending" : "buckets.sent",
-        { sent: number(upload.sent - upload.failures.length), total: number(upload.total) })}</span>`}
-    ${upload.failures.length > 0 && html`<ul class="notice wrong plain" role="alert">
-      ${upload.failures.map((failure) => html`<li>${failure}</li>`)}</ul>`}
+    ${account && html`<${Account} ...${account} />`}
   </div>`;
 }
 
-// The files that were dropped, those of directories among them, by their path below what was dropped.
+function Account({ total, sent, failed, failures }) {
+  const key = sent + failed === total ? "buckets.sent" : "buckets.sending";
+  const unlisted = failed - failures.length;
+  return html`<progress max=${total} value=${sent + failed} aria-label=${t("buckets.upload")} />
+    <span role="status">${t(key, { sent: number(sent), total: number(total) })}</span>
+    ${failed > 0 && html`<ul class="notice wrong plain" role="alert">
+      ${failures.map(({ name, error }) => html`<li>${name}: ${errorInWords(error)}</li>`)}
+      ${unlisted > 0 && html`<li>${t("buckets.unlisted", { count: unlisted, failed: number(unlisted) })}</li>`}</ul>`}`;
+}
+
+// The files that were dropped, those of directories among them, by their path below what was dropped. What
+// cannot be read is among them too, and fails once it is opened.
 async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const found = [];
   const walk = async (entry, above) => {
+    const name = above + entry.name;
     if (entry.isFile) {
-      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-      found.push({ file, name: above + entry.name });
+      found.push({ name, open: () => new Promise((resolve, reject) => entry.file(resolve, reject)) });
       return;
     }
-    const reader = entry.createReader();
-    for (;;) {
-      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!some.length) return;
-      for (const each of some) await walk(each, `${above}${entry.name}/`);
+    try {
+      for await (const each of entriesOf(entry)) await walk(each, `${name}/`);
+    } catch (error) {
+      found.push({ name: `${name}/`, open: () => Promise.reject(error) });
     }
   };
   for (const entry of entries) await walk(entry, "");
   return found;
+}
+
+// What is in a directory, which browsers tell a hundred at a time.
+async function* entriesOf(directory) {
+  const reader = directory.createReader();
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return;
+    yield* some;
+  }
 }

@@ -3,7 +3,7 @@
 import { call } from "../api.js";
 import { useRepeated } from "../loading.js";
 import { api, datasetPath, datasetsPath, lastSegment, storePath } from "../names.js";
-import { Calls, curl } from "../parts/calls.js";
+import { Calls } from "../parts/calls.js";
 import { Deletion, Dialog } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
 import { List, usePages } from "../parts/list.js";
@@ -11,6 +11,7 @@ import { Menu } from "../parts/menu.js";
 import { Empty } from "../parts/notice.js";
 import { Heading, Tabs } from "../parts/page.js";
 import { Link } from "../router.js";
+import { curl, gcloud, literal } from "../shell.js";
 import { number, size, t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 import { ExportDialog } from "./export.js";
@@ -70,8 +71,8 @@ export function Dataset({ place }) {
     ${open?.kind === "export" && html`<${ExportDialog} place=${at} close=${close} />`}
     ${open?.kind === "delete" && html`<${Deletion} title=${t("stores.delete")} name=${open.store}
       warning=${t("stores.delete.warning", { name: open.store })} close=${close}
-      submit=${async () => {
-        await call("DELETE", `${route}/${encodeURIComponent(open.store)}`);
+      submit=${async (signal) => {
+        await call("DELETE", `${route}/${encodeURIComponent(open.store)}`, { signal });
         done();
       }} />`}
   </main>`;
@@ -95,12 +96,11 @@ function CreateStore({ place, route, done, close }) {
   const id = name || "DICOM_STORE";
   const calls = {
     curl: curl("POST", `${route}?dicomStoreId=${id}`, {}),
-    gcloud: `gcloud healthcare dicom-stores create ${id} --dataset=${place.dataset}`
-      + ` --location=${place.location} --project=${place.project}`,
-    Python: `client.create_dicom_store("${storePath({ ...place, dicomStore: id }).slice(1)}")`,
+    gcloud: gcloud(["dicom-stores", "create", id], place),
+    Python: `client.create_dicom_store(${literal(storePath({ ...place, dicomStore: id }).slice(1))})`,
   };
-  const submit = async () => {
-    await call("POST", route, { query: { dicomStoreId: name }, body: {} });
+  const submit = async (signal) => {
+    await call("POST", route, { query: { dicomStoreId: name }, body: {}, signal });
     done();
   };
   return html`<${Dialog} title=${t("stores.create")} action=${t("action.create")} disabled=${!name || wrong}

@@ -2,13 +2,14 @@
 
 import { call } from "../api.js";
 import { api, datasetPath, datasetsPath, lastSegment } from "../names.js";
-import { Calls, curl } from "../parts/calls.js";
+import { Calls } from "../parts/calls.js";
 import { Deletion, Dialog } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
 import { List, usePages } from "../parts/list.js";
 import { Empty } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
 import { Link } from "../router.js";
+import { curl, gcloud, literal } from "../shell.js";
 import { t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 
@@ -39,8 +40,8 @@ export function Datasets({ place }) {
     ${open?.kind === "create" && html`<${CreateDataset} place=${place} route=${route} done=${done} close=${() => setOpen()} />`}
     ${open?.kind === "delete" && html`<${Deletion} title=${t("datasets.delete")} name=${open.name}
       warning=${t("datasets.delete.warning", { name: open.name })} close=${() => setOpen()}
-      submit=${async () => {
-        await call("DELETE", `${route}/${encodeURIComponent(open.name)}`);
+      submit=${async (signal) => {
+        await call("DELETE", `${route}/${encodeURIComponent(open.name)}`, { signal });
         done();
       }} />`}
   </main>`;
@@ -50,17 +51,16 @@ function CreateDataset({ place, route, done, close }) {
   const [name, setName] = useState("");
   const [timeZone, setTimeZone] = useState("");
   const wrong = name && !/^[\w.-]{1,256}$/u.test(name) ? t("name.wrong") : "";
-  const submit = async () => {
-    await call("POST", route, { query: { datasetId: name }, body: timeZone ? { timeZone } : {} });
+  const submit = async (signal) => {
+    await call("POST", route, { query: { datasetId: name }, body: timeZone ? { timeZone } : {}, signal });
     done();
   };
   const id = name || "DATASET";
   const calls = {
     curl: curl("POST", `${route}?datasetId=${id}`, timeZone ? { timeZone } : {}),
-    gcloud: `gcloud healthcare datasets create ${id} --location=${place.location} --project=${place.project}`
-      + (timeZone ? ` --time-zone=${timeZone}` : ""),
-    Python: `client.wait(client.create_dataset("${datasetPath({ ...place, dataset: id }).slice(1)}"`
-      + (timeZone ? `, time_zone="${timeZone}"` : "") + "))",
+    gcloud: gcloud(["datasets", "create", id], place, { "time-zone": timeZone }),
+    Python: `client.wait(client.create_dataset(${literal(datasetPath({ ...place, dataset: id }).slice(1))}`
+      + (timeZone ? `, time_zone=${literal(timeZone)}` : "") + "))",
   };
   return html`<${Dialog} title=${t("datasets.create")} action=${t("action.create")} disabled=${!name || wrong}
     submit=${submit} close=${close}>

@@ -1,15 +1,17 @@
 // Export a DICOM store: to which bucket and directory, as which kind of file, all of it or some.
 
 import { ApiError, call, request } from "../api.js";
+import { searchKeys } from "../dicom/search.js";
 import { api, lastSegment, operationPath, storePath } from "../names.js";
-import { Calls, curl } from "../parts/calls.js";
+import { Calls } from "../parts/calls.js";
 import { Dialog } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
 import { Empty, ErrorNotice } from "../parts/notice.js";
 import { Link, navigate } from "../router.js";
+import { curl, gcloud, literal } from "../shell.js";
 import { t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
-import { useBuckets } from "./import.js";
+import { chosenOf, useBuckets } from "./import.js";
 
 const EXPLICIT = "1.2.840.10008.1.2.1";
 const COMPRESSED = [
@@ -42,15 +44,16 @@ export function ExportDialog({ place, close }) {
   const [type, setType] = useState("application/dicom");
   const [syntax, setSyntax] = useState("");
   const [filter, setFilter] = useState({ kind: "all", text: "" });
-  const chosen = bucket || buckets.value?.[0]?.name || "";
-  const prefix = `gs://${chosen}${directory.trim() ? `/${directory.trim().replace(/^\/+/, "")}` : ""}`;
+  const chosen = chosenOf(buckets, bucket);
+  const below = directory.trim().replace(/^\/+/, "");
+  const prefix = chosen ? `gs://${chosen}${below ? `/${below}` : ""}` : "";
   const mimeType = type === "application/dicom" && !syntax ? "" : type + (syntax ? `; transfer-syntax=${syntax}` : "");
   const body = { gcsDestination: { uriPrefix: prefix, ...(mimeType && { mimeType }) } };
-  const submit = async () => {
-    const paths = await chosenPaths(store, filter);
+  const submit = async (signal) => {
+    const paths = await chosenPaths(store, filter, signal);
     const sent = { ...body };
-    if (paths) sent.filterConfig = { resourcePathsGcsUri: await keepFilter(chosen, directory, paths) };
-    const { name } = await call("POST", `${store}:export`, { body: sent });
+    if (paths) sent.filterConfig = { resourcePathsGcsUri: await keepFilter(chosen, directory, paths, signal) };
+    const { name } = await call("POST", `${store}:export`, { body: sent, signal });
     navigate(operationPath(place, lastSegment(name)));
   };
   if (buckets.value && !buckets.value.length && project === place.project) {
@@ -87,7 +90,7 @@ export function ExportDialog({ place, close }) {
       <//>`}
     </div>
     <${Filter} filter=${filter} setFilter=${setFilter} />
-    <div class="field"><span class="label">URI</span><code class="uri">${prefix}</code></div>
+    <div class="field"><span class="label">URI</span><code class="uri">${prefix || "…"}</code></div>
     <${Calls} calls=${exportCalls(place, store, prefix, mimeType, body)} />
   <//>`;
 }
@@ -108,16 +111,19 @@ function Filter({ filter, setFilter }) {
   </fieldset>`;
 }
 
-// The paths that a filter names, one a line; undefined means all. A search that finds nothing is an error.
-async function chosenPaths(store, filter) {
+// The paths that a filter names, one a line; undefined means all. A search that asks for nothing, or finds
+// nothing, is an error.
+async function chosenPaths(store, filter, signal) {
   if (filter.kind === "all") return undefined;
   if (filter.kind === "list") {
     return filter.text.split(/\s+/).filter(Boolean).map((line) => (line.includes("/") ? line : `/studies/${line}`));
   }
+  const keys = searchKeys(filter.text);
+  if (!keys) throw new ApiError(400, "INVALID_ARGUMENT", t("export.filter.wrong"));
   const paths = [];
   for (let offset = 0; ; offset += 1000) {
-    const query = { ...Object.fromEntries(new URLSearchParams(filter.text)), limit: 1000, offset };
-    const found = (await call("GET", `${store}/dicomWeb/studies`, { query })) || [];
+    const query = { ...keys, limit: 1000, offset };
+    const found = (await call("GET", `${store}/dicomWeb/studies`, { query, signal })) || [];
     paths.push(...found.map((study) => `/studies/${study["0020000D"].Value[0]}`));
     if (found.length < 1000) break;
   }
@@ -126,7 +132,7 @@ async function chosenPaths(store, filter) {
 }
 
 // A filter is a file in the bucket that is written to.
-async function keepFilter(bucket, directory, paths) {
+async function keepFilter(bucket, directory, paths, signal) {
   const place = directory.trim().replace(/^\/+|\/+$/g, "");
   const name = `${place ? `${place}/` : ""}filter-${Date.now()}.txt`;
   const route = `/upload/storage/v1/b/${encodeURIComponent(bucket)}/o`;
@@ -134,6 +140,7 @@ async function keepFilter(bucket, directory, paths) {
     query: { uploadType: "media", name },
     headers: { "Content-Type": "text/plain" },
     body: `${paths.join("\n")}\n`,
+    signal,
   });
   return `gs://${bucket}/${name}`;
 }
@@ -142,9 +149,9 @@ function exportCalls(place, store, prefix, mimeType, body) {
   const name = storePath(place).slice(1);
   return {
     curl: curl("POST", `${store}:export`, body),
-    gcloud: `gcloud healthcare dicom-stores export gcs ${place.dicomStore} --dataset=${place.dataset} \\\n`
-      + `  --location=${place.location} --project=${place.project} --gcs-uri-prefix='${prefix}'`
-      + (mimeType ? ` \\\n  --mime-type='${mimeType}'` : ""),
-    Python: `client.wait(client.export("${name}", "${prefix}"${mimeType ? `, mime_type="${mimeType}"` : ""}))`,
+    gcloud: gcloud(["dicom-stores", "export", "gcs", place.dicomStore], place,
+      { "gcs-uri-prefix": prefix, "mime-type": mimeType }),
+    Python: `client.wait(client.export(${literal(name)}, ${literal(prefix)}`
+      + (mimeType ? `, mime_type=${literal(mimeType)}` : "") + "))",
   };
 }

@@ -3,11 +3,12 @@
 import { call } from "../api.js";
 import { useAnswer } from "../loading.js";
 import { api, lastSegment, operationPath, storePath } from "../names.js";
-import { Calls, curl } from "../parts/calls.js";
+import { Calls } from "../parts/calls.js";
 import { Dialog } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
 import { Empty, ErrorNotice } from "../parts/notice.js";
 import { Link, navigate } from "../router.js";
+import { curl, gcloud, literal } from "../shell.js";
 import { number, size, t } from "../texts.js";
 import { html, useEffect, useState } from "../vendor/preact.js";
 
@@ -22,6 +23,12 @@ export function useBuckets(project, right) {
   return useAnswer(ask, [project]);
 }
 
+// The bucket that was chosen, if it is one of those listed; otherwise the first of them.
+export function chosenOf(buckets, bucket) {
+  const names = (buckets.value || []).map(({ name }) => name);
+  return names.includes(bucket) ? bucket : names[0] || "";
+}
+
 export function ImportDialog({ place, close }) {
   const store = api(storePath(place));
   const [project, setProject] = useState(place.project);
@@ -29,12 +36,12 @@ export function ImportDialog({ place, close }) {
   const [bucket, setBucket] = useState("");
   const [overridden, setOverridden] = useState(false);
   const [path, setPath] = useState("**");
-  const chosen = bucket || buckets.value?.[0]?.name || "";
+  const chosen = chosenOf(buckets, bucket);
   const uri = chosen ? `gs://${chosen}/${overridden ? path : "**"}` : "";
   const preview = usePreview(store, uri);
   const body = { gcsSource: { uri } };
-  const submit = async () => {
-    const { name } = await call("POST", `${store}:import`, { body });
+  const submit = async (signal) => {
+    const { name } = await call("POST", `${store}:import`, { body, signal });
     navigate(operationPath(place, lastSegment(name)));
   };
   if (buckets.value && !buckets.value.length && project === place.project) {
@@ -104,8 +111,7 @@ function importCalls(place, store, uri, body) {
   const name = storePath(place).slice(1);
   return {
     curl: curl("POST", `${store}:import`, body),
-    gcloud: `gcloud healthcare dicom-stores import gcs ${place.dicomStore} --dataset=${place.dataset} \\\n`
-      + `  --location=${place.location} --project=${place.project} --gcs-uri='${uri}'`,
-    Python: `client.wait(client.import_("${name}", "${uri}"))`,
+    gcloud: gcloud(["dicom-stores", "import", "gcs", place.dicomStore], place, { "gcs-uri": uri }),
+    Python: `client.wait(client.import_(${literal(name)}, ${literal(uri)}))`,
   };
 }

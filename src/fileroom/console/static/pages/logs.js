@@ -1,12 +1,13 @@
 // Log entries of a dataset or of one operation, newest first, as Cloud Logging gives them.
 
 import { datasetPath, operationPath } from "../names.js";
-import { Calls, curl, quoted } from "../parts/calls.js";
+import { Calls } from "../parts/calls.js";
 import { Field, useTyped } from "../parts/field.js";
 import { Tail, usePages } from "../parts/list.js";
 import { Empty, ErrorNotice, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
 import { setQuery } from "../router.js";
+import { command, curl } from "../shell.js";
 import { dateTime, t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 import { datasetCrumbs, DatasetTabs } from "./dataset.js";
@@ -130,6 +131,6 @@ function Entry({ entry }) {
 function logCalls(place, filter, body) {
   return {
     curl: curl("POST", ROUTE, body),
-    gcloud: `gcloud logging read '${quoted(filter)}' --project=${place.project}`,
+    gcloud: command(["gcloud", "logging", "read", filter], { project: place.project }),
   };
 }

@@ -3,7 +3,7 @@
 import { call } from "../api.js";
 import { useRepeated } from "../loading.js";
 import { api, datasetPath, operationPath } from "../names.js";
-import { Calls, curl } from "../parts/calls.js";
+import { Calls } from "../parts/calls.js";
 import { Dialog } from "../parts/dialog.js";
 import { Failures } from "../parts/failures.js";
 import { ErrorNotice, Loading } from "../parts/notice.js";
@@ -13,6 +13,7 @@ import { Bar, durationInWords, figures, kindInWords, rateInWords, StateBadge } f
 import { ACCOUNT, countOf, durationOf, failedOf, rateOf, requestOf, stateOf, throughput, totalOf,
   withReading } from "../progress.js";
 import { Link } from "../router.js";
+import { curl, gcloud, literal } from "../shell.js";
 import { dateTime, number, t } from "../texts.js";
 import { html, useMemo, useRef, useState } from "../vendor/preact.js";
 import { datasetCrumbs } from "./dataset.js";
@@ -152,8 +153,8 @@ function Request({ operation }) {
 }
 
 function CancelDialog({ place, route, close }) {
-  const submit = async () => {
-    await call("POST", `${route}:cancel`, { body: {} });
+  const submit = async (signal) => {
+    await call("POST", `${route}:cancel`, { body: {}, signal });
     close();
   };
   return html`<${Dialog} title=${t("operations.cancel")} action=${t("operations.cancel")} danger submit=${submit}
@@ -166,20 +167,15 @@ function CancelDialog({ place, route, close }) {
 function readingCalls(place, route) {
   return {
     curl: curl("GET", route),
-    gcloud: gcloud("describe", place),
-    Python: `client.wait("${operationPath(place, place.operation).slice(1)}")`,
+    gcloud: gcloud(["operations", "describe", place.operation], place),
+    Python: `client.wait(${literal(operationPath(place, place.operation).slice(1))})`,
   };
 }
 
 function cancelCalls(place, route) {
   return {
     curl: curl("POST", `${route}:cancel`, {}),
-    gcloud: gcloud("cancel", place),
-    Python: `client.cancel_operation("${operationPath(place, place.operation).slice(1)}")`,
+    gcloud: gcloud(["operations", "cancel", place.operation], place),
+    Python: `client.cancel_operation(${literal(operationPath(place, place.operation).slice(1))})`,
   };
-}
-
-function gcloud(verb, place) {
-  return `gcloud healthcare operations ${verb} ${place.operation} --dataset=${place.dataset} \\\n`
-    + `  --location=${place.location} --project=${place.project}`;
 }

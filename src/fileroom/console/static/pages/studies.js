@@ -1,6 +1,6 @@
 // The studies of a DICOM store: search, page through them, and what can be done with one.
 
-import { request } from "../api.js";
+import { bodyOf, request } from "../api.js";
 import { date, patientName, value, values } from "../dicom/attributes.js";
 import { useAnswer } from "../loading.js";
 import { datasetPath, storePath, web } from "../names.js";
@@ -39,7 +39,8 @@ export function Studies({ place, query }) {
   const asked = studyKeys(search);
   const found = useAnswer(
     (signal) => findStudies(route, asked, offset, signal),
-    [route, JSON.stringify(asked), offset],
+    [route, JSON.stringify(asked)],
+    [offset],
   );
   const apply = (wanted) => {
     setSearch(wanted);
@@ -54,8 +55,8 @@ export function Studies({ place, query }) {
     ${!found.value && found.loading && html`<div class="panel"><${Loading} /></div>`}
     ${found.value && !found.error && html`<div class="panel" aria-busy=${found.loading ? "true" : "false"}>
       ${found.value.studies.length
-        ? html`<${StudyTable} place=${place} found=${found.value} offset=${offset} setOpen=${setOpen} />`
-        : html`<${Nothing} place=${place} isSearch=${isSearch} offset=${offset} clear=${() => apply(NOTHING)} />`}
+        ? html`<${StudyTable} place=${place} found=${found.value} busy=${found.loading} setOpen=${setOpen} />`
+        : html`<${Nothing} place=${place} isSearch=${isSearch} offset=${found.value.offset} clear=${() => apply(NOTHING)} />`}
     </div>`}
     ${open?.kind === "delete" && html`<${DeleteStudy} place=${place} study=${open.study} close=${close} />`}
     ${open?.kind === "download" && html`<${DownloadStudy} place=${place} study=${open.study} close=${close} />`}
@@ -88,8 +89,8 @@ async function findStudies(route, keys, offset, signal) {
   const query = { ...keys, limit: PAGE_SIZE, offset, includefield: "StudyDescription" };
   const response = await request("GET", `${route}/studies`, { query, signal, accept: "application/dicom+json" });
   const total = response.headers.get("X-Total-Count");
-  const studies = response.status === 204 ? [] : await response.json();
-  return { studies, total: total === null ? undefined : Number(total) };
+  const studies = response.status === 204 ? [] : await bodyOf(response, "json");
+  return { studies, offset, total: total === null ? undefined : Number(total) };
 }
 
 function Search({ search, apply, isSearch }) {
@@ -117,7 +118,7 @@ function Search({ search, apply, isSearch }) {
   </div></form>`;
 }
 
-function StudyTable({ place, found, offset, setOpen }) {
+function StudyTable({ place, found, busy, setOpen }) {
   const base = `${storePath(place)}/studies`;
   const actions = (study) => [
     { label: t("action.download"), act: () => setOpen({ kind: "download", study }) },
@@ -145,10 +146,11 @@ function StudyTable({ place, found, offset, setOpen }) {
         <td><div class="row"><${Menu} label=${t("actions")} items=${actions(study)} /></div></td>
       </tr>`;
     })}</tbody></table></div>
-    <${Pager} found=${found} offset=${offset} />`;
+    <${Pager} found=${found} busy=${busy} />`;
 }
 
-function Pager({ found, offset }) {
+function Pager({ found, busy }) {
+  const { offset } = found;
   const last = offset + found.studies.length;
   const hasNext = found.total === undefined ? found.studies.length === PAGE_SIZE : last < found.total;
   const shown = { first: offset + 1, last, total: found.total };
@@ -159,9 +161,9 @@ function Pager({ found, offset }) {
   return html`<nav class="tail small soft" aria-label=${t("studies.pages")}>
     <span role="status">${t(found.total === undefined ? "studies.shown" : "studies.shownOf", shown)}</span>
     <div class="row">
-      <button type="button" disabled=${offset === 0} onClick=${() => turn(offset - PAGE_SIZE)}>
+      <button type="button" disabled=${offset === 0 || busy} onClick=${() => turn(offset - PAGE_SIZE)}>
         ${t("studies.previous")}</button>
-      <button type="button" disabled=${!hasNext} onClick=${() => turn(offset + PAGE_SIZE)}>
+      <button type="button" disabled=${!hasNext || busy} onClick=${() => turn(offset + PAGE_SIZE)}>
         ${t("studies.next")}</button>
     </div>
   </nav>`;

@@ -1,16 +1,17 @@
 // What can be done with a whole study: take it home, or delete it.
 
-import { ApiError, call, keepAs, request } from "../api.js";
+import { bodyOf, call, keepAs, request } from "../api.js";
 import { patientName, value } from "../dicom/attributes.js";
 import { createZip, ZIP_BYTES_MAX, ZIP_FILES_MAX } from "../dicom/zip.js";
 import { useAnswer } from "../loading.js";
 import { lastSegment, operationPath, storePath, web } from "../names.js";
-import { Calls, curl } from "../parts/calls.js";
+import { Calls } from "../parts/calls.js";
 import { Dialog } from "../parts/dialog.js";
 import { ErrorNotice, Loading } from "../parts/notice.js";
 import { navigate } from "../router.js";
+import { command, curl, literal, quoted } from "../shell.js";
 import { number, size, t } from "../texts.js";
-import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useState } from "../vendor/preact.js";
 
 const AS_STORED = "application/dicom; transfer-syntax=*";
 const INSTANCES_PAGE = 10_000;
@@ -21,11 +22,11 @@ export function DeleteStudy({ place, study, close }) {
   const store = storePath(place).slice(1);
   const calls = {
     curl: curl("DELETE", route),
-    fileroom: `fileroom studies delete ${uid} \\\n  --dicom-store=${store}`,
-    Python: `client.wait(client.delete_study("${store}",\n    "studies/${uid}"))`,
+    fileroom: command(["fileroom", "studies", "delete", uid], { "dicom-store": store }),
+    Python: `client.wait(client.delete_study(${literal(store)},\n    ${literal(`studies/${uid}`)}))`,
   };
-  const submit = async () => {
-    const { name } = await call("DELETE", route);
+  const submit = async (signal) => {
+    const { name } = await call("DELETE", route, { signal });
     navigate(operationPath(place, lastSegment(name)));
   };
   return html`<${Dialog} title=${t("study.delete")} action=${t("action.delete")} danger submit=${submit} close=${close}>
@@ -45,19 +46,11 @@ export function DownloadStudy({ place, study, close }) {
   const route = `${web(place)}/studies/${uid}`;
   const metrics = useAnswer((signal) => call("GET", `${route}:getStudyMetrics`, { signal }), [route]);
   const [taken, setTaken] = useState();
-  const abort = useRef(new AbortController());
-  useEffect(() => () => abort.current.abort(), []);
   const bytes = Number(metrics.value?.blobStorageSizeBytes || 0);
   const count = Number(metrics.value?.instanceCount || 0);
   const isTooMuch = bytes > ZIP_BYTES_MAX || count > ZIP_FILES_MAX;
-  const submit = async () => {
-    try {
-      keepAs(await studyZip(route, uid, (files) => setTaken(files), abort.current.signal), `${uid}.zip`);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      // A file that breaks off half way is no answer of the server's.
-      throw error instanceof ApiError ? error : new ApiError(0, "UNAVAILABLE", "");
-    }
+  const submit = async (signal) => {
+    keepAs(await studyZip(route, uid, setTaken, signal), `${uid}.zip`);
     close();
   };
   return html`<${Dialog} title=${t("study.download")} action=${t("study.download.zip")}
@@ -78,11 +71,11 @@ export function DownloadStudy({ place, study, close }) {
 function downloadCalls(place, uid, route) {
   const store = storePath(place).slice(1);
   return {
-    fileroom: `fileroom download ${uid} \\\n  --dicom-store=${store} \\\n  --server=${location.origin} --to=.`,
+    fileroom: command(["fileroom", "download", uid], { "dicom-store": store, server: location.origin, to: "." }),
     curl: `curl -H "Authorization: Bearer $TOKEN" -o study.multipart \\\n`
       + `  -H 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*' \\\n`
-      + `  '${location.origin}${route}'`,
-    Python: `for file in client.retrieval("${store}").instances(\n    "studies/${uid}"\n):\n    ...`,
+      + `  ${quoted(location.origin + route)}`,
+    Python: `for file in client.retrieval(${literal(store)}).instances(\n    ${literal(`studies/${uid}`)}\n):\n    ...`,
   };
 }
 
@@ -97,7 +90,7 @@ async function studyZip(route, uid, told, signal) {
       const [series, sop] = [value(instance, "0020000E"), value(instance, "00080018")];
       const path = `${route}/series/${series}/instances/${sop}`;
       const response = await request("GET", path, { accept: AS_STORED, signal });
-      zip.add(`${uid}/${series}/${sop}.dcm`, new Uint8Array(await response.arrayBuffer()));
+      zip.add(`${uid}/${series}/${sop}.dcm`, new Uint8Array(await bodyOf(response, "arrayBuffer")));
       files += 1;
       told(files);
     }

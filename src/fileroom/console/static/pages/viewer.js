@@ -1,6 +1,6 @@
 // One series: its images to scroll through, and all attributes of the instance that is shown.
 
-import { call, request } from "../api.js";
+import { bodyOf, call, request } from "../api.js";
 import { patientName, value } from "../dicom/attributes.js";
 import { describe, samplesOf } from "../dicom/pixels.js";
 import { framesOf, inOrder, withPictures } from "../dicom/stack.js";
@@ -42,7 +42,7 @@ export function Viewer({ place, query }) {
     ${instances.length > 0 && view === "images" && html`<${Stack} frames=${frames} at=${at} setAt=${setAt}
       read=${(frame, window, signal) => readFrame(route, frame, window, signal)} />`}
     ${instances.length > 0 && view === "attributes" && html`<${Attributes} instances=${instances}
-      shown=${frames[at]?.instance} />`}
+      shown=${frames.at(at)?.instance} />`}
   </main>`;
 }
 
@@ -72,11 +72,11 @@ async function readFrame(route, { instance, frame }, window, signal) {
   if (described.kind === "rendered") {
     const query = { window: window && `${window.center},${window.width},${functionOf(window)}` };
     const response = await request("GET", `${path}/rendered`, { query, accept: "image/jpeg", signal });
-    const picture = await createImageBitmap(await response.blob());
-    return { described, picture, bytes: 4 * picture.width * picture.height };
+    const picture = await createImageBitmap(await bodyOf(response, "blob"));
+    return { described, picture, bytes: 4 * picture.width * picture.height, close: () => picture.close() };
   }
   const response = await request("GET", path, { accept: DECODED, signal });
-  const buffer = await response.arrayBuffer();
+  const buffer = await bodyOf(response, "arrayBuffer");
   return { described, samples: samplesOf(buffer, described), bytes: buffer.byteLength };
 }
 

@@ -1,12 +1,13 @@
 // All attributes of an instance as a tree that can be searched; values are text, large ones are fetched.
 
-import { download, keepAs, request } from "../api.js";
+import { keepAs, request } from "../api.js";
 import { inlineBytes, tagText, treeRows, value } from "../dicom/attributes.js";
 import { useAnswer } from "../loading.js";
 import { size, t } from "../texts.js";
 import { html, useMemo, useState } from "../vendor/preact.js";
+import { Download } from "./download.js";
 import { Field } from "./field.js";
-import { Empty, ErrorNotice } from "./notice.js";
+import { Empty } from "./notice.js";
 
 const ROWS = 500;
 const SHOWN_LETTERS = 1000;
@@ -80,11 +81,9 @@ function Value({ row, instance }) {
 function Bulk({ uri, fileName }) {
   const { pathname } = new URL(uri, location.href);
   const bytes = useAnswer((signal) => bulkSize(pathname, signal), [pathname]);
-  const [failure, setFailure] = useState();
-  const take = () => download(pathname, fileName, { accept: BYTES }).then(() => setFailure(undefined), setFailure);
-  return html`<span class="row plain-row">${bytes.value ? size(bytes.value) : ""} <button type="button" class="link"
-    onClick=${take}>${t("action.download")}</button></span>
-    <${ErrorNotice} error=${failure} />`;
+  return html`<span class="row plain-row">${bytes.value ? size(bytes.value) : ""}
+    <${Download} class="link" path=${pathname} fileName=${fileName} options=${{ accept: BYTES }}>
+      ${t("action.download")}<//></span>`;
 }
 
 // How large a value is, from its first byte; undefined where the server tells only by sending it.

@@ -1,30 +1,33 @@
 // A dialog that holds the keyboard until it is closed, and gives it back.
 
-import { ApiError } from "../api.js";
 import { t } from "../texts.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { ErrorNotice } from "./notice.js";
 
-// `submit` does the work; the dialog shows its error and stays, or closes. `leave` is for a dialog in which
-// “Cancel” could be taken for what it does.
+// `submit(signal)` does the work; the dialog shows its error and stays, or closes. Who closes it meanwhile ends
+// the work: nothing more is asked, and no other page opened. `leave` is for a dialog in which “Cancel” could be
+// taken for what it does.
 export function Dialog({ title, action, leave = t("action.cancel"), danger, disabled, submit, close, children }) {
   const dialog = useRef();
+  const closing = useRef(new AbortController()).current;
   const [error, setError] = useState();
   const [busy, setBusy] = useState(false);
   useEffect(() => {
     const opener = document.activeElement;
     dialog.current.showModal();
-    return () => opener?.focus?.();
+    return () => {
+      closing.abort();
+      opener?.focus?.();
+    };
   }, []);
   const onSubmit = async (event) => {
     event.preventDefault();
     setBusy(true);
     setError(undefined);
     try {
-      await submit();
+      await submit(closing.signal);
     } catch (raised) {
-      if (!(raised instanceof ApiError)) throw raised;
-      setError(raised);
+      if (!closing.signal.aborted) setError(raised);
     } finally {
       setBusy(false);
     }

@@ -1,10 +1,11 @@
 // The objects of an operation that failed, a page at a time: which, why, and what to do.
 
-import { ApiError, download, page } from "../api.js";
+import { page } from "../api.js";
 import { useAnswer } from "../loading.js";
 import { setQuery } from "../router.js";
 import { number, t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
+import { Download } from "./download.js";
 import { Field } from "./field.js";
 import { Empty, ErrorNotice, Loading } from "./notice.js";
 
@@ -46,8 +47,9 @@ function FailurePages({ route, reason, failed, choose }) {
       setFull(Boolean(answer.next));
       return { ...answer, pageNumber: tokens.length };
     },
+    [route, reason],
     // A page that is full stays as it is, however many more there are.
-    [route, reason, tokens.at(-1), isFull ? "full" : failed],
+    [tokens.at(-1), isFull ? "full" : failed],
   );
   const turn = (wanted) => {
     setFull(false);
@@ -112,22 +114,7 @@ function FailureTable({ items, busy }) {
 
 // All failures, or all of one reason, as a file.
 function Downloads({ route, name, reason }) {
-  const [busy, setBusy] = useState("");
-  const [error, setError] = useState();
-  const keep = async (format) => {
-    setBusy(format);
-    setError(undefined);
-    try {
-      await download(`${route}:failures`, `failures-${name}.${format}`, { query: { format, reason } });
-    } catch (raised) {
-      if (!(raised instanceof ApiError)) throw raised;
-      setError(raised);
-    } finally {
-      setBusy("");
-    }
-  };
-  return html`<div class="row">${["csv", "ndjson"].map((format) => html`<button type="button"
-      disabled=${busy === format} onClick=${() => keep(format)}>
-      ${busy === format ? t("action.busy") : t(`failures.download.${format}`)}</button>`)}</div>
-    <${ErrorNotice} error=${error} />`;
+  return html`<div class="row">${["csv", "ndjson"].map((format) => html`<${Download} path=${`${route}:failures`}
+    fileName=${`failures-${name}.${format}`} options=${{ query: { format, reason } }}>
+    ${t(`failures.download.${format}`)}<//>`)}</div>`;
 }

@@ -3,24 +3,34 @@
 import { page } from "../api.js";
 import { useAnswer } from "../loading.js";
 import { number, t } from "../texts.js";
-import { html, useEffect, useState } from "../vendor/preact.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { ErrorNotice, Loading } from "./notice.js";
 
-// The rows of a list method so far; `more` reads the next page, `again` begins anew.
+// The rows of a list method so far.
 export function usePages(path, key, { pageSize = 50, query = {}, body } = {}) {
-  const [more, setMore] = useState({ items: [], next: "", busy: false });
-  const first = useAnswer(
-    (signal) => page(path, key, { pageSize, query, body, signal }),
+  return useRows(
+    (pageToken, signal) => page(path, key, { pageSize, query, body, pageToken, signal }),
     [path, JSON.stringify([query, body])],
   );
-  useEffect(() => setMore({ items: [], next: first.value?.next || "" }), [first.value]);
-  const read = async () => {
-    setMore((before) => ({ ...before, busy: true, error: undefined }));
+}
+
+// The rows so far of what `read(pageToken, signal)` gives as { items, next }; `more` reads the next page, `again`
+// begins anew, as another of `inputs` does. What then comes too late is no row.
+export function useRows(read, inputs) {
+  const first = useAnswer((signal) => read(undefined, signal), inputs);
+  const [later, setLater] = useState({});
+  const more = later.first === first.value ? later : { items: [], next: first.value?.next };
+  const abort = useRef();
+  useEffect(() => () => abort.current?.abort(), [first.value]);
+  const readMore = async () => {
+    const { signal } = abort.current = new AbortController();
+    const before = { first: first.value, items: more.items, next: more.next };
+    setLater({ ...before, busy: true });
     try {
-      const { items, next } = await page(path, key, { pageSize, query, body, pageToken: more.next });
-      setMore((before) => ({ items: [...before.items, ...items], next }));
+      const { items, next } = await read(more.next, signal);
+      if (!signal.aborted) setLater({ ...before, items: [...before.items, ...items], next });
     } catch (error) {
-      setMore((before) => ({ ...before, busy: false, error }));
+      if (!signal.aborted) setLater({ ...before, error });
     }
   };
   return {
@@ -30,7 +40,7 @@ export function usePages(path, key, { pageSize = 50, query = {}, body } = {}) {
     again: first.again,
     hasMore: Boolean(more.next),
     busy: more.busy,
-    more: read,
+    more: readMore,
   };
 }
 

@@ -3,16 +3,21 @@
 import { t } from "../texts.js";
 import { html } from "../vendor/preact.js";
 
+const WITHOUT_WORDS = { UNAVAILABLE: "error.gone", UNREADABLE: "error.unreadable" };
+
 export function ErrorNotice({ error, again }) {
   if (!error) return null;
-  const gone = error.status === 0;
-  const what = gone ? t("error.gone") : error.message || t("error.unknown");
-  const remedy = gone ? t("error.gone.remedy") : remedyOf(error);
+  const remedy = remedyOf(error);
   return html`<div class="notice wrong" role="alert">
-    <strong>${what}</strong>
+    <strong>${errorInWords(error)}</strong>
     ${remedy && html`<span>${remedy}</span>`}
     ${again && html`<div><button type="button" onClick=${again}>${t("action.again")}</button></div>`}
   </div>`;
+}
+
+// What happened: as the server told it, otherwise in our own words.
+export function errorInWords(error) {
+  return error.message || t(WITHOUT_WORDS[error.code] || "error.unknown");
 }
 
 export function Empty({ title, children }) {
@@ -24,7 +29,9 @@ export function Loading() {
 }
 
 function remedyOf(error) {
-  const known = { 401: "error.401", 403: "error.403", 404: "error.404", 429: "error.429", 507: "error.507" };
+  const known = {
+    0: "error.gone.remedy", 401: "error.401", 403: "error.403", 404: "error.404", 429: "error.429", 507: "error.507",
+  };
   if (known[error.status]) return t(known[error.status]);
   return error.status >= 500 ? t("error.500") : "";
 }

@@ -28,7 +28,6 @@ function keepDrawn(place, drawn, latest) {
   let stopped = false;
   let Curve;
   const draw = () => {
-    if (stopped || !Curve) return;
     drawn.current?.destroy();
     drawn.current = new Curve(options(place.clientWidth), latest.current, place);
   };
@@ -36,6 +35,7 @@ function keepDrawn(place, drawn, latest) {
   const theme = new MutationObserver(draw);
   // Only who sees a plot loads what draws it.
   import("../vendor/uplot.js").then((module) => {
+    if (stopped) return;
     Curve = module.default;
     draw();
     resize.observe(place);

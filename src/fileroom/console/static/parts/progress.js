@@ -27,10 +27,11 @@ export function kindInWords(operation) {
   return text === key ? kind : text;
 }
 
-// The bar of an operation that goes on or stands still; it moves to and fro until there is a total.
+// The bar of an operation that goes on or stands still; until there is a total it moves to and fro.
 export function Bar({ operation }) {
   const total = totalOf(operation);
-  const value = total ? Math.min(countOf(operation), total) : undefined;
+  const unknown = stateOf(operation) === "paused" ? 0 : undefined;
+  const value = total ? Math.min(countOf(operation), total) : unknown;
   return html`<progress aria-label=${t("operations.progress")} max=${total || 1} value=${value} />`;
 }
 

@@ -20,10 +20,11 @@ export function Stack({ frames, at, setAt, read }) {
   const [isInverted, setInverted] = useState(false);
   const [mode, setMode] = useState("window");
   const [view, setView] = useState(WHOLE);
-  const [play, setPlay] = useState({ isOn: false, rate: rateOf(frames[0].instance) });
+  const [play, setPlay] = useState({ isOn: false, rate: rateOf(frames.at(0).instance) });
   const area = useRef();
   const loaded = useFrames(frames, at, chosen, read);
-  const described = useMemo(() => describe(frames[at].instance, frames[at].frame), [frames, at]);
+  const { instance, frame } = frames.at(at);
+  const described = useMemo(() => describe(instance, frame), [frames, at]);
   const window = useWindow(described, chosen, loaded.frame);
   const go = (to) => setAt(Math.min(frames.length - 1, Math.max(0, to)));
   const size = useSize(area);
@@ -46,7 +47,7 @@ export function Stack({ frames, at, setAt, read }) {
   return html`<section class="stack viewer" aria-label=${t("viewer.images")}>
     <${StackTools} mode=${mode} setMode=${setMode} described=${described} window=${window} chosen=${chosen}
       setChosen=${setChosen} canWindow=${canWindow} isInverted=${isInverted} play=${play} setPlay=${setPlay}
-      count=${frames.length} modality=${value(frames[at].instance, "00080060")} tools=${tools} />
+      count=${frames.length} modality=${value(instance, "00080060")} tools=${tools} />
     <div class=${`viewport ${mode}`} ref=${area} tabindex="0" role="application"
       aria-label=${t("viewer.images")} aria-describedby="viewer-keys">
       <${Picture} frame=${loaded.frame} described=${described} window=${window} isInverted=${isInverted}
@@ -84,7 +85,7 @@ function useFrames(frames, at, chosen, read) {
   const loader = useMemo(
     () => createLoader(
       (key, signal) => {
-        const frame = latest.current.frames[parseInt(key, 10)];
+        const frame = latest.current.frames.at(parseInt(key, 10));
         return latest.current.read(frame, key.includes(" ") ? latest.current.chosen : undefined, signal);
       },
       () => drawn((count) => count + 1),
@@ -92,14 +93,18 @@ function useFrames(frames, at, chosen, read) {
     [frames],
   );
   useEffect(() => () => loader.close(), [loader]);
+  const describeAt = (index) => {
+    const { instance, frame } = frames.at(index);
+    return describe(instance, frame);
+  };
   const keyOf = (index) => {
-    const isDrawn = chosen?.width && describe(frames[index].instance, frames[index].frame).kind === "rendered";
+    const isDrawn = chosen?.width && describeAt(index).kind === "rendered";
     return isDrawn ? `${index} ${chosen.center} ${chosen.width}` : String(index);
   };
   useEffect(() => {
     const direction = at < before.current ? -1 : 1;
     before.current = at;
-    const { rows, columns, bits } = describe(frames[at].instance, frames[at].frame);
+    const { rows, columns, bits } = describeAt(at);
     const reach = Math.min(REACH, Math.floor(PREFETCH_BYTES_MAX / Math.max(1, rows * columns * Math.max(1, bits / 8))));
     loader.want(around(at, frames.length, direction, reach).map(keyOf));
   }, [loader, at, chosen]);
