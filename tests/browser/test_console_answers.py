@@ -213,7 +213,8 @@ def test_a_dialog_that_is_closed_does_nothing_more(console: Console, leave: str)
     open_dialog(console, "Export")
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("radio", name="What a search finds").check()
-    dialog.get_by_role("textbox", name="What a search finds").fill(f"StudyInstanceUID={STUDY}")
+    dialog.get_by_label("Patient name").fill("paula")
+    expect(dialog.get_by_text("2 studies match")).to_be_visible()
     posted: list[str] = []
 
     def asked(request: Request) -> None:
@@ -248,6 +249,18 @@ def test_an_answer_that_cannot_be_used_is_told(console: Console, body: str) -> N
     expect(dialog.get_by_role("button", name="Import", exact=True)).to_be_enabled()
 
 
+def test_an_error_of_a_dialog_is_in_sight(console: Console) -> None:
+    page = console.page
+    page.set_viewport_size({"width": 1280, "height": 600})
+    open_dialog(console, "Export")
+    dialog = page.get_by_role("dialog")
+    page.route("**/*:export", lambda route: route.fulfill(json={}))
+    dialog.get_by_text("The same from a terminal").click()
+    dialog.get_by_label("Project").scroll_into_view_if_needed()
+    dialog.get_by_role("button", name="Export", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_be_in_viewport(ratio=0.9)
+
+
 def test_who_signs_out_leaves_nothing_on_the_screen(unwatched: Page) -> None:
     page = unwatched
     page.goto(f"{STORE}/studies/{STUDY}")
@@ -279,6 +292,12 @@ def test_an_instance_of_endless_frames_is_opened(unwatched: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("missing pixel data")
     page.get_by_role("application").press("End")
     expect(page.get_by_text("Frame 2,000,000,000 of 2,000,000,000")).to_be_visible()
+
+
+def test_a_dataset_that_is_not_there_is_told(unwatched: Page) -> None:
+    unwatched.goto(f"{PLACE}/datasets/none")
+    told = unwatched.get_by_role("alert").locator("strong")
+    expect(told).to_have_text("There is no such thing here, or you may not use it")
 
 
 def test_an_address_that_is_none_is_told(console: Console) -> None:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pydicom
 import pytest
 from playwright.sync_api import expect
@@ -29,6 +30,7 @@ MANY: Final = f"{DATASET}/dicomStores/many"
 SCRIPT: Final = "<script>alert(1)</script>"
 SLICES: Final = 2_000
 HOSTILE: Final = f"{corpus.UID_ROOT}.66"
+RISING: Final = f"{corpus.UID_ROOT}.67"
 REAL: Final = (
     "MR_small.dcm",
     "SC_rgb_small_odd.dcm",
@@ -54,7 +56,8 @@ def filled(console_server: RunningServer) -> RunningServer:
         client.wait(client.create_dataset(DATASET), poll_seconds=0.05)
         for store in (STORE, MANY, f"{DATASET}/dicomStores/empty"):
             client.create_dicom_store(store)
-        assert not client.store_instances(STORE, [*phantom.study(), hostile, *real]).refused
+        contents = [*phantom.study(), hostile, rising(), *real]
+        assert not client.store_instances(STORE, contents).refused
         studies = (
             corpus.minimal_instance(
                 patient_name=f"Many^{number:03}",
@@ -67,6 +70,20 @@ def filled(console_server: RunningServer) -> RunningServer:
         assert not client.store_instances(MANY, list(studies)).refused
         assert not client.store_instances(MANY, slices(SLICES)).refused
     return console_server
+
+
+def rising() -> bytes:
+    """Give four frames without a window, from 0 to 1, 61, 121 and 181."""
+    frames = np.zeros((4, 16, 16), np.uint8)
+    for number, frame in enumerate(frames):
+        frame[8:] = number * 60 + 1
+    return corpus.multi_frame_instance(
+        frames=4,
+        study_instance_uid=RISING,
+        series_instance_uid=f"{RISING}.1",
+        sop_instance_uid=f"{RISING}.1.1",
+        pixel_data=frames.tobytes(),
+    )
 
 
 def shade(page: Page, place: tuple[float, float]) -> int:
@@ -141,8 +158,8 @@ def test_studies_come_in_pages(console: Console) -> None:
     console.go(f"{DATASET}/dicomStores/empty")
     expect(page.get_by_text("No study here yet")).to_be_visible()
     console.look("studies-empty")
-    page.get_by_role("link", name="To the dataset").click()
-    expect(page).to_have_url(f"{console.server.url}/console/{DATASET}")
+    page.get_by_role("button", name="Import").last.click()
+    expect(page.get_by_role("dialog", name="Import into “empty”")).to_be_visible()
 
 
 @pytest.mark.usefixtures("filled")
@@ -247,6 +264,31 @@ def test_a_series_of_two_thousand_slices_is_gone_through_at_once(console: Consol
 
 
 @pytest.mark.usefixtures("filled")
+def test_the_full_range_is_that_of_the_series(console: Console) -> None:
+    page = console.page
+    center, width = page.get_by_label("Center"), page.get_by_label("Width")
+    console.go(f"{STORE}/studies/{RISING}/series/{RISING}.1")
+    expect(center).to_have_value("90.5")
+    expect(width).to_have_value("181")
+    expect(page.get_by_text("C 90.5 W 181")).to_be_visible()
+    page.get_by_role("application").press("End")
+    expect(page.get_by_text("Frame 4 of 4")).to_be_visible()
+    expect(width).to_have_value("181")
+
+
+@pytest.mark.usefixtures("filled")
+def test_colour_has_no_window(console: Console) -> None:
+    page = console.page
+    path = REAL_FILES / "SC_rgb_small_odd.dcm"
+    if not path.exists():
+        pytest.skip(f"pydicom brings no {path.name}")
+    data_set = pydicom.dcmread(path, stop_before_pixels=True)
+    console.go(f"{STORE}/studies/{data_set.StudyInstanceUID}/series/{data_set.SeriesInstanceUID}")
+    expect(page.get_by_role("button", name="Window")).to_be_disabled()
+    expect(page.get_by_role("button", name="Move")).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.usefixtures("filled")
 def test_real_files_are_shown(console: Console) -> None:
     page = console.page
     for name in REAL:
@@ -290,6 +332,35 @@ def test_attributes_are_searched_and_a_script_in_them_is_text(console: Console) 
     assert Path(kept.value.path()).read_bytes() == phantom.samples(1, 24).tobytes()
 
 
+@pytest.mark.usefixtures("filled")
+def test_attributes_have_their_own_place_in_the_history(console: Console) -> None:
+    page = console.page
+    console.go(series_path(phantom.CT))
+    page.get_by_role("application").press("End")
+    expect(page.get_by_text("Frame 24 of 24")).to_be_visible()
+    page.get_by_role("button", name="Attributes").click()
+    instance = page.get_by_label("Instance")
+    expect(instance).to_have_value("24")
+    page.get_by_role("button", name="Previous").click()
+    expect(instance).to_have_value("23")
+    page.reload()
+    expect(instance).to_have_value("23")
+    page.go_back()
+    expect(page.get_by_role("application")).to_be_visible()
+
+
+@pytest.mark.usefixtures("filled")
+def test_attributes_are_read_on_a_phone(console: Console) -> None:
+    page = console.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    console.go(f"{series_path(phantom.CT)}?view=attributes")
+    expect(page.get_by_role("cell", name=phantom.CT.uid, exact=True)).to_be_visible()
+    assert page.evaluate(
+        """() => [...document.querySelectorAll("main, .scroller")]
+             .every((each) => each.scrollWidth <= each.clientWidth)"""
+    )
+
+
 def test_a_study_is_taken_home_and_deleted(console: Console, filled: RunningServer) -> None:
     page = console.page
     console.go(f"{STORE}/studies/{phantom.STUDY}")
@@ -306,10 +377,11 @@ def test_a_study_is_taken_home_and_deleted(console: Console, filled: RunningServ
     expect(dialog).to_have_count(0)
 
     page.get_by_role("button", name="Delete").click()
-    expect(dialog.get_by_text("The study of Phantom, Paula is deleted")).to_be_visible()
+    expect(dialog.get_by_text("The study of Phantom, Paula will be deleted")).to_be_visible()
     console.look("delete")
     dialog.get_by_role("button", name="Delete", exact=True).click()
     page.wait_for_url("**/operations/*")
+    expect(page.get_by_text(f"studies/{phantom.STUDY}", exact=True)).to_be_visible()
     console.go(STORE)
     expect(page.get_by_role("link", name="Bold")).to_be_visible()
     expect(page.get_by_role("link", name="Phantom, Paula")).to_have_count(0)

@@ -109,11 +109,12 @@ def test_progress_is_seen_moving_in_the_list_and_on_the_page(
     expect(page.get_by_role("main").get_by_role("status")).to_have_text(
         "Done", timeout=SEEN_MILLISECONDS
     )
-    expect(page.get_by_text("6,000 of 6,000 (100 %)")).to_be_visible()
+    expect(page.get_by_text("6,000 of 6,000 (100%)")).to_be_visible()
     expect(page.get_by_role("img", name=re.compile(r"Objects per second: at most"))).to_be_visible()
     expect(page.locator(".plot canvas")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel the operation")).to_have_count(0)
     expect(counter(page, "Exported")).to_have_text("6,000")
+    expect(counter(page, "Unchanged")).to_have_count(0)
     console.look("operation-done")
     page.get_by_role("link", name="main", exact=True).click()
     page.wait_for_url(f"**/{STORE}")
@@ -126,28 +127,33 @@ def test_failures_are_told_with_cause_and_remedy(console: Console, filled: Runni
     expect(page.get_by_text("251 objects of 252 failed")).to_be_visible()
     expect(counter(page, "Failed")).to_have_text("251")
     rows = page.get_by_role("table", name="Failures").locator("tbody tr")
-    expect(page.get_by_text("1 to 100 of 251")).to_be_visible()
+    expect(page.get_by_text("1–100 of 251")).to_be_visible()
     expect(rows).to_have_count(100)
+    reason = page.get_by_label("Reason")
+    expect(reason.get_by_role("option")).to_have_text(
+        ["All reasons", re.compile(r"NOT_DICOM \(1\)"), re.compile(r"EMPTY \(250\)")]
+    )
     expect(page.get_by_text("Fetch it again from where it came")).to_be_visible()
     console.look("operation-failures")
 
     page.get_by_role("button", name="Next").click()
     page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text("201 to 251 of 251")).to_be_visible()
+    expect(page.get_by_text("201–251 of 251")).to_be_visible()
     expect(rows).to_have_count(51)
     expect(page.get_by_role("button", name="Next")).to_be_disabled()
     expect(page.get_by_text("gs://mixed/notes<b>.txt")).to_be_visible()
     page.get_by_role("button", name="Only these (NOT_DICOM)").click()
     expect(rows).to_have_count(1)
-    expect(page.get_by_label("Reason")).to_have_value("NOT_DICOM")
-    expect(page.get_by_text("Leave it out: **.dcm instead of **")).to_be_visible()
+    expect(reason).to_have_value("NOT_DICOM")
+    expect(page.get_by_text("If it should be one, fetch it again")).to_be_visible()
+    expect(page.get_by_text("1–1 of 1")).to_be_visible()
     page.reload()
     expect(rows).to_have_count(1)
 
-    page.get_by_label("Reason").select_option("DATA_LOSS")
+    console.go(f"{operation.name}?reason=DATA_LOSS")
     expect(page.get_by_text("No failure for this reason")).to_be_visible()
     page.get_by_role("button", name="All reasons").click()
-    expect(page.get_by_text("1 to 100 of 251")).to_be_visible()
+    expect(page.get_by_text("1–100 of 251")).to_be_visible()
 
 
 def test_failures_are_downloaded(console: Console, filled: RunningServer) -> None:
@@ -163,7 +169,7 @@ def test_failures_are_downloaded(console: Console, filled: RunningServer) -> Non
 
     page.get_by_label("Reason").select_option("NOT_DICOM")
     with page.expect_download() as asked:
-        page.get_by_role("button", name="Download NDJSON").click()
+        page.get_by_role("button", name="Download NDJSON of these").click()
     (line,) = asked.value.path().read_text().splitlines()
     assert json.loads(line)["source"] == "gs://mixed/notes<b>.txt"
 

@@ -27,6 +27,7 @@ test("a name is told as it is read", () => {
 
 test("a date that is none stays as it is", () => {
   assert.equal(date("20240102"), "2024-01-02");
+  assert.equal(date("1997.04.24"), "1997-04-24");
   assert.equal(date("2024"), "2024");
 });
 

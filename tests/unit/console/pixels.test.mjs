@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { describe, draw, rangeOf, samplesOf } from "../../../src/fileroom/console/static/dicom/pixels.js";
-import { dragged, grey } from "../../../src/fileroom/console/static/dicom/windows.js";
+import { dragged, grey, rounded, widened } from "../../../src/fileroom/console/static/dicom/windows.js";
 
 const CT = { "00280002": [1], "00280004": ["MONOCHROME2"], "00280010": [1], "00280011": [3], "00280100": [16],
   "00280101": [12], "00280102": [11], "00280103": [0], "00281050": [40], "00281051": [400], "00281052": [-1024],
@@ -87,4 +87,15 @@ test("windows have the shapes of the standard", () => {
 test("a drag never turns a window inside out", () => {
   assert.equal(dragged({ center: 40, width: 400 }, -10_000, 0).width, 1);
   assert.deepEqual(dragged({ center: 40, width: 400 }, 0, 64), { center: 140, width: 400 });
+});
+
+test("the range of a series grows by what a frame has beyond it, and never shrinks", () => {
+  const first = { center: 50, width: 100, shape: "LINEAR_EXACT" };
+  assert.deepEqual(widened(undefined, first), first);
+  assert.deepEqual(widened(first, { center: 20, width: 10 }), first);
+  assert.deepEqual(widened(first, { center: 150, width: 100 }), { center: 100, width: 200, shape: "LINEAR_EXACT" });
+});
+
+test("a measure is told in as many digits as count", () => {
+  assert.deepEqual([135.5, 1024500, 0.000123456789].map(rounded), [135.5, 1024500, 0.000123457]);
 });

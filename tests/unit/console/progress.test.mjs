@@ -74,3 +74,21 @@ test("the duration goes on until the end", () => {
   assert.equal(progress.durationOf(operation, Date.parse("2026-01-01T00:00:05Z")), 2.5);
   assert.equal(progress.durationOf({}, 0), undefined);
 });
+
+test("figures are told but those that are nothing and cannot be otherwise", () => {
+  const told = (method, fileroom) => progress.toldOf({ done: true, metadata: {
+    apiMethodName: `google.cloud.healthcare.v1.dicom.DicomService.${method}`, fileroom } });
+  const account = { listed: "2", exported: "2", unchanged: "0", failed: "0", pending: "0", notStarted: "0" };
+
+  assert.deepEqual(told("ExportDicomData", account), ["listed", "exported", "failed"]);
+  assert.deepEqual(told("UpdateStudyMetadata", { listed: "1", updated: "1", unchanged: "0" }),
+    ["listed", "unchanged", "updated"]);
+  assert.deepEqual(told("ImportDicomData", undefined), []);
+});
+
+test("an operation on a study names it", () => {
+  const request = { name: "projects/p/locations/l/datasets/d/dicomStores/s", path: "studies/1.2" };
+  const { dicomStore, place } = progress.requestOf({ metadata: { fileroomRequest: request } });
+
+  assert.deepEqual([dicomStore, place], ["s", "studies/1.2"]);
+});

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { around, createLoader, framesOf, inOrder } from "../../../src/fileroom/console/static/dicom/stack.js";
+import { around, createLoader, framesOf, inOrder, spread } from "../../../src/fileroom/console/static/dicom/stack.js";
 
 function slice(number, z, more = {}) {
   return {
@@ -48,6 +48,13 @@ test("an instance may say that it has any number of frames", () => {
 test("neighbours are wanted after the frame itself, most of them ahead", () => {
   assert.deepEqual(around(5, 10, 1, 3), [5, 6, 4, 7, 8]);
   assert.deepEqual(around(0, 10, -1, 3), [0, 1]);
+});
+
+test("frames are spread from the first to the last", () => {
+  assert.deepEqual(spread(15, 4), [0, 5, 9, 14]);
+  assert.deepEqual(spread(3, 24), [0, 1, 2]);
+  assert.deepEqual(spread(1, 24), [0]);
+  assert.deepEqual(spread(0, 24), []);
 });
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 5));

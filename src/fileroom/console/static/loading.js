@@ -2,6 +2,8 @@
 
 import { useCallback, useEffect, useRef, useState } from "./vendor/preact.js";
 
+const REST_MILLISECONDS = 300;
+
 // Ask with `ask(signal)` now and whenever one of `inputs` changes: what was answered before is then gone at
 // once. It stays while the same is asked anew, by `again` or since one of `rounds` has changed.
 export function useAnswer(ask, inputs, rounds = []) {
@@ -18,6 +20,17 @@ export function useAnswer(ask, inputs, rounds = []) {
     return () => abort.abort();
   }, [...inputs, ...rounds, count]);
   return { ...answerTo(inputs, state), again };
+}
+
+// Ask about a text once the typing rests; until then nothing is known of it.
+export function useRestedAnswer(ask, text) {
+  const [rested, setRested] = useState(text);
+  useEffect(() => {
+    const timer = setTimeout(() => setRested(text), REST_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  const answer = useAnswer((signal) => ask(rested, signal), [rested]);
+  return rested === text ? answer : { loading: true };
 }
 
 function answerTo(inputs, state) {

@@ -37,6 +37,16 @@ export function failedOf(operation) {
   return Number(operation.metadata?.counter?.failure || 0);
 }
 
+// The terms of the account that tell something: those that the server gives, without what is nothing and cannot
+// be otherwise. An export leaves no file as it was.
+export function toldOf(operation) {
+  const account = operation.metadata.fileroom || {};
+  const silent = ["notStarted"];
+  if (operation.done) silent.push("pending");
+  if (kindOf(operation) === "ExportDicomData") silent.push("unchanged");
+  return ACCOUNT.filter((term) => Number(account[term]) || (term in account && !silent.includes(term)));
+}
+
 // How many objects there are; undefined until the server has counted them.
 export function totalOf(operation) {
   const total = operation.metadata?.fileroom?.total;
@@ -46,7 +56,8 @@ export function totalOf(operation) {
 // What it works on: the id of its DICOM store, and where it reads from or writes to.
 export function requestOf(operation) {
   const request = operation.metadata?.fileroomRequest || {};
-  const [, dicomStore = "", below = ""] = /\/dicomStores\/([^/]+)(?:\/dicomWeb)?(.*)$/.exec(request.name || "") || [];
+  const [, dicomStore = "", after = ""] = /\/dicomStores\/([^/]+)(?:\/dicomWeb)?(.*)$/.exec(request.name || "") || [];
+  const below = request.path || after;
   const source = request.gcsSource?.uri || "";
   const destination = request.gcsDestination?.uriPrefix || "";
   return { dicomStore, source, destination, place: source || destination || below.replace(/^\//, "") };

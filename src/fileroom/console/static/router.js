@@ -18,7 +18,6 @@ export function step(state) {
 }
 
 // The path after `/console`, the query, and what was stepped to; the component is drawn anew when they change.
-// A path that is not UTF-8 is that of no page.
 export function useLocation() {
   const [, drawn] = useState(0);
   useEffect(() => {
@@ -26,34 +25,37 @@ export function useLocation() {
     addEventListener("popstate", draw);
     return () => removeEventListener("popstate", draw);
   }, []);
-  const path = decoded(location.pathname.slice(ROOT.length).replace(/\/$/, "") || "/");
+  const path = location.pathname.slice(ROOT.length).replace(/\/$/, "") || "/";
   return { path, query: new URLSearchParams(location.search), state: history.state || {} };
-}
-
-function decoded(path) {
-  try {
-    return decodeURI(path);
-  } catch {
-    return "";
-  }
 }
 
 // Put parameters into the address without a new page, so that a view can be shared and reloaded.
 export function setQuery(values) {
+  history.replaceState(history.state, "", addressWith(values));
+  dispatchEvent(new PopStateEvent("popstate"));
+}
+
+// The same for what the reader can go back from.
+export function turnTo(values) {
+  history.pushState(history.state, "", addressWith(values));
+  dispatchEvent(new PopStateEvent("popstate"));
+}
+
+function addressWith(values) {
   const query = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(values)) {
     if (value) query.set(name, value);
     else query.delete(name);
   }
   const text = query.toString();
-  history.replaceState(history.state, "", location.pathname + (text ? `?${text}` : ""));
-  dispatchEvent(new PopStateEvent("popstate"));
+  return location.pathname + (text ? `?${text}` : "");
 }
 
-// `template` such as `/projects/:project`: the values of its variables, or null.
+// `template` such as `/projects/:project`: the values of its variables, or null. A path that is not UTF-8 is
+// that of no page.
 export function match(template, path) {
   const wanted = template.split("/");
-  const given = path.split("/");
+  const given = segmentsOf(path);
   if (wanted.length !== given.length) return null;
   const found = {};
   for (const [index, part] of wanted.entries()) {
@@ -61,6 +63,14 @@ export function match(template, path) {
     else if (part !== given[index]) return null;
   }
   return found;
+}
+
+function segmentsOf(path) {
+  try {
+    return path.split("/").map(decodeURIComponent);
+  } catch {
+    return [];
+  }
 }
 
 export function Link({ to, children, ...rest }) {

@@ -4,6 +4,7 @@ import en from "./texts/en.js";
 import fr from "./texts/fr.js";
 
 const KEY = "fileroom.language";
+const MEASURE_DIGITS = 6;
 export const LANGUAGES = { en: "English", fr: "Français" };
 const TEXTS = { en, fr };
 
@@ -12,6 +13,7 @@ export const language = chosen();
 const locale = navigator.languages.find((tag) => tag.slice(0, 2) === language) || language;
 const plurals = new Intl.PluralRules(language);
 const numbers = new Intl.NumberFormat(locale);
+const measures = new Intl.NumberFormat(locale, { maximumSignificantDigits: MEASURE_DIGITS });
 const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
 
 // Give a text. `{name}` in it stands for a value; a text of several forms is chosen by `count`.
@@ -34,16 +36,22 @@ export function number(value) {
   return numbers.format(Number(value || 0));
 }
 
+// What was measured or reckoned, however small.
+export function measure(value) {
+  return measures.format(value);
+}
+
 export function dateTime(timestamp) {
   return timestamp ? dates.format(new Date(timestamp)) : "";
 }
 
-// 1,536 bytes as `1.5 KiB`.
+// 1,536 bytes as `1.5 KiB`, or `1,5 Kio` in French.
 export function size(bytes) {
   let value = Number(bytes || 0);
-  for (const unit of ["B", "KiB", "MiB", "GiB", "TiB"]) {
-    if (value < 1024 || unit === "TiB") {
-      const digits = unit === "B" || value >= 100 ? 0 : 1;
+  const units = t("units").split(" ");
+  for (const unit of units) {
+    if (value < 1024 || unit === units.at(-1)) {
+      const digits = unit === units[0] || value >= 100 ? 0 : 1;
       return `${value.toLocaleString(locale, { maximumFractionDigits: digits })} ${unit}`;
     }
     value /= 1024;

@@ -25,9 +25,9 @@ export function patientName(dataSet) {
   return personName(value(dataSet, "00100010"));
 }
 
-// `20240102` as `2024-01-02`; anything else stays as it is.
+// `20240102` as `2024-01-02`, and `2024.01.02`, as it was once written; anything else stays as it is.
 export function date(text) {
-  const found = /^(\d{4})(\d{2})(\d{2})$/.exec(text || "");
+  const found = /^(\d{4})\.?(\d{2})\.?(\d{2})$/.exec(text || "");
   return found ? found.slice(1).join("-") : text || "";
 }
 

@@ -99,6 +99,12 @@ export function around(at, count, direction, reach) {
   return wanted.filter((index) => index >= 0 && index < count);
 }
 
+// So many frames, evenly spread over all, the first and the last among them.
+export function spread(count, wanted) {
+  const most = Math.min(count, wanted);
+  return Array.from({ length: most }, (_, at) => Math.round((at * (count - 1)) / Math.max(1, most - 1)));
+}
+
 // Bring in what is wanted, a few at a time, the first first, and keep what was used last within so many bytes.
 // `read(key, signal)` gives { bytes, close?(), … }: what is kept no longer is closed. `changed()` is called
 // whenever something has come or failed.

@@ -34,6 +34,19 @@ function sigmoid(meant, center, width) {
   return 1 / (1 + Math.exp((-4 * (meant - center)) / width));
 }
 
+// The window that shows all that either of two shows.
+export function widened(one, other) {
+  if (!one) return other;
+  const least = Math.min(one.center - one.width / 2, other.center - other.width / 2);
+  const most = Math.max(one.center + one.width / 2, other.center + other.width / 2);
+  return fullRange(least, most);
+}
+
+// A measure of a window as a field holds it.
+export function rounded(measure) {
+  return Number(measure.toPrecision(6));
+}
+
 // The window after a drag of so many pixels: across for the width, down for the center.
 export function dragged(window, across, down) {
   const pace = Math.max(window.width, 1e-6) / 256;

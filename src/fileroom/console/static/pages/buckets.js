@@ -2,16 +2,22 @@
 
 import { call, request } from "../api.js";
 import { useAnswer } from "../loading.js";
+import { bucketPath, bucketRoute, bucketUri, uploadRoute } from "../names.js";
 import { Dialog } from "../parts/dialog.js";
 import { Download } from "../parts/download.js";
 import { Field } from "../parts/field.js";
 import { Tail, useRows } from "../parts/list.js";
 import { Empty, ErrorNotice, errorInWords, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
+import { recentStore } from "../recent.js";
 import { Link, step } from "../router.js";
 import { dateTime, number, size, t } from "../texts.js";
 import { createUploads } from "../uploads.js";
 import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
+import { ImportDialog } from "./import.js";
+
+// What a page of the console can do with a bucket; `delete` is for programs.
+const RIGHTS = ["read", "write"];
 
 export function Buckets({ place, state }) {
   if (place.bucket) return html`<${Bucket} bucket=${place.bucket} prefix=${state.prefix || ""} />`;
@@ -32,18 +38,32 @@ function AllBuckets() {
     ${!buckets.value && buckets.loading && html`<${Loading} />`}
     ${buckets.value && html`<div class="panel">${buckets.value.length === 0
       ? html`<${Empty} title=${t("buckets.empty")}><span>${t("buckets.empty.next")}</span>${create}<//>`
-      : html`<div class="scroller"><table>
-          <thead><tr><th scope="col">${t("bucket")}</th><th scope="col">${t("buckets.rights")}</th>
-            <th scope="col"><span class="visually-hidden">${t("actions")}</span></th></tr></thead>
-          <tbody>${buckets.value.map((each) => html`<tr key=${each.name}>
-            <td><${Link} to=${`/buckets/${each.name}`}>gs://${each.name}<//></td>
-            <td>${(each.fileroom?.allow || []).map((right) => t(`buckets.right.${right}`)).join(", ")}</td>
-            <td><${Check} bucket=${each.name} /></td></tr>`)}</tbody></table></div>`}</div>`}
+      : html`<${BucketTable} buckets=${buckets.value} />`}</div>`}
     ${open && html`<${CreateBucket} close=${() => setOpen(false)} done=${() => {
       setOpen(false);
       buckets.again();
     }} />`}
   </main>`;
+}
+
+function BucketTable({ buckets }) {
+  const hasKinds = buckets.some(({ fileroom }) => fileroom?.kind);
+  const rights = ({ fileroom }) => RIGHTS.filter((right) => fileroom?.allow?.includes(right));
+  return html`<div class="scroller"><table class="narrowing">
+    <thead><tr><th scope="col">${t("bucket")}</th>
+      ${hasKinds && html`<th scope="col">${t("buckets.kind")}</th>`}
+      <th scope="col">${t("buckets.rights")}</th>
+      <th scope="col"><span class="visually-hidden">${t("actions")}</span></th></tr></thead>
+    <tbody>${buckets.map((each) => html`<tr key=${each.name}>
+      <td class="first"><${Link} to=${bucketPath(each.name)}>${bucketUri(each.name)}<//></td>
+      ${hasKinds && html`<td>${kindInWords(each.fileroom?.kind)}</td>`}
+      <td>${rights(each).map((right) => t(`buckets.right.${right}`)).join(", ")}</td>
+      <td class="last"><${Check} bucket=${each.name} /></td></tr>`)}</tbody></table></div>`;
+}
+
+// Where a bucket is; the name of a product stays what it is.
+function kindInWords(kind = "") {
+  return kind === "directory" ? t("buckets.kind.directory") : kind;
 }
 
 // Whether listing and reading work now, in words.
@@ -52,7 +72,7 @@ function Check({ bucket }) {
   const check = async () => {
     setTold({ text: t("loading") });
     try {
-      const { items = [] } = await call("GET", `/storage/v1/b/${encodeURIComponent(bucket)}/o`, { query: { maxResults: 1 } });
+      const { items = [] } = await call("GET", `${bucketRoute(bucket)}/o`, { query: { maxResults: 1 } });
       setTold({ kind: "good", text: t(items.length ? "buckets.check.good" : "buckets.check.empty") });
     } catch (error) {
       setTold({ kind: "wrong", text: errorInWords(error) });
@@ -65,7 +85,7 @@ function Check({ bucket }) {
 
 function CreateBucket({ done, close }) {
   const [name, setName] = useState("");
-  const wrong = name && !/^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/.test(name) ? t("buckets.name.hint") : "";
+  const wrong = name && !/^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/.test(name) ? t("buckets.name.wrong") : "";
   const submit = async (signal) => {
     await call("POST", "/storage/v1/b", { body: { name }, signal });
     done();
@@ -79,27 +99,29 @@ function CreateBucket({ done, close }) {
 }
 
 function Bucket({ bucket, prefix }) {
-  const route = `/storage/v1/b/${encodeURIComponent(bucket)}`;
+  const route = bucketRoute(bucket);
+  const uri = bucketUri(bucket);
   const about = useAnswer((signal) => call("GET", route, { signal }), [bucket]);
   const objects = useObjects(route, prefix);
-  const writable = (about.value?.fileroom?.allow || []).includes("write");
+  const { allow = [], upload: takesFiles = true } = about.value?.fileroom || {};
+  const writable = allow.includes("write") && takesFiles;
   const upload = useUploads(bucket, objects.again);
   const parts = prefix.split("/").filter(Boolean);
   const open = (to) => step({ prefix: to });
   const take = (files) => upload.take(files.map(({ name, open }) => ({ name: prefix + name, open })));
   const taken = (event) => take([...event.target.files].map((file) => ({ name: file.name, open: () => file })));
   return html`<main>
-    <${Heading} title=${`gs://${bucket}`} crumbs=${[[t("nav.buckets"), "/buckets"], [bucket]]}>
+    <${Heading} title=${uri} crumbs=${[[t("nav.buckets"), "/buckets"], [bucket]]}>
       ${writable && html`<label class="button primary">${t("buckets.upload")}
         <input class="visually-hidden" type="file" multiple onChange=${taken} /></label>`}
     <//>
     <${ErrorNotice} error=${about.error || (!objects.rows && objects.error)} again=${objects.again} />
     ${parts.length > 0 && html`<nav class="row" aria-label=${t("buckets.directory")}>
-      <button type="button" class="link" onClick=${() => open("")}>gs://${bucket}</button>
+      <button type="button" class="link" onClick=${() => open("")}>${uri}</button>
       ${parts.map((part, index) => html`<span aria-hidden="true">/</span><button type="button" class="link"
         onClick=${() => open(`${parts.slice(0, index + 1).join("/")}/`)}>${part}</button>`)}
     </nav>`}
-    ${writable && html`<${Drop} account=${upload.account} take=${take} />`}
+    ${writable && html`<${Drop} account=${upload.account} take=${take} bucket=${bucket} />`}
     <${Objects} bucket=${bucket} prefix=${prefix} objects=${objects} open=${open} writable=${writable} />
   </main>`;
 }
@@ -121,19 +143,19 @@ function Objects({ bucket, prefix, objects, open, writable }) {
     return html`<div class="panel"><${Empty} title=${t("buckets.nothing")}>
       ${t(writable ? "buckets.nothing.next" : "buckets.nothing.read")}<//></div>`;
   }
-  const route = `/storage/v1/b/${encodeURIComponent(bucket)}/o`;
+  const route = `${bucketRoute(bucket)}/o`;
   const directories = objects.rows.filter((row) => row.prefix);
   const found = objects.rows.filter((row) => !row.prefix);
-  return html`<div class="panel"><div class="scroller"><table>
+  return html`<div class="panel"><div class="scroller"><table class="narrowing">
     <thead><tr><th scope="col">${t("buckets.object")}</th><th scope="col" class="number">${t("buckets.size")}</th>
       <th scope="col">${t("buckets.changed")}</th></tr></thead>
     <tbody>
       ${directories.map((row) => html`<tr key=${row.prefix}><td colspan="3"><button type="button" class="link"
         onClick=${() => open(row.prefix)}>${row.prefix.slice(prefix.length)}</button></td></tr>`)}
       ${found.map((row) => html`<tr key=${row.name}>
-        <td><${Download} class="link" path=${`${route}/${encodeURIComponent(row.name)}?alt=media`}
+        <td class="first"><${Download} class="link" path=${`${route}/${encodeURIComponent(row.name)}?alt=media`}
           fileName=${row.name.split("/").pop()}>${row.name.slice(prefix.length)}<//></td>
-        <td class="number">${size(row.size)}</td><td>${dateTime(row.updated)}</td></tr>`)}
+        <td class="number">${size(row.size)}</td><td class="nowrap">${dateTime(row.updated)}</td></tr>`)}
     </tbody></table></div>
     ${(objects.hasMore || objects.error) && html`<${Tail} pages=${objects} />`}
   </div>`;
@@ -143,7 +165,7 @@ function Objects({ bucket, prefix, objects, open, writable }) {
 function useUploads(bucket, done) {
   const [account, setAccount] = useState();
   const uploads = useMemo(() => createUploads((name, file, signal) => request(
-    "POST", `/upload/storage/v1/b/${encodeURIComponent(bucket)}/o`, {
+    "POST", uploadRoute(bucket), {
       query: { uploadType: "media", name },
       headers: { "Content-Type": file.type || "application/octet-stream" },
       body: file,
@@ -154,7 +176,7 @@ function useUploads(bucket, done) {
   return { account, take: (files) => uploads.take(files).then(done) };
 }
 
-function Drop({ account, take }) {
+function Drop({ account, take, bucket }) {
   const [over, setOver] = useState(false);
   const drop = async (event) => {
     event.preventDefault();
@@ -168,14 +190,25 @@ function Drop({ account, take }) {
   return html`<div class=${`drop ${over ? "over" : ""}`} onDragOver=${hold} onDragLeave=${() => setOver(false)} onDrop=${drop}>
     <span>${t("buckets.drop")}</span>
     ${account && html`<${Account} ...${account} />`}
+    ${account?.sent > 0 && account.sent + account.failed === account.total && html`<${WhatNext} bucket=${bucket} />`}
   </div>`;
+}
+
+// Files are brought in to be imported: into the store that was looked at last, or one to be found.
+function WhatNext({ bucket }) {
+  const [open, setOpen] = useState(false);
+  const store = recentStore();
+  if (!store) return html`<${Link} to="/">${t("buckets.sent.next")}<//>`;
+  return html`<button type="button" onClick=${() => setOpen(true)}>
+      ${t("import.title", { store: store.dicomStore })}</button>
+    ${open && html`<${ImportDialog} place=${store} from=${bucket} close=${() => setOpen(false)} />`}`;
 }
 
 function Account({ total, sent, failed, failures }) {
   const key = sent + failed === total ? "buckets.sent" : "buckets.sending";
   const unlisted = failed - failures.length;
   return html`<progress max=${total} value=${sent + failed} aria-label=${t("buckets.upload")} />
-    <span role="status">${t(key, { sent: number(sent), total: number(total) })}</span>
+    <span role="status">${t(key, { count: total, sent: number(sent), total: number(total) })}</span>
     ${failed > 0 && html`<ul class="notice wrong plain" role="alert">
       ${failures.map(({ name, error }) => html`<li>${name}: ${errorInWords(error)}</li>`)}
       ${unlisted > 0 && html`<li>${t("buckets.unlisted", { count: unlisted, failed: number(unlisted) })}</li>`}</ul>`}`;

@@ -1,14 +1,14 @@
 // Export a DICOM store: to which bucket and directory, as which kind of file, all of it or some.
 
 import { ApiError, call, request } from "../api.js";
-import { searchKeys } from "../dicom/search.js";
-import { api, lastSegment, operationPath, storePath } from "../names.js";
+import { api, bucketUri, lastSegment, operationPath, storePath, uploadRoute, web } from "../names.js";
 import { Calls } from "../parts/calls.js";
+import { ALL, ChosenStudies, pathsOf, useChosen } from "../parts/chosen_studies.js";
 import { Dialog } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
 import { Empty, ErrorNotice } from "../parts/notice.js";
 import { Link, navigate } from "../router.js";
-import { curl, gcloud, literal } from "../shell.js";
+import { command, curl, gcloud, literal } from "../shell.js";
 import { t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 import { chosenOf, useBuckets } from "./import.js";
@@ -40,19 +40,23 @@ export function ExportDialog({ place, close }) {
   const [project, setProject] = useState(place.project);
   const buckets = useBuckets(project, "write");
   const [bucket, setBucket] = useState("");
-  const [directory, setDirectory] = useState("");
+  const [directory, setDirectory] = useState(`exports/${place.dicomStore}`);
   const [type, setType] = useState("application/dicom");
   const [syntax, setSyntax] = useState("");
-  const [filter, setFilter] = useState({ kind: "all", text: "" });
+  const [choice, setChoice] = useState(ALL);
+  const studies = useChosen(web(place), choice);
   const chosen = chosenOf(buckets, bucket);
   const below = directory.trim().replace(/^\/+/, "");
-  const prefix = chosen ? `gs://${chosen}${below ? `/${below}` : ""}` : "";
+  const prefix = chosen ? `${bucketUri(chosen)}${below ? `/${below}` : ""}` : "";
   const mimeType = type === "application/dicom" && !syntax ? "" : type + (syntax ? `; transfer-syntax=${syntax}` : "");
   const body = { gcsDestination: { uriPrefix: prefix, ...(mimeType && { mimeType }) } };
   const submit = async (signal) => {
-    const paths = await chosenPaths(store, filter, signal);
+    const paths = await pathsOf(web(place), choice, studies.value, signal);
     const sent = { ...body };
-    if (paths) sent.filterConfig = { resourcePathsGcsUri: await keepFilter(chosen, directory, paths, signal) };
+    if (paths) {
+      const keeper = keeperOf(buckets, chosen);
+      sent.filterConfig = { resourcePathsGcsUri: await keepFilter(keeper, filterName(directory), paths, signal) };
+    }
     const { name } = await call("POST", `${store}:export`, { body: sent, signal });
     navigate(operationPath(place, lastSegment(name)));
   };
@@ -68,9 +72,8 @@ export function ExportDialog({ place, close }) {
     setSyntax(FILE_TYPES[event.target.value][0]?.[0] || "");
   };
   return html`<${Dialog} title=${t("export.title", { store: place.dicomStore })} action=${t("action.export")}
-    disabled=${!chosen || (filter.kind !== "all" && !filter.text.trim())} submit=${submit} close=${close}>
-    <div class="fields pairs">
-      <${Field} label=${t("export.kind")} value="bucket"><option value="bucket">${t("bucket")}</option><//>
+    disabled=${!chosen || (choice.kind !== "all" && !studies.value?.isSome)} submit=${submit} close=${close}>
+    <div class="fields">
       <${Field} label=${t("project")} value=${project} onChange=${(event) => setProject(event.target.value.trim())} />
       <${Field} label=${t("bucket")} value=${chosen} onChange=${(event) => setBucket(event.target.value)}>
         ${(buckets.value || []).map(({ name }) => html`<option value=${name}>${name}</option>`)}
@@ -89,69 +92,55 @@ export function ExportDialog({ place, close }) {
           ${name === "as stored" ? t("export.asStored") : name}</option>`)}
       <//>`}
     </div>
-    <${Filter} filter=${filter} setFilter=${setFilter} />
-    <div class="field"><span class="label">URI</span><code class="uri">${prefix || "…"}</code></div>
-    <${Calls} calls=${exportCalls(place, store, prefix, mimeType, body)} />
+    <${ChosenStudies} choice=${choice} change=${setChoice} chosen=${studies} />
+    <div class="field"><span class="label">URI</span><code class="uri">${prefix || "…"}</code>
+      <span class="hint">${t("export.uri.hint")}</span></div>
+    <${ExportCalls} place=${place} store=${store} body=${body} filterUri=${choice.kind !== "all" && chosen
+      ? `${bucketUri(chosen)}/${directoryOf(directory)}filter.txt` : ""} />
   <//>`;
 }
 
-function Filter({ filter, setFilter }) {
-  const hint = filter.kind === "all" ? "" : t(`export.filter.${filter.kind}.hint`);
-  const set = (change) => setFilter({ ...filter, ...change });
-  return html`<fieldset class="field">
-    <legend class="label">${t("export.filter")}</legend>
-    <div class="row">${["all", "search", "list"].map((kind) => html`<label class="choice">
-      <input type="radio" name="filter" checked=${filter.kind === kind} onChange=${() => set({ kind, text: "" })} />
-      ${t(`export.filter.${kind}`)}</label>`)}</div>
-    ${filter.kind === "search" && html`<${Field} label=${t("export.filter.search")} hint=${hint} value=${filter.text}
-      placeholder="Modality=CT&StudyDate=20240101-" onInput=${(event) => set({ text: event.target.value })} />`}
-    ${filter.kind === "list" && html`<label class="field"><span class="label">${t("export.filter.list")}</span>
-      <textarea value=${filter.text} onInput=${(event) => set({ text: event.target.value })}></textarea>
-      <span class="hint">${hint}</span></label>`}
-  </fieldset>`;
+// A list of what to export is a file in a bucket: where it is written to, otherwise in another that takes files.
+function keeperOf(buckets, chosen) {
+  const takes = (buckets.value || []).filter(({ fileroom }) => fileroom?.upload !== false).map(({ name }) => name);
+  if (!takes.length) throw new ApiError(400, "FAILED_PRECONDITION", t("export.filter.noKeeper"));
+  return takes.includes(chosen) ? chosen : takes[0];
 }
 
-// The paths that a filter names, one a line; undefined means all. A search that asks for nothing, or finds
-// nothing, is an error.
-async function chosenPaths(store, filter, signal) {
-  if (filter.kind === "all") return undefined;
-  if (filter.kind === "list") {
-    return filter.text.split(/\s+/).filter(Boolean).map((line) => (line.includes("/") ? line : `/studies/${line}`));
-  }
-  const keys = searchKeys(filter.text);
-  if (!keys) throw new ApiError(400, "INVALID_ARGUMENT", t("export.filter.wrong"));
-  const paths = [];
-  for (let offset = 0; ; offset += 1000) {
-    const query = { ...keys, limit: 1000, offset };
-    const found = (await call("GET", `${store}/dicomWeb/studies`, { query, signal })) || [];
-    paths.push(...found.map((study) => `/studies/${study["0020000D"].Value[0]}`));
-    if (found.length < 1000) break;
-  }
-  if (!paths.length) throw new ApiError(400, "INVALID_ARGUMENT", t("export.filter.none"));
-  return paths;
+function directoryOf(typed) {
+  const place = typed.trim().replace(/^\/+|\/+$/g, "");
+  return place && `${place}/`;
 }
 
-// A filter is a file in the bucket that is written to.
-async function keepFilter(bucket, directory, paths, signal) {
-  const place = directory.trim().replace(/^\/+|\/+$/g, "");
-  const name = `${place ? `${place}/` : ""}filter-${Date.now()}.txt`;
-  const route = `/upload/storage/v1/b/${encodeURIComponent(bucket)}/o`;
-  await request("POST", route, {
+function filterName(typed) {
+  return `${directoryOf(typed)}filter-${Date.now()}.txt`;
+}
+
+async function keepFilter(bucket, name, paths, signal) {
+  await request("POST", uploadRoute(bucket), {
     query: { uploadType: "media", name },
     headers: { "Content-Type": "text/plain" },
     body: `${paths.join("\n")}\n`,
     signal,
   });
-  return `gs://${bucket}/${name}`;
+  return `${bucketUri(bucket)}/${name}`;
 }
 
-function exportCalls(place, store, prefix, mimeType, body) {
-  const name = storePath(place).slice(1);
-  return {
-    curl: curl("POST", `${store}:export`, body),
-    gcloud: gcloud(["dicom-stores", "export", "gcs", place.dicomStore], place,
-      { "gcs-uri-prefix": prefix, "mime-type": mimeType }),
-    Python: `client.wait(client.export(${literal(name)}, ${literal(prefix)}`
-      + (mimeType ? `, mime_type=${literal(mimeType)}` : "") + "))",
-  };
+// The command of Google's knows no filter; ours does.
+function ExportCalls({ place, store, body, filterUri }) {
+  const { uriPrefix, mimeType } = body.gcsDestination;
+  const words = ["dicom-stores", "export", "gcs", place.dicomStore];
+  const flags = { "gcs-uri-prefix": uriPrefix, "mime-type": mimeType };
+  const { dataset, location, project } = place;
+  const given = [storePath(place).slice(1), uriPrefix].map(literal);
+  if (mimeType) given.push(`mime_type=${literal(mimeType)}`);
+  if (filterUri) given.push(`filter_config_gcs_uri=${literal(filterUri)}`);
+  const asked = filterUri ? { ...body, filterConfig: { resourcePathsGcsUri: filterUri } } : body;
+  const program = filterUri
+    ? { fileroom: command(["fileroom", ...words], { dataset, location, project, ...flags,
+      "filter-config-gcs-uri": filterUri }) }
+    : { gcloud: gcloud(words, place, flags) };
+  const calls = { curl: curl("POST", `${store}:export`, asked), ...program,
+    Python: `client.wait(client.export(${given.join(", ")}))` };
+  return html`<${Calls} calls=${calls} before=${filterUri && t("export.filter.before", { uri: filterUri })} />`;
 }

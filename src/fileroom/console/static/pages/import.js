@@ -1,18 +1,17 @@
 // Import into a DICOM store: from which bucket, which objects; what matches is shown before it starts.
 
 import { call } from "../api.js";
-import { useAnswer } from "../loading.js";
-import { api, lastSegment, operationPath, storePath } from "../names.js";
+import { useAnswer, useRestedAnswer } from "../loading.js";
+import { api, bucketUri, lastSegment, operationPath, storePath } from "../names.js";
 import { Calls } from "../parts/calls.js";
 import { Dialog } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
 import { Empty, ErrorNotice } from "../parts/notice.js";
+import { noteStore } from "../recent.js";
 import { Link, navigate } from "../router.js";
 import { curl, gcloud, literal } from "../shell.js";
 import { number, size, t } from "../texts.js";
 import { html, useEffect, useState } from "../vendor/preact.js";
-
-const PREVIEW_AFTER_MILLISECONDS = 300;
 
 // The buckets of a project, and those of none, that give a right: `read` or `write`.
 export function useBuckets(project, right) {
@@ -29,15 +28,17 @@ export function chosenOf(buckets, bucket) {
   return names.includes(bucket) ? bucket : names[0] || "";
 }
 
-export function ImportDialog({ place, close }) {
+// `from` names the bucket that is chosen at first.
+export function ImportDialog({ place, from = "", close }) {
   const store = api(storePath(place));
   const [project, setProject] = useState(place.project);
   const buckets = useBuckets(project, "read");
-  const [bucket, setBucket] = useState("");
+  const [bucket, setBucket] = useState(from);
   const [overridden, setOverridden] = useState(false);
   const [path, setPath] = useState("**");
   const chosen = chosenOf(buckets, bucket);
-  const uri = chosen ? `gs://${chosen}/${overridden ? path : "**"}` : "";
+  useEffect(() => noteStore(place), []);
+  const uri = chosen ? `${bucketUri(chosen)}/${overridden ? path : "**"}` : "";
   const preview = usePreview(store, uri);
   const body = { gcsSource: { uri } };
   const submit = async (signal) => {
@@ -78,19 +79,10 @@ export function ImportDialog({ place, close }) {
 
 // Ask what a URI means once the typing rests.
 function usePreview(store, uri) {
-  const [rested, setRested] = useState(uri);
-  useEffect(() => {
-    const timer = setTimeout(() => setRested(uri), PREVIEW_AFTER_MILLISECONDS);
-    return () => clearTimeout(timer);
-  }, [uri]);
-  const answer = useAnswer(
-    async (signal) => {
-      if (!rested) return undefined;
-      return call("POST", `${store}:previewImport`, { body: { gcsSource: { uri: rested } }, signal });
-    },
-    [rested],
-  );
-  return rested === uri ? answer : { loading: true };
+  return useRestedAnswer(async (rested, signal) => {
+    if (!rested) return undefined;
+    return call("POST", `${store}:previewImport`, { body: { gcsSource: { uri: rested } }, signal });
+  }, uri);
 }
 
 function Preview({ preview }) {

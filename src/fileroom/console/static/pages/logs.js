@@ -121,8 +121,8 @@ function Entry({ entry }) {
     <summary>
       <time class="soft nowrap" datetime=${entry.timestamp}>${dateTime(entry.timestamp)}</time>
       <span class=${`badge ${COLOURS[severity] || (severity === "DEFAULT" ? "" : "wrong")}`}>${severity}</span>
-      <span class="line"><span class="mono">${source || resourceName}</span>
-        ${" "}${message || error?.message || textPayload}</span>
+      <span class="line">${message || error?.message || textPayload}
+        ${" "}<span class="mono soft">${source || resourceName}</span></span>
     </summary>
     ${open && html`<pre tabindex="0">${JSON.stringify(entry, null, 2)}</pre>`}
   </details>`;

@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { useRepeated } from "../loading.js";
-import { api, datasetPath, operationPath } from "../names.js";
+import { api, datasetPath, operationPath, storePath } from "../names.js";
 import { Calls } from "../parts/calls.js";
 import { Dialog } from "../parts/dialog.js";
 import { Failures } from "../parts/failures.js";
@@ -10,7 +10,7 @@ import { ErrorNotice, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
 import { Plot } from "../parts/plot.js";
 import { Bar, durationInWords, figures, kindInWords, rateInWords, StateBadge } from "../parts/progress.js";
-import { ACCOUNT, countOf, durationOf, failedOf, rateOf, requestOf, stateOf, throughput, totalOf,
+import { countOf, durationOf, failedOf, kindOf, rateOf, requestOf, stateOf, throughput, toldOf, totalOf,
   withReading } from "../progress.js";
 import { Link } from "../router.js";
 import { curl, gcloud, literal } from "../shell.js";
@@ -41,7 +41,8 @@ export function OperationPage({ place, query }) {
     ${!operation && !error && html`<div class="panel"><${Loading} /></div>`}
     ${operation && html`<${Overview} place=${place} operation=${operation} readings=${readings} />
       <${Throughput} operation=${operation} readings=${readings} />
-      <${Failures} route=${route} name=${place.operation} failed=${failedOf(operation)} query=${query} />
+      <${Failures} route=${route} name=${place.operation} kind=${kindOf(operation)} failed=${failedOf(operation)}
+        done=${operation.done} query=${query} />
       <div class="panel"><div class="inside stack">
         <${Request} operation=${operation} />
         <${Calls} calls=${readingCalls(place, route)} />
@@ -72,7 +73,7 @@ function Overview({ place, operation, readings }) {
   const facts = [
     [t("store"), html`<${StoreLink} place=${place} operation=${operation} />`],
     [t(source ? "operations.source" : destination ? "operations.destination" : "operations.part"),
-      below && html`<code>${below}</code>`],
+      below && html`<code><${PartLink} place=${place} operation=${operation} below=${below} /></code>`],
     [t("operations.created"), dateTime(createTime)],
     [t("operations.ended"), dateTime(endTime)],
     [t("operations.duration"), durationInWords(operation)],
@@ -87,6 +88,14 @@ function Overview({ place, operation, readings }) {
     <${Account} operation=${operation} />
     <dl class="facts">${facts.map(([name, text]) => text && html`<div><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
   </div></div>`;
+}
+
+// A study that is worked on has a page, unless it was deleted.
+function PartLink({ place, operation, below }) {
+  const { dicomStore } = requestOf(operation);
+  const [, study] = /^studies\/([\d.]+)/.exec(below) || [];
+  if (!study || !dicomStore || kindOf(operation).startsWith("Delete")) return below;
+  return html`<${Link} to=${`${storePath({ ...place, dicomStore })}/studies/${study}`}>${below}<//>`;
 }
 
 function meanRate(operation) {
@@ -125,9 +134,7 @@ function Why({ operation }) {
 function Account({ operation }) {
   const account = operation.metadata.fileroom;
   if (!account) return null;
-  const told = ACCOUNT.filter((term) => Number(account[term]) || (term in account && term !== "notStarted"
-    && !(term === "pending" && operation.done)));
-  return html`<dl class="figures">${told.map((term) => html`<div><dt>${t(`operations.account.${term}`)}</dt>
+  return html`<dl class="figures">${toldOf(operation).map((term) => html`<div><dt>${t(`operations.account.${term}`)}</dt>
     <dd>${number(account[term])}</dd></div>`)}</dl>`;
 }
 

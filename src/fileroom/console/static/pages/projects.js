@@ -43,12 +43,12 @@ export function Projects() {
     </div>`}
     <form class="panel" onSubmit=${open}>
       <div class="inside stack">
-        <h2>${t("projects.other")}</h2>
+        <div><h2>${t("projects.other")}</h2><p class="soft">${t("projects.any")}</p></div>
         <div class="fields">
           <${Field} label=${t("project")} required value=${project} pattern="[A-Za-z0-9][A-Za-z0-9._\\-]{0,62}"
-            hint=${t("projects.any")} onInput=${(event) => setProject(event.target.value)} />
+            title=${t("projects.hint")} hint=${t("projects.hint")} onInput=${(event) => setProject(event.target.value)} />
           <${Field} label=${t("location")} required value=${location} pattern="[a-z0-9][a-z0-9\\-]{0,62}"
-            onInput=${(event) => setLocation(event.target.value)} />
+            title=${t("projects.location.hint")} hint=${t("projects.location.hint")} onInput=${(event) => setLocation(event.target.value)} />
         </div>
         <div><button class="primary">${t("projects.open")}</button></div>
       </div>

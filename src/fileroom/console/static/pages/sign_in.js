@@ -28,7 +28,9 @@ export function SignIn() {
       <div class="inside stack">
         <h1><img src="/console/icon.svg" alt="" width="28" height="28" /> ${t("signIn.title")}</h1>
         <p class="soft">${t("signIn.about")}</p>
-        <pre tabindex="0">fileroom auth print-access-token</pre>
+        <pre tabindex="0">${"fileroom auth print-access-token \\\n  --data DIR"}</pre>
+        <p class="small soft">${t("signIn.served")}
+          ${" "}<code>.venv/bin/fileroom auth print-access-token --data demo-data</code></p>
         <${Field} label=${t("signIn.token")} type="password" required value=${typed}
           onInput=${(event) => setTyped(event.target.value)} />
         <${ErrorNotice} error=${error} />

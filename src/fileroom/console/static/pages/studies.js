@@ -1,22 +1,25 @@
 // The studies of a DICOM store: search, page through them, and what can be done with one.
 
-import { bodyOf, request } from "../api.js";
 import { date, patientName, value, values } from "../dicom/attributes.js";
+import { NOTHING, studyKeys } from "../dicom/search.js";
 import { useAnswer } from "../loading.js";
 import { datasetPath, storePath, web } from "../names.js";
-import { Field, useTyped } from "../parts/field.js";
+import { useTyped } from "../parts/field.js";
 import { Menu } from "../parts/menu.js";
 import { Empty, ErrorNotice, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
+import { findStudies, StudySearch } from "../parts/study_search.js";
+import { noteStore } from "../recent.js";
 import { Link, setQuery } from "../router.js";
 import { onSession } from "../session.js";
 import { number, t } from "../texts.js";
-import { html, useState } from "../vendor/preact.js";
+import { html, useEffect, useState } from "../vendor/preact.js";
 import { datasetCrumbs } from "./dataset.js";
+import { ExportDialog } from "./export.js";
+import { ImportDialog } from "./import.js";
 import { DeleteStudy, DownloadStudy } from "./study_actions.js";
 
 const PAGE_SIZE = 50;
-const NOTHING = { name: "", id: "", accession: "", description: "", from: "", to: "", modality: "" };
 // What names nobody is kept in the address, to be shared; the rest in this tab's memory, by store.
 const IN_ADDRESS = ["from", "to", "modality"];
 const remembered = new Map();
@@ -35,10 +38,11 @@ export function Studies({ place, query }) {
   }));
   const [open, setOpen] = useState();
   const close = () => setOpen(undefined);
+  useEffect(() => noteStore(place), []);
   const offset = Math.max(0, Number(query.get("offset")) || 0);
   const asked = studyKeys(search);
   const found = useAnswer(
-    (signal) => findStudies(route, asked, offset, signal),
+    (signal) => findStudies(route, asked, { offset, limit: PAGE_SIZE }, signal),
     [route, JSON.stringify(asked)],
     [offset],
   );
@@ -49,68 +53,34 @@ export function Studies({ place, query }) {
   };
   const isSearch = Object.keys(asked).length > 0;
   return html`<main>
-    <${Heading} title=${place.dicomStore} about=${t("store")} crumbs=${storeCrumbs(place)} />
+    <${Heading} title=${place.dicomStore} about=${t("store")} crumbs=${storeCrumbs(place)}>
+      <button type="button" onClick=${() => setOpen({ kind: "import" })}>${t("action.import")}</button>
+      <button type="button" onClick=${() => setOpen({ kind: "export" })}>${t("action.export")}</button>
+    <//>
     <${Search} search=${search} apply=${apply} isSearch=${isSearch} />
     <${ErrorNotice} error=${found.error} again=${found.again} />
     ${!found.value && found.loading && html`<div class="panel"><${Loading} /></div>`}
     ${found.value && !found.error && html`<div class="panel" aria-busy=${found.loading ? "true" : "false"}>
       ${found.value.studies.length
         ? html`<${StudyTable} place=${place} found=${found.value} busy=${found.loading} setOpen=${setOpen} />`
-        : html`<${Nothing} place=${place} isSearch=${isSearch} offset=${found.value.offset} clear=${() => apply(NOTHING)} />`}
+        : html`<${Nothing} isSearch=${isSearch} offset=${found.value.offset}
+            clear=${() => apply(NOTHING)} bringIn=${() => setOpen({ kind: "import" })} />`}
     </div>`}
+    ${open?.kind === "import" && html`<${ImportDialog} place=${place} close=${close} />`}
+    ${open?.kind === "export" && html`<${ExportDialog} place=${place} close=${close} />`}
     ${open?.kind === "delete" && html`<${DeleteStudy} place=${place} study=${open.study} close=${close} />`}
     ${open?.kind === "download" && html`<${DownloadStudy} place=${place} study=${open.study} close=${close} />`}
   </main>`;
 }
 
-// The keys of a search as DICOMweb takes them: words begin those of a name, text is anywhere.
-function studyKeys({ name, id, accession, description, from, to, modality }) {
-  const keys = {
-    PatientName: name.trim(),
-    PatientID: id.trim(),
-    AccessionNumber: accession.trim(),
-    StudyDescription: description.trim() && withWildcards(description.trim()),
-    StudyDate: from || to ? `${digits(from)}-${digits(to)}` : "",
-    ModalitiesInStudy: modality.trim().toUpperCase().replace(/[\s,\\]+/g, ","),
-    fuzzymatching: name.trim() && !/[*?]/.test(name) ? "true" : "",
-  };
-  return Object.fromEntries(Object.entries(keys).filter(([, wanted]) => wanted));
-}
-
-function withWildcards(text) {
-  return /[*?]/.test(text) ? text : `*${text}*`;
-}
-
-function digits(day) {
-  return day.replaceAll("-", "");
-}
-
-async function findStudies(route, keys, offset, signal) {
-  const query = { ...keys, limit: PAGE_SIZE, offset, includefield: "StudyDescription" };
-  const response = await request("GET", `${route}/studies`, { query, signal, accept: "application/dicom+json" });
-  const total = response.headers.get("X-Total-Count");
-  const studies = response.status === 204 ? [] : await bodyOf(response, "json");
-  return { studies, offset, total: total === null ? undefined : Number(total) };
-}
-
 function Search({ search, apply, isSearch }) {
   const [typed, setTyped] = useTyped(search);
-  const field = (name, more = {}) => html`<${Field} label=${t(`studies.${name}`)} value=${typed[name]} ...${more}
-    onInput=${(event) => setTyped({ ...typed, [name]: event.target.value })} />`;
   const submit = (event) => {
     event.preventDefault();
     apply(typed);
   };
   return html`<form class="panel" role="search" onSubmit=${submit}><div class="inside stack">
-    <div class="fields many">
-      ${field("name", { hint: t("studies.name.hint") })}
-      ${field("id")}
-      ${field("accession")}
-      ${field("description")}
-      ${field("modality", { placeholder: "CT, MR" })}
-      ${field("from", { type: "date" })}
-      ${field("to", { type: "date" })}
-    </div>
+    <${StudySearch} search=${typed} change=${setTyped} />
     <div class="row">
       <button class="primary">${t("studies.search")}</button>
       ${isSearch && html`<button type="button" onClick=${() => apply(NOTHING)}>${t("studies.clear")}</button>`}
@@ -169,7 +139,7 @@ function Pager({ found, busy }) {
   </nav>`;
 }
 
-function Nothing({ place, isSearch, offset, clear }) {
+function Nothing({ isSearch, offset, clear, bringIn }) {
   if (isSearch) {
     return html`<${Empty} title=${t("studies.notFound")}><span>${t("studies.notFound.next")}</span>
       <button type="button" onClick=${clear}>${t("studies.clear")}</button><//>`;
@@ -179,5 +149,5 @@ function Nothing({ place, isSearch, offset, clear }) {
       <button type="button" onClick=${() => setQuery({ offset: "" })}>${t("studies.first")}</button><//>`;
   }
   return html`<${Empty} title=${t("studies.empty")}><span>${t("studies.empty.next")}</span>
-    <${Link} to=${datasetPath(place)} class="button">${t("studies.toDataset", { dataset: place.dataset })}<//><//>`;
+    <button type="button" class="primary" onClick=${bringIn}>${t("action.import")}</button><//>`;
 }

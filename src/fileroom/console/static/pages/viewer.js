@@ -10,7 +10,7 @@ import { AttributeTable } from "../parts/attribute_table.js";
 import { Stack } from "../parts/stack.js";
 import { Empty, ErrorNotice, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
-import { setQuery } from "../router.js";
+import { setQuery, turnTo } from "../router.js";
 import { t } from "../texts.js";
 import { html, useMemo, useState } from "../vendor/preact.js";
 import { studyCrumbs } from "./study.js";
@@ -25,6 +25,8 @@ export function Viewer({ place, query }) {
   const frames = useMemo(() => framesOf(withPictures(instances)), [instances]);
   const [at, setAt] = useState(0);
   const view = query.get("view") === "attributes" || (metadata.value && !frames.length) ? "attributes" : "images";
+  const shown = uidOf(frames.at(at)?.instance);
+  const show = (name) => turnTo(name === "images" ? { view: "", instance: "" } : { view: name, instance: shown });
   const first = instances[0];
   const description = first && (value(first, "0008103E") || t("study.noDescription"));
   const about = first && [patientName(first), value(first, "00080060")].filter(Boolean).join(" · ");
@@ -33,7 +35,7 @@ export function Viewer({ place, query }) {
       crumbs=${[...studyCrumbs(place), [t("study"), `${storePath(place)}/studies/${place.study}`]]}>
       <div class="row" role="group" aria-label=${t("viewer.view")}>${["images", "attributes"].map((name) => html`<button
         type="button" aria-pressed=${view === name ? "true" : "false"} disabled=${name === "images" && !frames.length}
-        onClick=${() => setQuery({ view: name === "images" ? "" : name })}>${t(`viewer.${name}`)}</button>`)}</div>
+        onClick=${() => name !== view && show(name)}>${t(`viewer.${name}`)}</button>`)}</div>
     <//>
     <${ErrorNotice} error=${metadata.error} again=${metadata.again} />
     ${!metadata.value && metadata.loading && html`<div class="panel"><${Loading} /></div>`}
@@ -42,14 +44,14 @@ export function Viewer({ place, query }) {
     ${instances.length > 0 && view === "images" && html`<${Stack} frames=${frames} at=${at} setAt=${setAt}
       read=${(frame, window, signal) => readFrame(route, frame, window, signal)} />`}
     ${instances.length > 0 && view === "attributes" && html`<${Attributes} instances=${instances}
-      shown=${frames.at(at)?.instance} />`}
+      shown=${query.get("instance") || shown} />`}
   </main>`;
 }
 
-// The attributes of one instance, at first of the one whose image was shown.
+// The attributes of one instance, which the address names: at first the one whose image was shown.
 function Attributes({ instances, shown }) {
-  const [chosen, setChosen] = useState(Math.max(0, instances.indexOf(shown)));
-  const turn = (to) => setChosen(Math.min(instances.length - 1, Math.max(0, to)));
+  const chosen = Math.max(0, instances.findIndex((each) => uidOf(each) === shown));
+  const turn = (to) => setQuery({ instance: uidOf(instances[Math.min(instances.length - 1, Math.max(0, to))]) });
   const instance = instances[chosen];
   return html`<section class="stack" aria-label=${t("viewer.attributes")}>
     ${instances.length > 1 && html`<div class="row">
@@ -61,13 +63,17 @@ function Attributes({ instances, shown }) {
       <button type="button" disabled=${chosen === instances.length - 1} onClick=${() => turn(chosen + 1)}>
         ${t("studies.next")}</button>
     </div>`}
-    <${AttributeTable} key=${value(instance, "00080018")} dataSet=${instance} />
+    <${AttributeTable} key=${uidOf(instance)} dataSet=${instance} />
   </section>`;
+}
+
+function uidOf(instance) {
+  return value(instance, "00080018");
 }
 
 // The samples of a frame, or the picture that the server draws of one that is not for us to draw.
 async function readFrame(route, { instance, frame }, window, signal) {
-  const path = `${route}/instances/${value(instance, "00080018")}/frames/${frame}`;
+  const path = `${route}/instances/${uidOf(instance)}/frames/${frame}`;
   const described = describe(instance, frame);
   if (described.kind === "rendered") {
     const query = { window: window && `${window.center},${window.width},${functionOf(window)}` };

@@ -33,7 +33,7 @@ export function AttributeTable({ dataSet }) {
       value=${wanted} onInput=${(event) => setWanted(event.target.value)} /></div>
     ${tree.rows.length === 0
       ? html`<${Empty} title=${t("attributes.notFound")}>${t("attributes.notFound.next")}<//>`
-      : html`<div class="scroller"><table class="attributes">
+      : html`<div class="scroller"><table class="attributes narrowing">
           <caption class="visually-hidden">${t("viewer.attributes")}</caption>
           <thead><tr><th scope="col">${t("attributes.tag")}</th><th scope="col">${t("attributes.keyword")}</th>
             <th scope="col">${t("attributes.vr")}</th><th scope="col">${t("attributes.value")}</th></tr></thead>
@@ -55,7 +55,7 @@ function Row({ row, toggle, instance }) {
       class="link" aria-expanded=${row.isOpen ? "true" : "false"} onClick=${() => toggle(row.path)}>
       <span aria-hidden="true">${row.isOpen ? "▾" : "▸"}</span> ${tagText(row.tag)}</button>`}</td>
     <td>${name}</td><td class="mono">${row.vr}</td>
-    <td><${Value} row=${row} instance=${instance} /></td>
+    <td class="first"><${Value} row=${row} instance=${instance} /></td>
   </tr>`;
 }
 

@@ -3,9 +3,11 @@
 import { t } from "../texts.js";
 import { html, useRef, useState } from "../vendor/preact.js";
 
-// `calls` are texts by language: { curl, gcloud, Python }; `open` shows them at once.
-export function Calls({ calls, open }) {
-  const [chosen, choose] = useState(Object.keys(calls)[0]);
+// `calls` are texts by language: { curl, gcloud, Python }; `open` shows them at once; `before` says what is to be
+// done before them.
+export function Calls({ calls, open, before }) {
+  const [wanted, choose] = useState("");
+  const chosen = wanted in calls ? wanted : Object.keys(calls)[0];
   const [told, setTold] = useState("");
   const shown = useRef();
   const copy = async () => {
@@ -15,6 +17,7 @@ export function Calls({ calls, open }) {
   return html`<details open=${open}>
     <summary>${t("calls.title")}</summary>
     <div class="stack">
+      ${before && html`<p class="small soft">${before}</p>`}
       <div class="row apart">
         <div class="row" role="group" aria-label=${t("calls.title")}>
           ${Object.keys(calls).map((name) => html`<button type="button" class="quiet"

@@ -1,7 +1,7 @@
 // A dialog that holds the keyboard until it is closed, and gives it back.
 
 import { t } from "../texts.js";
-import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { ErrorNotice } from "./notice.js";
 
 // `submit(signal)` does the work; the dialog shows its error and stays, or closes. Who closes it meanwhile ends
@@ -9,17 +9,24 @@ import { ErrorNotice } from "./notice.js";
 // taken for what it does.
 export function Dialog({ title, action, leave = t("action.cancel"), danger, disabled, submit, close, children }) {
   const dialog = useRef();
+  const told = useRef();
   const closing = useRef(new AbortController()).current;
   const [error, setError] = useState();
   const [busy, setBusy] = useState(false);
   useEffect(() => {
     const opener = document.activeElement;
-    dialog.current.showModal();
+    const shown = dialog.current;
+    shown.showModal();
     return () => {
       closing.abort();
+      // Nothing outside a dialog takes the focus before it is closed.
+      shown.close();
       opener?.focus?.();
     };
   }, []);
+  useLayoutEffect(() => {
+    if (error) told.current.scrollIntoView({ block: "nearest" });
+  }, [error]);
   const onSubmit = async (event) => {
     event.preventDefault();
     setBusy(true);
@@ -42,7 +49,8 @@ export function Dialog({ title, action, leave = t("action.cancel"), danger, disa
         <h2 id="dialog-title">${title}</h2>
         <button type="button" class="quiet" aria-label=${t("action.close")} onClick=${close}>✕</button>
       </header>
-      <div class="content">${children}<${ErrorNotice} error=${error} /></div>
+      <div class="content">${children}
+        ${error && html`<div ref=${told}><${ErrorNotice} error=${error} /></div>`}</div>
       <footer>
         <button type="button" onClick=${close}>${leave}</button>
         <button class=${danger ? "danger" : "primary"} disabled=${busy || disabled}>

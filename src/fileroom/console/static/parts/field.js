@@ -1,4 +1,4 @@
-// One labelled field of a form, with its hint and what is wrong with it.
+// One labelled field of a form, with its hint or what is wrong with it.
 
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 
@@ -6,14 +6,15 @@ let numbers = 0;
 
 export function Field({ label, hint, wrong, children, ...input }) {
   const id = useMemo(() => `field-${++numbers}`, []);
-  const told = [hint && `${id}-hint`, wrong && `${id}-wrong`].filter(Boolean).join(" ") || undefined;
+  const shownHint = wrong ? "" : hint;
+  const told = [shownHint && `${id}-hint`, wrong && `${id}-wrong`].filter(Boolean).join(" ") || undefined;
   const shared = { id, "aria-describedby": told, "aria-invalid": wrong ? "true" : undefined };
   return html`<div class="field">
     <label for=${id}>${label}</label>
     ${children
       ? html`<select ...${shared} ...${input}>${children}</select>`
       : html`<input autocomplete="off" spellcheck="false" ...${shared} ...${input} />`}
-    ${hint && html`<span class="hint" id=${`${id}-hint`}>${hint}</span>`}
+    ${shownHint && html`<span class="hint" id=${`${id}-hint`}>${shownHint}</span>`}
     ${wrong && html`<span class="wrong" id=${`${id}-wrong`} role="alert">${wrong}</span>`}
   </div>`;
 }

@@ -16,7 +16,7 @@ export function Frame({ children }) {
   };
   return html`<a class="skip" href="#main">${t("skip")}</a>
     <header class="header">
-      <${Link} to="/" class="brand"><img src="/console/icon.svg" alt="" />Fileroom<//>
+      <${Link} to="/" class="brand"><img src="/console/icon.svg" alt="" /><span>Fileroom</span><//>
       <nav aria-label=${t("nav")}>
         <${Link} to="/" aria-current=${inBuckets ? undefined : "page"}>${t("nav.datasets")}<//>
         <${Link} to="/buckets" aria-current=${inBuckets ? "page" : undefined}>${t("nav.buckets")}<//>

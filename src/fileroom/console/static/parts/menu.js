@@ -1,17 +1,21 @@
 // A button that opens a list of actions, by mouse and by keys.
 
-import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
+
+const GAP_PIXELS = 4;
 
 export function Menu({ label, items }) {
   const [open, setOpen] = useState(false);
   const whole = useRef();
   const button = useRef();
+  const list = useRef();
+  useLayoutEffect(() => {
+    if (open) placeAt(list.current, button.current.getBoundingClientRect());
+  }, [open]);
   useEffect(() => {
     if (!open) return undefined;
-    whole.current.querySelector('[role="menuitem"]').focus();
-    const outside = (event) => whole.current.contains(event.target) || setOpen(false);
-    addEventListener("pointerdown", outside);
-    return () => removeEventListener("pointerdown", outside);
+    list.current.querySelector('[role="menuitem"]').focus({ preventScroll: true });
+    return onLeaving(whole.current, () => setOpen(false));
   }, [open]);
   const close = () => {
     setOpen(false);
@@ -32,7 +36,7 @@ export function Menu({ label, items }) {
     <button type="button" ref=${button} aria-haspopup="menu" aria-expanded=${open ? "true" : "false"}
       onClick=${() => setOpen(!open)}>${label} ▾</button>
     ${open &&
-    html`<div role="menu">
+    html`<div role="menu" ref=${list}>
       ${items.map(
         (item) => html`<button type="button" role="menuitem" class=${item.danger ? "danger" : ""}
           onClick=${() => {
@@ -42,4 +46,27 @@ export function Menu({ label, items }) {
       )}
     </div>`}
   </div>`;
+}
+
+// Over everything, so that a table that scrolls within itself cuts nothing off: below its button, or above it
+// where there is no room below.
+function placeAt(list, { top, bottom, right }) {
+  const { width, height } = list.getBoundingClientRect();
+  const below = bottom + GAP_PIXELS;
+  const above = top - GAP_PIXELS - height;
+  list.style.left = `${Math.max(GAP_PIXELS, right - width)}px`;
+  list.style.top = `${below + height > innerHeight && above > 0 ? above : below}px`;
+}
+
+// Call `leave` when something else is pressed, or the button moves from under its list.
+function onLeaving(whole, leave) {
+  const pressed = (event) => whole.contains(event.target) || leave();
+  addEventListener("pointerdown", pressed);
+  addEventListener("resize", leave);
+  addEventListener("scroll", leave, true);
+  return () => {
+    removeEventListener("pointerdown", pressed);
+    removeEventListener("resize", leave);
+    removeEventListener("scroll", leave, true);
+  };
 }

@@ -9,7 +9,8 @@ export function ErrorNotice({ error, again }) {
   if (!error) return null;
   const remedy = remedyOf(error);
   return html`<div class="notice wrong" role="alert">
-    <strong>${errorInWords(error)}</strong>
+    <strong>${error.status === 403 ? t("error.403.title") : errorInWords(error)}</strong>
+    ${error.status === 403 && html`<span>${error.message}</span>`}
     ${remedy && html`<span>${remedy}</span>`}
     ${again && html`<div><button type="button" onClick=${again}>${t("action.again")}</button></div>`}
   </div>`;

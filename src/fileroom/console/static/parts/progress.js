@@ -60,6 +60,7 @@ export function durationInWords(operation) {
   const seconds = durationOf(operation, Date.now());
   if (seconds === undefined) return "";
   if (!operation.done || seconds >= 10) return clock(seconds);
+  if (seconds < 0.1) return t("operations.seconds.few");
   return t("operations.seconds", { seconds: Math.round(seconds * 10) / 10 });
 }
 

@@ -2,15 +2,18 @@
 
 import { value } from "../dicom/attributes.js";
 import { describe, draw, rangeOf } from "../dicom/pixels.js";
-import { around, createLoader } from "../dicom/stack.js";
-import { dragged } from "../dicom/windows.js";
-import { number, t } from "../texts.js";
+import { around, createLoader, spread } from "../dicom/stack.js";
+import { dragged, widened } from "../dicom/windows.js";
+import { useAnswer } from "../loading.js";
+import { measure, t } from "../texts.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { ErrorNotice } from "./notice.js";
 import { StackTools } from "./stack_tools.js";
 import { zoomedAt, useGestures } from "./gestures.js";
 
 const REACH = 18;
+const RANGE_FRAMES = 24;
+const RANGE_BYTES_MAX = 32 * 1024 * 1024;
 const PREFETCH_BYTES_MAX = 128 * 1024 * 1024;
 const WHOLE = { zoom: 1, x: 0, y: 0 };
 
@@ -25,7 +28,9 @@ export function Stack({ frames, at, setAt, read }) {
   const loaded = useFrames(frames, at, chosen, read);
   const { instance, frame } = frames.at(at);
   const described = useMemo(() => describe(instance, frame), [frames, at]);
-  const window = useWindow(described, chosen, loaded.frame);
+  const range = useRange(frames, read, described.kind === "grey"
+    && (chosen === "full" || !described.windows.length), loaded.frame);
+  const window = chosen === "full" ? range : chosen || described.windows[0] || range;
   const go = (to) => setAt(Math.min(frames.length - 1, Math.max(0, to)));
   const size = useSize(area);
   const fit = fitted(size, described);
@@ -43,12 +48,13 @@ export function Stack({ frames, at, setAt, read }) {
     drag: (x, y) => canWindow && window && setChosen((before) => dragged(before?.width ? before : window, x, y)),
   };
   usePlay(play, loaded.frame, () => setAt((at + 1) % frames.length), at);
-  useGestures(area, { mode, at, count: frames.length, ...tools });
+  const pull = mode === "window" && !canWindow ? "pan" : mode;
+  useGestures(area, { mode: pull, at, count: frames.length, ...tools });
   return html`<section class="stack viewer" aria-label=${t("viewer.images")}>
-    <${StackTools} mode=${mode} setMode=${setMode} described=${described} window=${window} chosen=${chosen}
+    <${StackTools} mode=${pull} setMode=${setMode} described=${described} window=${window} chosen=${chosen}
       setChosen=${setChosen} canWindow=${canWindow} isInverted=${isInverted} play=${play} setPlay=${setPlay}
       count=${frames.length} modality=${value(instance, "00080060")} tools=${tools} />
-    <div class=${`viewport ${mode}`} ref=${area} tabindex="0" role="application"
+    <div class=${`viewport ${pull}`} ref=${area} tabindex="0" role="application"
       aria-label=${t("viewer.images")} aria-describedby="viewer-keys">
       <${Picture} frame=${loaded.frame} described=${described} window=${window} isInverted=${isInverted}
         view=${view} fit=${fit} />
@@ -67,12 +73,8 @@ export function Stack({ frames, at, setAt, read }) {
 function overlayText(described, window) {
   const measures = `${described.columns} × ${described.rows}`;
   if (!window || described.kind === "rgb") return measures;
-  const told = t("viewer.window", { center: short(window.center), width: short(window.width) });
+  const told = t("viewer.window", { center: measure(window.center), width: measure(window.width) });
   return `${measures} · ${told} ${described.unit}`;
-}
-
-function short(measure) {
-  return number(Math.abs(measure) >= 10 ? Math.round(measure) : Number(measure.toPrecision(3)));
 }
 
 // The frame that is shown, once it is there, with its neighbours on their way. A picture that the server
@@ -112,14 +114,39 @@ function useFrames(frames, at, chosen, read) {
   return { frame: loader.get(key), error: loader.failure(key), again: loader.again };
 }
 
-// The window that was chosen, else the one that the instance asks for, else all that is in the frame.
-function useWindow(described, chosen, frame) {
-  const range = useMemo(
-    () => (frame?.samples && described.kind === "grey" ? rangeOf(frame.samples, described) : undefined),
-    [frame, described],
-  );
-  if (chosen === "full") return range;
-  return chosen || described.windows[0] || range;
+// All that is in the frames of the series, from some of them and those that were shown, so that the same value
+// keeps its shade from one to the next. Until they are read, and if they cannot be, all that is in this one.
+function useRange(frames, read, isWanted, frame) {
+  const latest = useRef();
+  latest.current = read;
+  const found = useAnswer((signal) => rangeOfSome(isWanted ? frames : [], latest.current, signal), [frames, isWanted]);
+  const seen = useRef({});
+  if (seen.current.of !== frames) seen.current = { of: frames };
+  return useMemo(() => {
+    if (frame?.described.kind !== "grey") return undefined;
+    const own = rangeOf(frame.samples, frame.described);
+    if (!isWanted || found.loading) return own;
+    seen.current.range = widened(seen.current.range || found.value, own);
+    return seen.current.range;
+  }, [frame, isWanted, found.loading, found.value]);
+}
+
+async function rangeOfSome(frames, read, signal) {
+  let range;
+  let bytes = 0;
+  try {
+    for (const index of spread(frames.length, RANGE_FRAMES)) {
+      const frame = await read(frames.at(index), undefined, signal);
+      frame.close?.();
+      if (frame.described.kind !== "grey") return undefined;
+      range = widened(range, rangeOf(frame.samples, frame.described));
+      bytes += frame.bytes;
+      if (bytes > RANGE_BYTES_MAX) break;
+    }
+  } catch {
+    // The frame that is shown tells of an error.
+  }
+  return range;
 }
 
 function Picture({ frame, described, window, isInverted, view, fit }) {

@@ -1,6 +1,6 @@
 // The buttons of a stack: what a drag does, windows, zoom, play.
 
-import { CT_PRESETS } from "../dicom/windows.js";
+import { CT_PRESETS, rounded } from "../dicom/windows.js";
 import { t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 
@@ -14,8 +14,8 @@ export function StackTools({
   const rates = RATES.includes(play.rate) ? RATES : [...RATES, play.rate].sort((one, other) => one - other);
   return html`<div class="tools row" role="toolbar" aria-label=${t("viewer.tools")}>
     <div class="row" role="group" aria-label=${t("viewer.drag")}>${["window", "pan", "zoom"].map((name) => html`<button
-      type="button" aria-pressed=${pressed(mode === name)} onClick=${() => setMode(name)}>
-      ${t(`viewer.mode.${name}`)}</button>`)}
+      type="button" aria-pressed=${pressed(mode === name)} disabled=${name === "window" && !canWindow}
+      onClick=${() => setMode(name)}>${t(`viewer.mode.${name}`)}</button>`)}
     </div>
     ${canWindow && html`<${Windows} described=${described} window=${window} chosen=${chosen} setChosen=${setChosen}
       modality=${modality} />`}
@@ -68,7 +68,7 @@ function Windows({ described, window, chosen, setChosen, modality }) {
 }
 
 function Measure({ label, measure, least, set }) {
-  const shown = measure === undefined ? "" : Number(measure.toPrecision(6));
+  const shown = measure === undefined ? "" : rounded(measure);
   const [typed, setTyped] = useState();
   const apply = (event) => {
     const given = Number(event.target.value);
