@@ -48,7 +48,7 @@ from fileroom.api.requests import (
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import RouteTable, split_path
 from fileroom.api.static import StaticFiles, open_static_files
-from fileroom.api.storage.sessions import UploadSessions
+from fileroom.api.storage.sessions import UploadSessions, expire_uploads
 from fileroom.api.streaming import Channel, send_pieces
 from fileroom.api.wire import decode_message
 from fileroom.auth.authenticate import Authenticator
@@ -124,7 +124,7 @@ class _Application:
         self._hosts = allowed_hosts(settings)
         self._origins = frozenset({origin_of(settings.public_url), *settings.cors_origins})
         self._limiter = anyio.CapacityLimiter(settings.request_threads)
-        self._sessions = UploadSessions()
+        self._sessions = UploadSessions(began_at=deployment.facilities.booted_at)
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,11 +136,14 @@ class _Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         """Follow the lifespan protocol; who runs the server opens and closes the deployment."""
         kind = ""
-        while kind != "lifespan.shutdown":
-            kind = (await receive())["type"]
-            if kind == "lifespan.shutdown":
-                await self._in_thread(self._sessions.close)
-            await send({"type": f"{kind}.complete"})
+        async with anyio.create_task_group() as group:
+            group.start_soon(expire_uploads, self._sessions, self._in_thread)
+            while kind != "lifespan.shutdown":
+                kind = (await receive())["type"]
+                if kind == "lifespan.shutdown":
+                    await self._in_thread(self._sessions.close)
+                await send({"type": f"{kind}.complete"})
+            group.cancel_scope.cancel()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -384,5 +387,9 @@ def _begin(handler: Handler, call: Call) -> Answer:
         # What was deleted since its length was told is left out of both.
         length = {"Content-Length": str(sum(map(len, body)))}
         return replace(answer, body=body or b"", headers={**answer.headers, **length})
-    first = next(answer.body, b"")
+    try:
+        first = next(answer.body, b"")
+    except BaseException:
+        close_pieces(answer.body)
+        raise
     return replace(answer, body=Framed((first,), answer.body))

@@ -21,8 +21,9 @@ from fileroom.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from fileroom.objectstore.contract import DeadlinePassed
 from fileroom.objectstore.local import DurabilityLost, LocalBucket, durability_lost, durable
-from fileroom.objectstore.local.listing import DeadlinePassed
+from fileroom.objectstore.local.writing import Directories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -400,6 +401,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_a_killed_writer_left_is_invisible_and_swept(root: Path, bucket: LocalBucket) -> None:
+    bucket.make_directories(["d", "e"])
     subprocess.run([sys.executable, "-c", _KILLED, str(root)], check=False)
     assert _keys(bucket) == []
     assert bucket.sweep_temporaries() == 0
@@ -414,6 +416,67 @@ def test_what_a_killed_writer_left_is_invisible_and_swept(root: Path, bucket: Lo
         assert bucket.sweep_temporaries() == 1
         living.commit()
     assert _files(root) == ["d/c"]
+
+
+@pytest.mark.parametrize("key", ["new/deeper/" + "a" * 300, "new/deeper/d/" + "a" * 300])
+def test_a_write_that_fails_takes_back_the_directories_it_made(
+    root: Path, bucket: LocalBucket, key: str
+) -> None:
+    bucket.make_directories(["new"])
+    with pytest.raises(InvalidArgument):
+        bucket.write(key, [b"x"])
+    with pytest.raises(InvalidArgument):
+        bucket.write_many([(key, b"x"), ("new/b/c/a", b"x")])
+    assert not (root / "new" / "deeper").exists()
+    assert _files(root) == []
+    assert not (root / "new" / "b").exists()
+    assert (root / "new").is_dir()
+
+
+def test_an_object_under_way_makes_no_directory_and_holds_two_files(
+    root: Path, bucket: LocalBucket
+) -> None:
+    deep = "/".join("d" * 400)
+    opened = len(os.listdir("/dev/fd"))
+    with bucket.writer(f"{deep}/a") as writer:
+        writer.write(b"x")
+        assert len(os.listdir("/dev/fd")) == opened + 2
+        assert not (root / "d").exists()
+        writer.commit()
+    assert bucket.read(f"{deep}/a") == b"x"
+    with Directories(root, managed=False, durable=bucket._durable) as directories:
+        directories.open(deep)
+        assert len(os.listdir("/dev/fd")) == opened + 1
+    assert len(os.listdir("/dev/fd")) == opened
+
+
+def _dates(bucket: LocalBucket, times: int) -> list[int]:
+    return [int(bucket.write("a", [b"x"]).version.split("-")[0]) for _ in range(times)]
+
+
+@pytest.mark.parametrize("grain_ns", [1, 1000, 2_000_000_000])
+def test_the_dates_of_a_name_rise(
+    root: Path, bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch, grain_ns: int
+) -> None:
+    real = os.utime
+
+    def coarse(file: int, *, ns: tuple[int, int]) -> None:
+        real(file, ns=(ns[0], ns[1] - ns[1] % grain_ns))
+
+    monkeypatch.setattr(os, "utime", coarse)
+    dates = _dates(bucket, 20)
+    assert dates == sorted(set(dates))
+    ahead = time.time_ns() + 3600 * 10**9
+    real(root / "a", ns=(ahead, ahead))
+    assert ahead < _dates(bucket, 1)[0] <= ahead + 2 * 10**9
+
+
+def test_an_object_is_dated_when_it_is_whole(bucket: LocalBucket) -> None:
+    with bucket.writer("a") as writer:
+        writer.write(b"late")
+        time.sleep(0.05)
+        [earlier] = _dates(bucket, 1)
+        assert int(writer.commit().version.split("-")[0]) > earlier
 
 
 def test_delete_prefix_takes_whole_directories_only(bucket: LocalBucket) -> None:

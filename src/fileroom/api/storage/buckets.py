@@ -41,9 +41,9 @@ def list_(call: Call) -> Answer:
     buckets = call.deployment.buckets
     found: list[JsonObject] = []
     next_page_token = ""
-    for name in buckets.names():
+    for name in sorted(buckets.names(), key=lambda name: name.removeprefix(SCHEME)):
         plain = name.removeprefix(SCHEME)
-        if not name.startswith(SCHEME) or plain <= after or not plain.startswith(prefix):
+        if plain <= after or not plain.startswith(prefix):
             continue
         bucket = buckets.find(name)
         if bucket is None or (project and bucket.project not in {None, project}):

@@ -6,24 +6,28 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fileroom.api.routing import NO_OBJECT_NAME
 from fileroom.api.storage.checksums import Checksums
-from fileroom.api.storage.places import SCHEME, permitted, unnamed
+from fileroom.api.storage.places import permitted, unnamed
 from fileroom.api.storage.resources import generation_of, object_resource
 from fileroom.errors import FailedPrecondition, InvalidArgument
 from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.uri import check_object_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fileroom.api.calls import Call
+    from fileroom.api.storage.sessions import UploadSessions
     from fileroom.api.wire import JsonObject
-    from fileroom.objectstore.local import LocalObject, ObjectEntry
+    from fileroom.objectstore.contract import ObjectEntry, StoredObject
 
+DIRECTORIES_MAX: Final = 100
+"""Of an object's name; whoever lists a bucket holds each open on its way."""
 _INT64_DIGITS_MAX: Final = 19
 _CHECKSUMS: Final = {"crc32c": "crc32c", "md5": "md5Hash"}
 """What ``X-Goog-Hash`` calls a checksum, and what an object's JSON does."""
-# So that nothing comes between a condition and the name that is given under it.
+# So that nothing comes between a condition and the name that is given under it, nor between the
+# generation that was there and the next one, which is greater.
 _commits: Final = tuple(threading.Lock() for _ in range(64))
 
 
@@ -41,14 +45,25 @@ class IncomingObject:
 
     def __init__(self, call: Call, expected: Expected) -> None:
         settings = permitted(call, "write")
+        if settings.path is None:
+            raise FailedPrecondition(
+                f"{settings.name} is in a cloud: send files to it by that cloud's own tools; only"
+                " local buckets are filled over this API",
+                "bucket",
+            )
         if not expected.name:
             raise InvalidArgument("Required parameter: name, the object's", "name")
-        if NO_OBJECT_NAME.search(expected.name):
-            raise InvalidArgument("an object's name holds NUL or the end of a line", "name")
+        check_object_key(expected.name)
+        if expected.name.count("/") > DIRECTORIES_MAX:
+            raise InvalidArgument(
+                f"an object's name has at most {DIRECTORIES_MAX} directories", "name"
+            )
         self._public_url = call.public_url
         self._expected = expected
         self._bucket = open_bucket(settings)
-        self._bucket_id = settings.name.removeprefix(SCHEME)
+        self._place = str(settings.path or settings.name)
+        sessions_of(call).sweep_once(self._place, self._bucket)
+        self._settings = settings
         self._generation = asked_generation(call)
         self._checksums = Checksums()
         self.received_bytes = 0
@@ -87,14 +102,20 @@ class IncomingObject:
                     name,
                 )
         key = self._expected.name
-        with unnamed(), _commits[hash((self._bucket_id, key)) % len(_commits)]:
+        with unnamed(), _commits[hash((self._place, key)) % len(_commits)]:
             check_generation(self._generation, self._bucket.find(key))
             entry = self._writer.commit()
-        return object_resource(self._public_url, self._bucket_id, entry) | found
+        return object_resource(self._public_url, self._settings, entry) | found
 
     def close(self) -> None:
         """Throw away what is not committed; a second call does nothing."""
         self._writer.abort()
+
+
+def sessions_of(call: Call) -> UploadSessions:
+    """Give the uploads under way."""
+    assert call.sessions is not None, call.method_id
+    return call.sessions
 
 
 def asked_generation(call: Call) -> int | None:
@@ -102,7 +123,7 @@ def asked_generation(call: Call) -> int | None:
     return _whole_number(call, "ifGenerationMatch")
 
 
-def check_generation(asked: int | None, found: ObjectEntry | LocalObject | None) -> None:
+def check_generation(asked: int | None, found: ObjectEntry | StoredObject | None) -> None:
     """Raise FailedPrecondition, which answers 412, unless the generation is the one asked for."""
     if asked is not None and asked != (0 if found is None else generation_of(found)):
         raise FailedPrecondition(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fileroom.api.calls import Call
-    from fileroom.objectstore.local import LocalBucket, ObjectEntry
+    from fileroom.objectstore.contract import Bucket, ObjectEntry
 
 DELIMITER: Final = "/"
 PAGE_SECONDS: Final = 2.0
@@ -86,7 +86,7 @@ def parse_asked(call: Call) -> Asked:
     )
 
 
-def read_page(bucket: LocalBucket, asked: Asked) -> ObjectPage:
+def read_page(bucket: Bucket, asked: Asked) -> ObjectPage:
     """Give the page, read no further than it needs to be."""
     deadline = time.monotonic() + PAGE_SECONDS
     entries: list[ObjectEntry] = []
@@ -109,15 +109,15 @@ def read_page(bucket: LocalBucket, asked: Asked) -> ObjectPage:
     return ObjectPage(entries=entries, directories=directories, next_page_token="")
 
 
-def _candidates(bucket: LocalBucket, asked: Asked) -> Iterator[ObjectEntry | str]:
+def _candidates(bucket: Bucket, asked: Asked) -> Iterator[ObjectEntry | str]:
     """Give objects, and directories where one level is asked for, in key order."""
     prefix = _narrowed(asked)
     if prefix is None:
         return
-    start_after = asked.after
-    if asked.start > asked.after:
-        start_after = asked.start
+    if asked.start and not asked.after:
         yield from _at_start(bucket, asked, prefix)
+    # The page before may have ended with the directory around the start, whose name is less.
+    start_after = max(asked.start, asked.after)
     if not asked.is_one_level:
         yield from bucket.list(prefix, start_after)
         return
@@ -138,7 +138,7 @@ def _narrowed(asked: Asked) -> str | None:
     return asked.glob.prefix
 
 
-def _at_start(bucket: LocalBucket, asked: Asked, prefix: str) -> Iterator[ObjectEntry | str]:
+def _at_start(bucket: Bucket, asked: Asked, prefix: str) -> Iterator[ObjectEntry | str]:
     """Give the object of the very name at which the listing begins, or the directory around it."""
     if not asked.start.startswith(prefix):
         return
@@ -152,7 +152,7 @@ def _at_start(bucket: LocalBucket, asked: Asked, prefix: str) -> Iterator[Object
         yield entry
 
 
-def _is_within(bucket: LocalBucket, asked: Asked, directory: str) -> bool:
+def _is_within(bucket: Bucket, asked: Asked, directory: str) -> bool:
     """Whether a directory that lies across the start or the end holds an object between them."""
     if not (asked.start.startswith(directory) or asked.end.startswith(directory)):
         return True

@@ -9,7 +9,7 @@ from fileroom.api.calls import Answer
 from fileroom.api.ranges import find_range, unsatisfied
 from fileroom.api.storage.incoming import asked_generation, check_generation, named_generation
 from fileroom.api.storage.listing import parse_asked, read_page
-from fileroom.api.storage.places import SCHEME, permitted, unnamed
+from fileroom.api.storage.places import permitted, unnamed
 from fileroom.api.storage.resources import (
     STORAGE_CLASS,
     content_type,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fileroom.api.calls import Call
     from fileroom.api.wire import JsonObject
-    from fileroom.objectstore.local import LocalObject, ObjectEntry
+    from fileroom.objectstore.contract import ObjectEntry, StoredObject
 
 PIECE_BYTES: Final = 1 << 20
 
@@ -35,12 +35,11 @@ def list_(call: Call) -> Answer:
     settings = permitted(call, "read")
     with unnamed():
         page = read_page(open_bucket(settings), parse_asked(call))
-    bucket = settings.name.removeprefix(SCHEME)
     content: JsonObject = {
         "kind": "storage#objects",
         "nextPageToken": page.next_page_token,
         "prefixes": page.directories,
-        "items": [object_resource(call.public_url, bucket, entry) for entry in page.entries],
+        "items": [object_resource(call.public_url, settings, entry) for entry in page.entries],
     }
     return json_answer({name: value for name, value in content.items() if value})
 
@@ -55,8 +54,7 @@ def get(call: Call) -> Answer:
     if entry is None:
         raise _absent(call)
     _check(call, entry)
-    bucket = settings.name.removeprefix(SCHEME)
-    return json_answer(object_resource(call.public_url, bucket, entry))
+    return json_answer(object_resource(call.public_url, settings, entry))
 
 
 def download(call: Call) -> Answer:
@@ -71,7 +69,7 @@ def download(call: Call) -> Answer:
         raise
 
 
-def _media(call: Call, source: LocalObject) -> Answer:
+def _media(call: Call, source: StoredObject) -> Answer:
     _check(call, source)
     etag = f'"{source.version}"'
     asked = find_range(call.headers, source.size, etag)
@@ -100,7 +98,7 @@ def _media(call: Call, source: LocalObject) -> Answer:
 class _ObjectPieces:
     """A range of an object; closed, it closes the object, begun or not."""
 
-    def __init__(self, source: LocalObject, start: int, stop: int) -> None:
+    def __init__(self, source: StoredObject, start: int, stop: int) -> None:
         self._source = source
         self._place = start
         self._stop = stop
@@ -121,7 +119,7 @@ class _ObjectPieces:
         self._source.close()
 
 
-def _check(call: Call, found: ObjectEntry | LocalObject) -> None:
+def _check(call: Call, found: ObjectEntry | StoredObject) -> None:
     """Refuse another generation than the one asked for."""
     if named_generation(call) not in {None, generation_of(found)}:
         raise _absent(call)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fileroom.api.calls import Call
-    from fileroom.objectstore.buckets import BucketSettings, Right
+    from fileroom.objectstore.buckets import BucketSettings
+    from fileroom.objectstore.contract import Right
 
 SCHEME: Final = "gs://"
 PERMISSIONS: Final[dict[Right, tuple[str, ...]]] = {
@@ -38,7 +39,9 @@ _NAMED: Final = re.compile(
 
 def get_bucket(call: Call) -> BucketSettings:
     """Give the bucket of the path; NotFound where there is none."""
-    name = f"{SCHEME}{call.path['bucket']}"
+    name = call.path["bucket"]
+    if "://" not in name:
+        name = f"{SCHEME}{name}"
     bucket = call.deployment.buckets.find(name)
     if bucket is None:
         raise NotFound(

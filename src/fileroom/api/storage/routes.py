@@ -35,7 +35,7 @@ def _storage(
 
 
 def _upload(method: str, verb: str, handler: Handler, query: tuple[str, ...]) -> Route:
-    begin = uploads.begin_insert if verb == "POST" else uploads.begin_resume
+    begin = {"POST": uploads.begin_insert, "PUT": uploads.begin_resume}.get(verb)
     return Route(
         f"storage.objects.{method}",
         verb,
@@ -106,4 +106,5 @@ STORAGE_ROUTES: Final = (
     ),
     _upload("insert", "POST", uploads.insert, ("name", "ifGenerationMatch")),
     _upload("resume", "PUT", uploads.resume, ("upload_id",)),
+    _upload("cancelResumable", "DELETE", uploads.cancel, ("upload_id",)),
 )

@@ -15,8 +15,9 @@ from urllib.parse import quote
 import msgspec
 
 from fileroom.api.calls import Answer
+from fileroom.api.content_encoding import find_unpacker
 from fileroom.api.multipart import MultipartReader
-from fileroom.api.storage.incoming import Expected, IncomingObject, hashes_of
+from fileroom.api.storage.incoming import Expected, IncomingObject, hashes_of, sessions_of
 from fileroom.api.storage.places import permitted
 from fileroom.api.storage.sessions import UploadSession
 from fileroom.api.wire import json_answer
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fileroom.api.calls import Call, Intake
-    from fileroom.api.storage.sessions import UploadSessions
     from fileroom.api.wire import JsonObject
 
 METADATA_BYTES_MAX: Final = 64 << 10
 """Of the JSON that describes an object."""
 _RANGE: Final = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.ASCII)
 _GOES_ON: Final = 308
+_GIVEN_UP: Final = 499
+"""Google's answer to a client that ends an upload before it is whole."""
 
 
 def begin_insert(call: Call) -> Intake:
@@ -68,10 +70,27 @@ def resume(call: Call) -> Answer:
     return call.upload.answer()
 
 
+def cancel(call: Call) -> Answer:
+    """Give up an object that comes in several requests, and throw away what is there of it."""
+    permitted(call, "write")
+    sessions = sessions_of(call)
+    sessions.drop(sessions.take(call.parameter("upload_id") or "", call.path["bucket"]))
+    return Answer(status=_GIVEN_UP, media_type=None)
+
+
 class _Media:
     """A body that is an object."""
 
     def __init__(self, call: Call) -> None:
+        # In the other kinds gzip is of the transport, as Google's Java client and gsutil send it;
+        # here it could as well be the object's, and a file keeps no note of how it is packed.
+        if find_unpacker(call.headers.get("content-encoding", "")) is not None:
+            raise InvalidArgument(
+                "Content-Encoding: with uploadType=media an object is kept as it is sent, and that"
+                " it is gzip is not kept: leave the header out, or use uploadType=multipart, which"
+                " is unpacked",
+                "Content-Encoding",
+            )
         name = call.parameter("name") or ""
         self._incoming = IncomingObject(call, _expected(call, {}, name))
 
@@ -175,7 +194,7 @@ class _Announcement:
             total_bytes=int(announced) if re.fullmatch(r"[0-9]{1,18}", announced) else None,
         )
         try:
-            identifier = _sessions(call).add(session)
+            identifier = sessions_of(call).add(session)
         except FileroomError:
             incoming.close()
             raise
@@ -194,7 +213,7 @@ class _Chunk:
     def __init__(self, call: Call) -> None:
         permitted(call, "write")
         sent = _parse_range(call)
-        self._sessions = _sessions(call)
+        self._sessions = sessions_of(call)
         self._session = self._sessions.take(call.parameter("upload_id") or "", call.path["bucket"])
         self._is_given_back = False
         try:
@@ -213,14 +232,19 @@ class _Chunk:
                 "Content-Range",
             )
         received = session.incoming.received_bytes
+        if sent.total is not None and sent.total < max(received, sent.stop):
+            raise InvalidArgument(
+                f"Content-Range says {sent.total} bytes in all, and {max(received, sent.stop)} are"
+                " there or follow",
+                "Content-Range",
+            )
         if sent.start is not None and sent.start > received:
             raise InvalidArgument(
                 f"Content-Range begins at {sent.start}, and {received} bytes are there: send those"
                 " between first",
                 "Content-Range",
             )
-        if sent.total is not None:
-            session.total_bytes = sent.total
+        self._total = known if sent.total is None else sent.total
         self._is_rest = sent.is_rest
         # A client that saw no answer sends again what is there already.
         self._passed_over = 0 if sent.start is None else received - sent.start
@@ -239,7 +263,7 @@ class _Chunk:
         session = self._session
         if not piece or session.resource is not None:
             return
-        total = session.total_bytes
+        total = self._total
         if total is not None and session.incoming.received_bytes + len(piece) > total:
             raise InvalidArgument(f"more bytes came than the {total} announced", "body")
         try:
@@ -252,8 +276,15 @@ class _Chunk:
         """Make sure that all of it came."""
         if self._left:
             raise InvalidArgument("the body is shorter than Content-Range says", "body")
-        if self._is_rest and self._session.total_bytes is None:
-            self._session.total_bytes = self._session.incoming.received_bytes
+        session = self._session
+        received = session.incoming.received_bytes
+        if self._is_rest and self._passed_over and session.resource is None:
+            raise InvalidArgument(
+                "without Content-Range the body is the whole object, and what is there already,"
+                f" {received} bytes, is longer than came; 'bytes */*' asks how many are there",
+                "Content-Range",
+            )
+        session.total_bytes = received if self._is_rest and self._total is None else self._total
 
     def answer(self) -> Answer:
         """Keep the object if it is whole, or say how much of it is there."""
@@ -286,6 +317,11 @@ class _Sent:
     total: int | None
     is_rest: bool = False
     """Whether the object ends with it, however long it is."""
+
+    @property
+    def stop(self) -> int:
+        """Where it ends, as far as that is said."""
+        return (self.start or 0) + (self.length or 0)
 
 
 def _parse_range(call: Call) -> _Sent:
@@ -334,8 +370,3 @@ def _append(metadata: bytearray, piece: bytes) -> None:
         raise InvalidArgument(
             f"what describes an object has over {METADATA_BYTES_MAX} bytes", "body"
         )
-
-
-def _sessions(call: Call) -> UploadSessions:
-    assert call.sessions is not None, call.method_id
-    return call.sessions

@@ -18,18 +18,18 @@ from fileroom.objectstore.local.extents import (
     LocalExtent,
     is_head,
 )
-from fileroom.objectstore.local.reading import LocalObject, ObjectEntry
-from fileroom.objectstore.local.writing import ObjectWriter
+from fileroom.objectstore.local.reading import LocalObject
+from fileroom.objectstore.local.writing import TEMPORARY_DIRECTORY, ObjectWriter
 
 __all__ = [
     "BLOCK_BYTES",
     "HEAD_BYTES",
+    "TEMPORARY_DIRECTORY",
     "DurabilityLost",
     "Extent",
     "LocalBucket",
     "LocalExtent",
     "LocalObject",
-    "ObjectEntry",
     "ObjectWriter",
     "durability_lost",
     "end_right_to_write",

@@ -29,7 +29,6 @@ from fileroom.objectstore.local.listing import sweep, walk, walk_level
 from fileroom.objectstore.local.reading import (
     ABSENT,
     LocalObject,
-    ObjectEntry,
     entry_of,
     find_status,
     open_file,
@@ -43,8 +42,14 @@ from fileroom.objectstore.local.writing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from fileroom.objectstore.contract import ObjectEntry, Right
+
+
+PROBE_NAME = "fileroom-probe"
+"""Of a file that is tried and never made."""
 
 
 class LocalBucket:
@@ -57,6 +62,8 @@ class LocalBucket:
     directory (a missing one means a volume that is not mounted), keeps its temporary files in
     ``tmp/``, and gives rights to the owner alone.
     """
+
+    at_once = 1
 
     def __init__(self, root: Path, *, managed: bool = False) -> None:
         self.root = root
@@ -121,8 +128,8 @@ class LocalBucket:
         status = find_status(self.root, key.removesuffix("/"))
         return status is not None and stat.S_ISDIR(status.st_mode)
 
-    def open(self, key: str, version: str | None = None) -> LocalObject:
-        """Open one object for reading.
+    def open(self, key: str, version: str | None = None, *, size: int | None = None) -> LocalObject:
+        """Open one object for reading; a file tells its size itself.
 
         Raises
         ------
@@ -131,6 +138,7 @@ class LocalBucket:
         Aborted
             If its version is not the one asked for.
         """
+        del size
         return open_object(self.root, key, version)
 
     def open_extent(self, key: str, extent: Extent) -> LocalExtent:
@@ -196,13 +204,16 @@ class LocalBucket:
                 writer.write(piece)
             return writer.commit()
 
-    def write_many(self, items: Iterable[tuple[str, bytes]]) -> Sequence[ObjectEntry]:
+    def write_many(
+        self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = lambda: None
+    ) -> Sequence[ObjectEntry]:
         """Write a batch of small objects; all are durable on return. Raises as ``write`` does.
 
         Write-back of each begins while the next is drawn; then all are synced, all are named, and
         each directory is synced once. An error leaves each object whole or absent, some of them
         written. One file stays open for each object: a batch is of some hundreds at most.
         """
+        del alive
         return write_batch(self._directories(), items)
 
     def drafts(self) -> Drafts:
@@ -264,6 +275,15 @@ class LocalBucket:
         """
         path = f"{TEMPORARY_DIRECTORY}/" if self.managed else prefix
         return sweep(self.root, path, time.time() - older_than_seconds)
+
+    def probe(self, right: Right) -> str:
+        """Try what a right is for; see ``Bucket.probe``."""
+        if right == "read":
+            next(self.list(), None)
+            return "it was listed"
+        with self.writer(PROBE_NAME) as writer:
+            writer.write(b"0")
+        return "a file was made and thrown away"
 
     def _directories(self) -> Directories:
         return Directories(self.root, managed=self.managed, durable=self._durable)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fileroom.objectstore.local.durable import check_right_to_write, translating
-from fileroom.objectstore.local.writing import Directories, Draft, LaggingSyncs
+from fileroom.objectstore.local.syncing import LaggingSyncs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from fileroom.objectstore.local.writing import Directories, Draft
 
 
 class Drafts:

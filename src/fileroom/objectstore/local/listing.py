@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from fileroom.objectstore.contract import DeadlinePassed, ObjectEntry
 from fileroom.objectstore.local.beneath import (
     BENEATH,
     OWN_TEMPORARY_PREFIX,
@@ -20,21 +21,17 @@ from fileroom.objectstore.local.beneath import (
     open_directory,
 )
 from fileroom.objectstore.local.durable import translated
-from fileroom.objectstore.local.reading import ABSENT, ObjectEntry, entry_of
+from fileroom.objectstore.local.reading import ABSENT, entry_of
 from fileroom.objectstore.local.sorting import sorted_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 NAMES_A_LOOK: Final = 1000
 """Names between two looks at the time."""
-
-
-class DeadlinePassed(Exception):
-    """A listing took longer than its caller has time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +115,31 @@ def _holds_objects(level: _Level, name: str) -> bool:
 
 def sweep(root: Path, path: str, changed_before: float) -> int:
     """Delete files of dead writers below a directory; see ``LocalBucket.sweep_temporaries``."""
-    directory = _find_directory(root, path)
-    if directory is None:
-        return 0
     swept = 0
-    for _, _, names, below in os.fwalk(".", dir_fd=directory):
-        for name in names:
-            if name.startswith(TEMPORARY_PREFIX) and not name.startswith(OWN_TEMPORARY_PREFIX):
-                with suppress(OSError):
-                    status = os.stat(name, dir_fd=below, follow_symlinks=False)
-                    if status.st_mtime <= changed_before:
-                        os.unlink(name, dir_fd=below)
-                        swept += 1
-    os.close(directory)
+    directory = _find_directory(root, path)
+    if directory is not None:
+        for _, _, names, below in os.fwalk(".", dir_fd=directory):
+            swept += _sweep(below, names, changed_before)
+        os.close(directory)
+    # What was written before its directories were made lies in one above.
+    while path:
+        path = path[: path.rstrip("/").rfind("/") + 1]
+        above = _find_directory(root, path)
+        if above is not None:
+            swept += _sweep(above, os.listdir(above), changed_before)
+            os.close(above)
+    return swept
+
+
+def _sweep(directory: int, names: Iterable[str], changed_before: float) -> int:
+    swept = 0
+    for name in names:
+        if name.startswith(TEMPORARY_PREFIX) and not name.startswith(OWN_TEMPORARY_PREFIX):
+            with suppress(OSError):
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if status.st_mtime <= changed_before:
+                    os.unlink(name, dir_fd=directory)
+                    swept += 1
     return swept
 
 

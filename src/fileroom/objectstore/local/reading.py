@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fileroom.closing import Closing
 from fileroom.errors import Aborted, NotFound
+from fileroom.objectstore.contract import ObjectEntry
 from fileroom.objectstore.local.beneath import BENEATH, directory_beneath, is_valid
 from fileroom.objectstore.local.durable import translated, translating
 
@@ -21,19 +21,14 @@ ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _NO_WAIT = os.O_NONBLOCK | os.O_NOCTTY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectEntry:
-    """One object as a listing shows it."""
-
-    key: str
-    size: int
-    version: str
-    """Differs whenever the bytes do: here the file's time of change, size and inode."""
-
-
 def entry_of(key: str, status: os.stat_result) -> ObjectEntry:
     """Give the entry of a file of this status."""
-    return ObjectEntry(key=key, size=status.st_size, version=_version(status))
+    return ObjectEntry(
+        key=key,
+        size=status.st_size,
+        version=_version(status),
+        changed=status.st_mtime_ns // 1000,
+    )
 
 
 def _version(status: os.stat_result) -> str:

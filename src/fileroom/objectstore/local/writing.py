@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from concurrent.futures import ThreadPoolExecutor
+import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,6 +14,7 @@ from fileroom.objectstore.local.beneath import (
     BENEATH,
     OWN_TEMPORARY_PREFIX,
     READABLE,
+    SEARCHABLE,
     check_key,
     open_root,
 )
@@ -24,18 +25,20 @@ from fileroom.objectstore.local.durable import (
     sync_unnamed,
     translating,
 )
-from fileroom.objectstore.local.reading import LocalObject, ObjectEntry, entry_of
+from fileroom.objectstore.local.reading import LocalObject, entry_of
+from fileroom.objectstore.local.syncing import LaggingSyncs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
+    from fileroom.objectstore.contract import ObjectEntry
+
 TEMPORARY_DIRECTORY = "tmp"
 _WRITE_BACK_BYTES = 8 << 20
-_SYNC_THREADS = 4
-_SYNC_GROUP_BYTES = 16 << 20
+_DATE_STEPS_NS: Final = (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+"""How finely file systems keep times: a nanosecond on most, two seconds on FAT."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _numbers: Final = itertools.count()
 
@@ -53,20 +56,36 @@ class Directories(Closing):
         self._managed = managed
         self._durable = durable
         self._open: dict[str, int] = {}
+        self._asked: set[str] = set()
         self._changed: set[str] = set()
         self._named: set[tuple[int, int]] = set()
+        self._made: list[str] = []
+        self._nearest: list[int] = []
+
+    @property
+    def managed(self) -> bool:
+        """Whether they were laid out beforehand."""
+        return self._managed
 
     def open(self, path: str) -> int:
-        """Give a file descriptor of the directory, made if it is missing; it is closed by us."""
-        directory = self._open.get(path)
-        if directory is None:
-            if path:
-                above, _, name = path.rpartition("/")
-                directory = self._open_below(self.open(above), name, path)
-            else:
-                directory = open_root(self._root, READABLE)
-            self._open[path] = directory
-        return directory
+        """Give a file descriptor of the directory, made if it is missing; it is closed by us.
+
+        Of those on the way only what is to be synced stays open.
+        """
+        self._asked.add(path)
+        missing = []
+        above = path
+        while above and above not in self._open:
+            missing.append(above)
+            above = above.rpartition("/")[0]
+        if above not in self._open:
+            self._open[above] = open_root(self._root, READABLE)
+        for below in reversed(missing):
+            self._open[below] = self._open_below(self._open[above], below)
+            if above not in self._asked and above not in self._changed:
+                os.close(self._open.pop(above))
+            above = below
+        return self._open[path]
 
     def draft(self, key: str) -> Draft:
         """Begin the object of this key."""
@@ -78,10 +97,29 @@ class Directories(Closing):
             return Draft(key, directory, self.open(TEMPORARY_DIRECTORY), mode=0o600)
         return Draft(key, directory, directory, mode=0o666)
 
+    def begin(self, key: str) -> Draft:
+        """Begin an object that may come for hours; until it is placed, no directory is made.
+
+        It lies in the nearest directory above its place that there is.
+        """
+        if self._managed:
+            return self.draft(key)
+        check_key(key)
+        nearest = self._open_nearest(key.rpartition("/")[0])
+        self._nearest.append(nearest)
+        return Draft(key, None, nearest, mode=0o666)
+
+    def place(self, draft: Draft) -> None:
+        """Open the directory in which a draft will have its name, made if it is missing."""
+        path = draft.key.rpartition("/")[0]
+        draft.directory = self.open(path)
+        self._changed.add(path)
+
     def sync(self) -> None:
         """Make the names durable that drafts and new directories were given."""
         self._sync(self._changed)
         self._durable |= self._named
+        self._made.clear()
 
     def sync_parents(self, drafts: Iterable[Draft]) -> None:
         """Make the names durable that these drafts were given, in directories known to be so."""
@@ -91,8 +129,23 @@ class Directories(Closing):
         for path in paths:
             sync_directory(self._open[path], f"directory {path!r}")
 
-    def _open_below(self, above: int, name: str, path: str) -> int:
+    def _open_nearest(self, path: str) -> int:
+        directory = open_root(self._root, SEARCHABLE)
+        for name in path.split("/") if path else ():
+            try:
+                below = os.open(name, SEARCHABLE | BENEATH, dir_fd=directory)
+            except FileNotFoundError:
+                break
+            except BaseException:
+                os.close(directory)
+                raise
+            os.close(directory)
+            directory = below
+        return directory
+
+    def _open_below(self, above: int, path: str) -> int:
         made = False
+        parent, _, name = path.rpartition("/")
         try:
             directory = os.open(name, READABLE | BENEATH, dir_fd=above)
         except FileNotFoundError as error:
@@ -103,31 +156,42 @@ class Directories(Closing):
             with suppress(FileExistsError):
                 os.mkdir(name, dir_fd=above)
                 made = True
+                self._made.append(path)
+                self._changed.add(parent)
             directory = os.open(name, READABLE | BENEATH, dir_fd=above)
         if not self._managed:
             status = os.fstat(directory)
             identity = (status.st_dev, status.st_ino)
             if made or identity not in self._durable:
-                self._changed.add(path.rpartition("/")[0])
+                self._changed.add(parent)
                 self._named.add(identity)
         return directory
 
     def close(self) -> None:
-        """Close all; a second call does nothing."""
-        for directory in self._open.values():
+        """Close all, and take back what was made in vain; a second call does nothing."""
+        for path in reversed(self._made):
+            above, _, name = path.rpartition("/")
+            with suppress(OSError):  # what others write into is not empty
+                os.rmdir(name, dir_fd=self._open[above])
+        self._made.clear()
+        for directory in (*self._open.values(), *self._nearest):
             os.close(directory)
         self._open.clear()
+        self._nearest.clear()
 
 
 class Draft:
     """A file being written, under a temporary name until it is published."""
 
-    __slots__ = ("_directory", "_file", "_inode", "_key", "_size", "_temporary",
-                 "_temporary_directory", "_written_back")  # fmt: skip
+    __slots__ = ("_file", "_inode", "_key", "_size", "_temporary",
+                 "_temporary_directory", "_written_back", "directory")  # fmt: skip
 
-    def __init__(self, key: str, directory: int, temporary_directory: int, mode: int) -> None:
+    def __init__(
+        self, key: str, directory: int | None, temporary_directory: int, mode: int
+    ) -> None:
         self._key = key
-        self._directory = directory
+        self.directory = directory
+        """Where it will have its name; must be there to date or publish it."""
         self._temporary_directory = temporary_directory
         self._temporary = f"{OWN_TEMPORARY_PREFIX}-{next(_numbers)}"
         self._size = self._written_back = self._inode = 0
@@ -137,6 +201,10 @@ class Draft:
     def key(self) -> str:
         """The key it will have once it is published."""
         return self._key
+
+    @property
+    def _name(self) -> str:
+        return self._key.rpartition("/")[2]
 
     @property
     def temporary(self) -> str:
@@ -177,6 +245,23 @@ class Draft:
         entry = entry_of(self._key, os.fstat(file))
         return LocalObject(file, self._key, entry.size, entry.version)
 
+    def date(self) -> None:
+        """Date the file now, and later than what has its name: the versions of a name rise.
+
+        The kernel's clock stands still for milliseconds, in which many may take one name.
+        """
+        try:
+            status = os.stat(self._name, dir_fd=self.directory, follow_symlinks=False)
+            before = status.st_mtime_ns
+        except FileNotFoundError:
+            before = 0
+        date = time.time_ns()
+        with suppress(OSError):  # a file system that keeps no dates keeps objects all the same
+            for step in _DATE_STEPS_NS:
+                os.utime(self._file, ns=(date, max(date, before + step)))
+                if os.fstat(self._file).st_mtime_ns > before:
+                    break
+
     def sync(self) -> ObjectEntry:
         """Make the bytes durable; nothing can be appended after."""
         if self._file < 0:
@@ -202,18 +287,17 @@ class Draft:
 
     def publish(self) -> None:
         """Give the file its own name, in place of one that had it."""
-        name = self._key.rpartition("/")[2]
         with translating(self._key):
             try:
                 os.rename(
                     self._temporary,
-                    name,
+                    self._name,
                     src_dir_fd=self._temporary_directory,
-                    dst_dir_fd=self._directory,
+                    dst_dir_fd=self.directory,
                 )
             except FileNotFoundError:
                 # So an NFS server answers a request sent twice, though it has done the first.
-                if os.stat(name, dir_fd=self._directory).st_ino != self._inode:
+                if os.stat(self._name, dir_fd=self.directory).st_ino != self._inode:
                     raise
         self._temporary = ""
 
@@ -237,7 +321,7 @@ class ObjectWriter:
         with ExitStack() as stack:
             stack.enter_context(directories)
             with translating(key):
-                self._draft = directories.draft(key)
+                self._draft = directories.begin(key)
             stack.callback(self._draft.discard)
             self._open = stack.pop_all()
 
@@ -252,6 +336,10 @@ class ObjectWriter:
         """
         if name is not None:
             self._draft.rename(name)
+        with translating(self._draft.key):
+            self._directories.place(self._draft)
+            if not self._directories.managed:
+                self._draft.date()
         entry = self._draft.sync()
         self._draft.publish()
         self._directories.sync()
@@ -296,50 +384,3 @@ def write_batch(
             draft.publish()
         directories.sync()
     return entries
-
-
-class LaggingSyncs:
-    """Makes files durable in threads, in groups, each a group after its write-back began.
-
-    Little is left to wait for by then, and the caller goes on with the next objects meanwhile. A
-    bare loop of two processes that synced each CT 16 files later wrote 540 a second, with all
-    syncs at the end 380, ``cp -r && sync`` 466. A batch of small files is one group, for every
-    commit of the file system's journal holds up who makes the next file.
-    """
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_SYNC_THREADS)
-        self._written_back: list[Draft] = []
-        self._current: list[Draft] = []
-        self._current_bytes = 0
-        self._syncs: list[Future[ObjectEntry]] = []
-
-    def add(self, draft: Draft, size_bytes: int) -> None:
-        """Take a file that is written."""
-        self._current.append(draft)
-        self._current_bytes += size_bytes
-        if self._current_bytes >= _SYNC_GROUP_BYTES:
-            self._submit()
-            self._written_back, self._current, self._current_bytes = self._current, [], 0
-
-    def finish(self) -> list[ObjectEntry]:
-        """Wait until all are durable, in the order in which they came."""
-        self._submit()
-        self._written_back = self._current
-        self._submit()
-        return [sync.result() for sync in self._syncs]
-
-    def _submit(self) -> None:
-        self._syncs += [self._threads.submit(draft.sync) for draft in self._written_back]
-        self._written_back = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._threads.shutdown(cancel_futures=True)

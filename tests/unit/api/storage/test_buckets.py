@@ -35,7 +35,7 @@ def test_a_bucket_is_made_listed_and_got(storage: Storage) -> None:
         "storageClass": "STANDARD",
         "metageneration": "1",
         "etag": "1",
-        "fileroom": {"allow": ["delete", "read", "write"]},
+        "fileroom": {"allow": ["delete", "read", "write"], "kind": "directory", "upload": True},
     }
     assert name in names(storage)
     again = client.post("/storage/v1/b", json={"name": name})

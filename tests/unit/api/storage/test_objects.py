@@ -71,7 +71,16 @@ def test_one_level_is_listed_with_its_directories(
     assert page.get("prefixes", []) == prefixes
 
 
-@pytest.mark.parametrize("query", [{}, {"delimiter": "/"}, {"startOffset": "a.dcm"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"delimiter": "/"},
+        {"startOffset": "a.dcm"},
+        {"startOffset": "a/b/c.dcm", "delimiter": "/"},
+        {"startOffset": "a/b/c.dcm", "delimiter": "/", "prefix": "a/"},
+    ],
+)
 @pytest.mark.parametrize("size", ["1", "2", "5", "7"])
 def test_pages_are_the_whole_listing(storage: Storage, query: dict[str, str], size: str) -> None:
     storage.put(*KEYS)
@@ -83,6 +92,7 @@ def test_pages_are_the_whole_listing(storage: Storage, query: dict[str, str], si
         assert len(found) + len(page.get("prefixes", [])) <= int(size)
         names += [each["name"] for each in found]
         prefixes += page.get("prefixes", [])
+        assert len(names) + len(prefixes) <= len(KEYS), "a page comes again"
         token = page.get("nextPageToken", "")
         if not token:
             break

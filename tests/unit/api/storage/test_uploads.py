@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import gzip
 import json
 import os
 import threading
@@ -152,6 +153,34 @@ def test_a_hash_in_the_header_is_compared(storage: Storage) -> None:
     assert left_over(storage.directory) == ["a"]
 
 
+def test_an_upload_that_fails_makes_no_directory(storage: Storage) -> None:
+    wrong = {"X-Goog-Hash": f"md5={base64.b64encode(bytes(16)).decode()}"}
+
+    assert storage.upload(b"x", wrong, name="x/y/z").status_code == 400
+    assert storage.upload(b"x", name="x").status_code == 200
+
+
+@pytest.mark.clause(
+    "Cloud Storage JSON API, objects.insert",
+    "gzip of the transport is unpacked; with uploadType=media it may be the object's, and is 400",
+)
+def test_gzip_is_the_transports_or_refused(storage: Storage) -> None:
+    packed = {"Content-Encoding": "gzip"}
+
+    refused = storage.upload(gzip.compress(b"inner"), packed, name="a")
+    assert (refused.status_code, "leave the header out" in refused.text) == (400, True)
+    assert storage.upload(gzip.compress(b"inner"), name="a.gz").status_code == 200
+    assert gzip.decompress((storage.directory / "a.gz").read_bytes()) == b"inner"
+    place = begin(storage, {"name": "b"})
+    part = send(storage, place, gzip.compress(CONTENT[:1000]), "bytes 0-999/*", **packed)
+    assert part.headers["Range"] == "bytes=0-999"
+    body = b"--9\r\n\r\n{}\r\n--9\r\n\r\ninner\r\n--9--"
+    both = packed | {"Content-Type": "multipart/related; boundary=9"}
+    sent = storage.upload(gzip.compress(body), both, uploadType="multipart", name="c")
+    assert sent.status_code == 200, sent.text
+    assert (storage.directory / "c").read_bytes() == b"inner"
+
+
 def test_what_the_settings_do_not_allow_is_403(storage: Storage) -> None:
     for kind in ("media", "multipart", "resumable"):
         answer = storage.server.client.post(
@@ -205,6 +234,24 @@ def test_of_many_that_are_to_be_first_one_is(storage: Storage) -> None:
 
     assert sorted(answers) == [200, 412, 412, 412, 412, 412]
     assert left_over(storage.directory) == ["a"]
+
+
+def test_each_generation_is_greater_than_the_one_before(storage: Storage) -> None:
+    generations: list[int] = []
+
+    def overwrite() -> None:
+        for _ in range(20):
+            answer = storage.upload(b"x", name="a")
+            generations.append(int(answer.json()["generation"]))
+
+    threads = [threading.Thread(target=overwrite) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(generations)) == 160
+    assert storage.object("a").json()["generation"] == str(max(generations))
 
 
 def test_a_full_disk_is_told_without_a_name_in_the_log(
@@ -281,10 +328,11 @@ def test_an_empty_object_comes_in_several_requests(storage: Storage) -> None:
         (b"x", "10-11", "not of the form"),
         (b"x" * 21, "bytes 10-30/*", "more bytes came"),
         (b"x", "bytes */30", "longer than"),
+        (b"xy", None, "longer than came"),
     ],
 )
 def test_bytes_that_do_not_fit_are_refused(
-    storage: Storage, content: bytes, content_range: str, why: str
+    storage: Storage, content: bytes, content_range: str | None, why: str
 ) -> None:
     place = begin(storage, {"name": "a"}, 30)
     assert send(storage, place, CONTENT[:10], "bytes 0-9/30").status_code == 308
@@ -295,6 +343,30 @@ def test_bytes_that_do_not_fit_are_refused(
     there = int(send(storage, place, b"", "bytes */30").headers["Range"].rpartition("-")[2]) + 1
     rest = send(storage, place, CONTENT[there:30], f"bytes {there}-29/30")
     assert rest.status_code == 200, rest.text
+
+
+@pytest.mark.parametrize(
+    ("content_range", "why"),
+    [
+        ("bytes */5", "are there or follow"),
+        ("bytes 3-9/5", "are there or follow"),
+        ("bytes 10-12/12", "are there or follow"),
+        ("bytes 10-11/12", "longer than"),
+        (None, "longer than came"),
+    ],
+)
+def test_a_size_that_cannot_be_is_not_kept(
+    storage: Storage, content_range: str | None, why: str
+) -> None:
+    place = begin(storage, {"name": "a"})
+    assert send(storage, place, CONTENT[:10], "bytes 0-9/*").status_code == 308
+
+    wrong = send(storage, place, b"xyz" if content_range else b"", content_range)
+
+    assert (wrong.status_code, why in wrong.text) == (400, True), wrong.text
+    assert send(storage, place, b"", "bytes */*").headers["Range"] == "bytes=0-9"
+    assert send(storage, place, CONTENT[10:30], "bytes 10-29/30").status_code == 200
+    assert (storage.directory / "a").read_bytes() == CONTENT[:30]
 
 
 def test_an_object_with_another_checksum_is_not_kept(storage: Storage) -> None:
