@@ -38,6 +38,8 @@ from fileroom.transfer.exporting.line import TRANSCODED_BYTES_MAX, TRANSCODED_OB
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
 from fileroom.transfer.selection import FILTER_BYTES_MAX
 from tests import api_page, command_reference, orthanc_answers, orthanc_table, pair_table
+from tests.contracts.test_cloud_buckets import DEVIATIONS
+from tests.emulators import STARTS
 from tests.project import ROOT
 
 if TYPE_CHECKING:
@@ -213,6 +215,18 @@ def orthanc_files() -> str:
     return _table("name | file", rows)
 
 
+def storage_servers() -> str:
+    """Give what each server was seen to do instead of what a bucket promises."""
+    rows = (
+        (server, promise.removeprefix("test_").replace("_", " "), instead)
+        for server in STARTS
+        for promise, instead in DEVIATIONS.get(
+            server, {"": "nothing: it holds all of them"}
+        ).items()
+    )
+    return _table("server | promise | what it does instead", (row for row in rows))
+
+
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings,
     "commands": command_reference.commands,
@@ -225,6 +239,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "request-object-limits": request_object_limits,
     "operation-limits": operation_limits,
     "bucket-limits": bucket_limits,
+    "storage-servers": storage_servers,
     "transcoding-pairs": pair_table.table,
     "orthanc-requests": orthanc_requests,
     "orthanc-differences": orthanc_differences,

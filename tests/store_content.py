@@ -13,6 +13,7 @@ from fileroom.database.engine import open_database
 from fileroom.database.instances import DuplicatePolicy, StoreWrite, store_records
 from fileroom.database.stores import insert_dataset, insert_dicom_store
 from fileroom.names import DatasetName, DicomStoreName, LocationName
+from fileroom.objectstore.buckets import Buckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,7 +79,11 @@ def add_store(
     blobs.mkdir(exist_ok=True)
     make_blob_bucket(blobs, store.blob_prefix, {})
     content = StoreContent(
-        database=database, blobs=blobs, store_id=store.id, blob_prefix=store.blob_prefix
+        database=database,
+        blobs=blobs,
+        buckets=Buckets([], blobs.parent / "buckets"),
+        store_id=store.id,
+        blob_prefix=store.blob_prefix,
     )
     filled = FilledStore(content=content, name=name)
     if files:

@@ -46,6 +46,8 @@ HOSTS: Final = frozenset(
         "127.0.0.1",
         "localhost",
         "healthcare.googleapis.com",
+        "storage.googleapis.com",
+        "hospitalstore.blob.core.windows.net",
         "www.googleapis.com",  # names of OAuth scopes
         "www.apache.org",
         "www.w3.org",  # the XML namespace of SVG
@@ -119,8 +121,10 @@ def test_only_the_http_edge_is_asynchronous() -> None:
     assert _offences(line for file in inner for line in _lines_of(file, kinds)) == []
 
 
-def test_only_settings_command_line_and_client_read_the_environment() -> None:
-    allowed = (PACKAGE / "settings.py", PACKAGE / "settings", PACKAGE / "cli", PACKAGE / "client")
+def test_only_settings_command_line_client_and_clouds_read_the_environment() -> None:
+    # Credentials of clouds are found where their own tools find them.
+    clouds = PACKAGE / "objectstore" / "cloud"
+    allowed = (PACKAGE / "settings", PACKAGE / "cli", PACKAGE / "client", clouds)
     inner = [
         file for file in modules("src") if not any(file.is_relative_to(place) for place in allowed)
     ]
@@ -193,7 +197,11 @@ def _imports(file: Path) -> Iterator[str]:
 def test_nothing_is_left_to_do_in_a_comment() -> None:
     marks = re.compile("TO" + "DO|FIX" + "ME|XX" + "X")
 
-    ours = ((file, text) for file, text in texts() if VENDORED not in file.parents)
+    ours = (
+        (file, text)
+        for file, text in texts()
+        if VENDORED not in file.parents and file.name != "package-lock.json"  # hashes
+    )
     assert _offences(relative(file) for file, text in ours if marks.search(text)) == []
 
 

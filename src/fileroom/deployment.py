@@ -14,10 +14,12 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import check_store
 from fileroom.archive.collect import Collector
+from fileroom.archive.drift import check_references
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import blob_bucket
 from fileroom.archive.metadata.cache import MetadataCache
@@ -36,6 +38,7 @@ from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
 from fileroom.transfer.changing.deletion import DeleteJob
 from fileroom.transfer.changing.patching import PatchJob
+from fileroom.transfer.changing.promoting import PromoteJob
 from fileroom.transfer.changing.storage_class import StorageClassJob
 from fileroom.transfer.executors import WorkerPool, begin_item
 from fileroom.transfer.exporting.job import ExportJob
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.archive.check import Finding
+    from fileroom.archive.drift import Drift
     from fileroom.auth.authenticate import AccessToken
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
@@ -141,7 +145,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         cache = MetadataCache(settings.cache_directory, settings.metadata_cache_bytes)
         metadata = Metadata(workers, cache)
         if settings.metadata_cache_bytes:
-            filler = MetadataFiller(database, blobs, metadata)
+            filler = MetadataFiller(database, blobs, buckets, metadata)
             stack.callback(filler.stop)
             filler.start()
         transcoders = _transcoders(settings, stack)
@@ -149,7 +153,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             settings, database, buckets, (pool, transcoders), owner, collector, requests
         )
         requests.on_broken_off(collector.suspect_request)
-        indexer = AttributeIndexer(database, blobs)
+        indexer = AttributeIndexer(database, blobs, buckets)
         stack.callback(indexer.stop)
         stack.callback(collector.stop)
         stack.callback(runner.stop, DRAIN_SECONDS)
@@ -171,8 +175,8 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
 
 
 @contextmanager
-def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding]]:
-    """Compare the rows and blobs of a data directory that no server runs on.
+def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding | Drift]]:
+    """Compare the rows, blobs and references of a data directory that no server runs on.
 
     Raises
     ------
@@ -190,10 +194,13 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding]]
         stack.callback(database.close)
         with database.read() as connection:
             stores = collection.living_stores(connection)
-        yield (
-            finding
+        buckets = Buckets(settings.buckets, settings.data / "buckets")
+        yield chain.from_iterable(
+            chain(
+                check_store(database, settings.blobs_directory, store, deep=deep),
+                check_references(database, buckets, store, deep=deep),
+            )
             for store in stores
-            for finding in check_store(database, settings.blobs_directory, store, deep=deep)
         )
 
 
@@ -318,6 +325,7 @@ def _runner(
             Kind.SET_STORAGE_CLASS: StorageClassJob(facilities=facilities),
             Kind.UPDATE_STUDY: PatchJob(facilities=facilities),
             Kind.UPDATE_SERIES: PatchJob(facilities=facilities),
+            Kind.PROMOTE: PromoteJob(facilities=facilities),
         },
         logs_url=logs_url,
         options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),

@@ -114,7 +114,7 @@ def test_directory_that_cannot_be_made_is_said(tmp_path: Path, setting: str) -> 
         (["--auth=none"], {"FILEROOM_PUBLIC_URL": "https://pacs.example.org"}, "loopback"),
         (["--auth=oidc"], {}, "token"),
         (["--bucket=demo"], {}, "NAME=DIRECTORY"),
-        (["--bucket=s3://demo=/tmp"], {}, "gs://"),
+        (["--bucket=demo=s3://there"], {}, "is no directory"),
         ([], {"FILEROOM_DATABASE": "postgresql://db.example/x"}, "SQLite"),
         ([], {"FILEROOM_EXECUTOR": "dask://cluster.example"}, "worker processes"),
         ([], {"FILEROOM_AUTH": "oidc"}, "not yet oidc"),

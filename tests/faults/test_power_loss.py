@@ -20,13 +20,14 @@ from fileroom.database.instances import Place, PlaceKind, record_key
 from fileroom.database.values.stored import StoredInstance
 from fileroom.dicom.part10 import scan
 from fileroom.names import InstancePath, Uid
-from fileroom.objectstore.buckets import BucketSettings
+from fileroom.objectstore.buckets import Buckets, BucketSettings
 from fileroom.objectstore.local import LocalBucket
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.outcomes import InstanceToExport
 from fileroom.transfer.exporting.transcoding import TranscodeTask, transcode_batch
 from fileroom.transfer.exporting.worker import ExportTask, export_batch
-from fileroom.transfer.importing.worker import ImportTask, ListedObject, import_batch
+from fileroom.transfer.importing.reading import ListedObject
+from fileroom.transfer.importing.worker import ImportTask, import_batch
 from tests import fault_tools as tools
 from tests.faults.power_loss import Recording, recorded
 from tests.mixed import MIXED, numbered
@@ -86,6 +87,7 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
         outcome = export_batch(
             ExportTask(
                 blobs=blob_bucket(blobs, PREFIX),
+                buckets=Buckets([], None),
                 destination=BucketSettings(name="gs://target", path=root),
                 instances=instances,
             )
@@ -118,6 +120,7 @@ def record_transcoding(root: Path, patch: pytest.MonkeyPatch, leave_out: str | N
             TranscodeTask(
                 blobs=blobs,
                 blob_prefix=PREFIX,
+                buckets=Buckets([], None),
                 destination=BucketSettings(name="gs://target", path=root),
                 form=form,
                 instances=tuple(instances),

@@ -50,6 +50,8 @@ SUMMARIES: Final = {
     " the answer names the operation that does it.",
     "fileroom.dicomStores.previewImport": "Count what an import would list, within some 2 s and"
     " without reading an object.",
+    "fileroom.dicomStores.promote": "Copy instances in that are kept by reference; the answer names"
+    " the operation that does it.",
     f"{_WEB}.getDICOMStoreMetrics": "Count what a DICOM store holds.",
     f"{_WEB}.dicomWeb.studies.getStudyMetrics": "Count what a study holds.",
     f"{_WEB}.dicomWeb.studies.series.getSeriesMetrics": "Count what a series holds.",
@@ -195,6 +197,7 @@ ANSWERS: Final = {
     "storage.objects.download": "With `alt=media` the bytes of the object, or those of `Range`.",
     "storage.objects.insert": f"{_OBJECT} For `resumable` nothing; `Location` says where the bytes"
     " are to be sent.",
+    "storage.objects.cancelResumable": "Nothing, with status 499.",
     "storage.objects.resume": f"{_OBJECT} Status 308 until it is whole: `Range` tells which bytes"
     " are there.",
 }
@@ -258,6 +261,9 @@ FIELDS: Final = {
     "HttpBody.extensions": "Google's; always absent.",
     "ImportDicomDataRequest.gcsSource": "What to import; required.",
     "ImportDicomDataRequest.blobStorageSettings": "The storage class of what is imported.",
+    "ImportDicomDataRequest.fileroomOptions": "What Fileroom offers beside.",
+    "ImportOptions.mode": "`COPY`, or `REFERENCE`: objects stay where they lie, and only their"
+    " headers are read; `COPY` if empty.",
     "ListDatasetsResponse.datasets": "The datasets of the page.",
     "ListDatasetsResponse.nextPageToken": _NEXT_PAGE,
     "ListDicomStoresResponse.dicomStores": "The DICOM stores of the page.",
@@ -301,6 +307,8 @@ FIELDS: Final = {
     "Project.projectId": "The name that the names of its resources hold.",
     "Project.name": "The same.",
     "Project.lifecycleState": "Always `ACTIVE`.",
+    "PromoteDicomDataRequest.path": "`studies/UID[/series/UID[/instances/UID]]`: what to copy in;"
+    " all of the DICOM store if empty.",
     "SeriesMetrics.series": "The series.",
     "SeriesMetrics.instanceCount": _INSTANCE_COUNT,
     "SeriesMetrics.structuredStorageSizeBytes": _STRUCTURED,

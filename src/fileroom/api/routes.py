@@ -14,6 +14,7 @@ from fileroom.api.healthcare import (
     operations,
     previews,
     projects,
+    promotions,
 )
 from fileroom.api.later import Later
 from fileroom.api.routing import Route
@@ -252,6 +253,15 @@ ROUTES: Final = (
         dicom_stores.set_blob_storage_settings,
         Operation,
         SetBlobStorageSettingsRequest,
+    ),
+    Route(
+        "fileroom.dicomStores.promote",
+        "POST",
+        f"{STORE}:promote",
+        "healthcare.dicomStores.import",
+        promotions.promote,
+        request=promotions.PromoteDicomDataRequest,
+        response=Operation,
     ),
     _store("getIamPolicy", "GET", f"{STORE}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
     _store("setIamPolicy", "POST", f"{STORE}:setIamPolicy", "setIamPolicy", _POLICY),

@@ -140,11 +140,18 @@ class BlobStorageSettings(Message):
     ] = ""
 
 
+class ImportOptions(Message):
+    """What Fileroom offers beyond ``ImportDicomDataRequest``."""
+
+    mode: Literal["", "COPY", "REFERENCE"] = ""
+
+
 class ImportDicomDataRequest(Message):
     """``ImportDicomDataRequest``."""
 
     gcs_source: GcsSource | None = None
     blob_storage_settings: BlobStorageSettings | None = None
+    fileroom_options: ImportOptions | None = None
 
 
 class GcsDestination(Message):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Connection, Database
     from fileroom.database.instances import InstanceKey
-    from fileroom.objectstore.local import LocalBucket, LocalObject, ObjectEntry
+    from fileroom.objectstore.contract import ObjectEntry
+    from fileroom.objectstore.local import LocalBucket, LocalObject
 
 QUEUED_MAX: Final = 500
 _PIECE_BYTES: Final = 8 << 20
@@ -48,6 +49,11 @@ class Fault(StrEnum):
     DAMAGED_FOOTER = "DAMAGED_FOOTER"
     """Of a pack: what is in it is whole, but cannot be told without the database."""
     ORPHANED = "ORPHANED"
+    SOURCE_CHANGED = "SOURCE_CHANGED"
+    """Of an object that is kept by reference: it is another version than was imported."""
+    SOURCE_GONE = "SOURCE_GONE"
+    SOURCE_UNREACHABLE = "SOURCE_UNREACHABLE"
+    """Its bucket does not answer, or is not in the settings: nothing in it was compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,13 @@ import logging
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fileroom.archive.reading import InstanceReader
+from fileroom.archive.references import scan_reference
 from fileroom.database.instances import deleting
 from fileroom.database.instances.describing import Describer, Undescribed
 from fileroom.database.stored import find_stored_instances
+from fileroom.database.values.instances import PlaceKind
 from fileroom.dicom.part10 import Refused, scan
-from fileroom.errors import Aborted, DataLoss, NotFound, Unimplemented
+from fileroom.errors import Aborted, DataLoss, FailedPrecondition, FileroomError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,10 +78,10 @@ def _read(
             continue
         with InstanceReader(content, stored) as reader:
             try:
-                attributes = scan(reader.source).attributes
+                attributes = _attributes(reader)
             except NotFound:
                 continue
-            except (DataLoss, Refused, Unimplemented) as error:
+            except (DataLoss, FailedPrecondition, Refused) as error:
                 # A damaged neighbour must not keep anybody from deleting; `check` tells of it.
                 logger.warning("a study keeps its attributes", extra={"cause": str(error)})
                 told[describer] = None
@@ -87,3 +89,21 @@ def _read(
             place = reader.stored.place
         told[Describer(reader.stored.id, place.key, place.offset)] = attributes
     return told
+
+
+def _attributes(reader: InstanceReader) -> IndexedAttributes:
+    """Give the attributes of an instance from its bytes.
+
+    Raises
+    ------
+    FailedPrecondition
+        If it is kept by reference, and its bucket does not answer: that keeps nobody waiting.
+    """
+    if reader.stored.place.kind is not PlaceKind.REFERENCE:
+        return scan(reader.source).attributes
+    try:
+        return scan_reference(reader.source).attributes
+    except (DataLoss, NotFound, Refused):
+        raise
+    except FileroomError as error:
+        raise FailedPrecondition(error.message) from error

@@ -11,13 +11,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.reading import InstanceReader
+from fileroom.archive.reading import InstanceReader, damaged
+from fileroom.archive.references import InPieces
 from fileroom.closing import Closing
 from fileroom.database.stored import (
     find_frame_chunk,
     find_stored_frames,
     keep_frame_table,
 )
+from fileroom.database.values.instances import PlaceKind
 from fileroom.dicom.encoding import DEFLATED, EXPLICIT_VR_LITTLE_ENDIAN
 from fileroom.dicom.frames import (
     FRAMES_IN_CHUNK,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from fileroom.dicom.frames import TableChunk
     from fileroom.dicom.header import Cut, Header
     from fileroom.names import InstancePath
+    from fileroom.objectstore.buckets import Buckets
 
 logger = logging.getLogger(__name__)
 
@@ -101,12 +104,15 @@ class FrameInBlob:
 
     blobs: Path
     blob_prefix: str
+    buckets: Buckets
     stored: StoredInstance
     """Without its header."""
     place: NativeFrame | FragmentedFrame
 
     def find_again(self, stored: StoredInstance) -> StoredInstance:
         """Give the frame up: who reads it so reads no rows."""
+        if stored.place.kind is PlaceKind.REFERENCE:
+            return stored  # nothing of Fileroom's takes a source away
         raise Aborted(f"{stored.path} was deleted or replaced while it was read; ask again")
 
     def read(self) -> bytes:
@@ -265,7 +271,11 @@ class _Source:
         if stored.transfer_syntax_uid in DEFLATED:
             return FrameInHand(frame.read())
         return FrameInBlob(
-            content.blobs, content.blob_prefix, replace(stored, header=None), frame.place
+            content.blobs,
+            content.blob_prefix,
+            content.buckets,
+            replace(stored, header=None),
+            frame.place,
         )
 
 
@@ -342,10 +352,12 @@ def _find_frames(
 def _made_table(reader: InstanceReader, database: Database | None) -> dict[int, bytes]:
     """Make the table of an instance's frames and keep it; without chunks for a single frame."""
     stored = reader.stored
+    by_reference = stored.place.kind is PlaceKind.REFERENCE
+    in_pieces = InPieces(reader.source) if by_reference else None
     try:
-        scanned = scan(reader.source)
+        scanned = scan(in_pieces or reader.source)
     except Refused as error:
-        raise DataLoss(f"the blob of {stored.path} is damaged: {error.message}", "blob") from error
+        raise damaged(stored, error) from error
     if scanned.fragments is None:
         raise NoPixelData("missing pixel data: this instance has no frames")
     if len(scanned.fragments.lengths) > FRAGMENTS_MAX:
@@ -357,7 +369,7 @@ def _made_table(reader: InstanceReader, database: Database | None) -> dict[int, 
         scanned.fragments,
         scanned.attributes.number_of_frames,
         stored.transfer_syntax_uid,
-        _Source(reader).read,
+        in_pieces.read_at if in_pieces is not None else _Source(reader).read,
     )
     reader.rewind()
     chunks = [] if len(lengths) == 1 else list(encode_table(start, lengths))

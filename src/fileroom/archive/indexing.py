@@ -16,7 +16,13 @@ from fileroom.database import extra_attributes
 from fileroom.database.stored import find_stored_instances
 from fileroom.dicom import json_model
 from fileroom.dicom.search_keys import search_keys
-from fileroom.errors import DataLoss, FileroomError, NotFound, Unimplemented
+from fileroom.errors import (
+    DataLoss,
+    FailedPrecondition,
+    FileroomError,
+    NotFound,
+    PermissionDenied,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Database
     from fileroom.database.extra_attributes import Keys, Slice
     from fileroom.database.values.stored import StoredInstance
+    from fileroom.objectstore.buckets import Buckets
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +48,10 @@ REST_SECONDS: Final = 0.01
 class AttributeIndexer:
     """A thread that fills the indexes which stores ask for."""
 
-    def __init__(self, database: Database, blobs: Path) -> None:
+    def __init__(self, database: Database, blobs: Path, buckets: Buckets) -> None:
         self._database = database
         self._blobs = blobs
+        self._buckets = buckets
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
 
@@ -96,6 +104,7 @@ class AttributeIndexer:
         content = StoreContent(
             database=self._database,
             blobs=self._blobs,
+            buckets=self._buckets,
             store_id=part.store.id,
             blob_prefix=part.store.blob_prefix,
         )
@@ -113,7 +122,7 @@ def _keys_of(
             )
         except NotFound:
             return {}
-        except (DataLoss, Unimplemented) as error:
+        except (DataLoss, FailedPrecondition, PermissionDenied) as error:
             # It must not keep all others waiting; ``check`` tells of it too.
             logger.warning("an instance cannot be indexed", extra={"cause": str(error)})
             return {}

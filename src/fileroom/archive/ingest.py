@@ -15,7 +15,13 @@ from fileroom.archive.layout import blob_directory, blob_key
 from fileroom.archive.packs import PackWriter
 from fileroom.database.values.instances import FramesKnown, InstanceRecord, Place
 from fileroom.dicom.encoding import DEFLATED
-from fileroom.dicom.frames import NoPixelData, check_has_frames, encode_table, frame_lengths
+from fileroom.dicom.frames import (
+    NoPixelData,
+    check_has_frames,
+    encode_table,
+    frame_lengths,
+    told_lengths,
+)
 from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
 from fileroom.dicom.media_types import NotAcceptable
 from fileroom.dicom.part10 import scan
@@ -171,9 +177,16 @@ def _known_frames(scanned: Scan, read: Read) -> tuple[FramesKnown, tuple[bytes, 
     try:
         check_has_frames(uid)
         number_of_frames = scanned.attributes.number_of_frames
-        start, lengths = frame_lengths(fragments, number_of_frames, uid, read)
+        if fragments.end is None:
+            found = frame_lengths(fragments, number_of_frames, uid, read)
+        else:
+            told = told_lengths(fragments, number_of_frames, uid, read, most=FRAGMENTS_MAX)
+            if told is None:
+                return "UNKNOWN", ()
+            found = told
     except (DataLoss, NoPixelData, NotAcceptable):
         return "UNKNOWN", ()
+    start, lengths = found
     if len(lengths) == 1:
         return "TABLE", ()
     chunks = tuple(encode_table(start, lengths))

@@ -4,7 +4,7 @@ Free of SQL, so that a worker reads the same way as the server.
 
 A blob that is missing although its row names it was dropped after the row was read: the row is read
 once more. It is gone (not found), names another place (read that) or still names this one, and then
-bytes are lost.
+bytes are lost. So it is with an object outside the archive that is gone or changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.archive.layout import blob_bucket
-from fileroom.archive.packs import open_place
+from fileroom.archive.references import lost_reference, open_bytes, scan_reference
 from fileroom.closing import Closing
 from fileroom.database.values.instances import PlaceKind
 from fileroom.dicom.encoding import DEFLATED
@@ -20,14 +20,16 @@ from fileroom.dicom.header import decode_header, header_dictionary
 from fileroom.dicom.inflate import Inflated
 from fileroom.dicom.part10 import Limits, Refused, scan
 from fileroom.dicom.rewriting import file_meta_bytes
-from fileroom.errors import Aborted, DataLoss, NotFound, Unimplemented
+from fileroom.errors import Aborted, DataLoss, NotFound
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.header import ByteSource, Header
-    from fileroom.objectstore.local import LocalExtent, LocalObject
+    from fileroom.objectstore.buckets import Buckets
+    from fileroom.objectstore.contract import StoredObject
+    from fileroom.objectstore.local import LocalExtent
 
 _PREAMBLE_BYTES: Final = 132
 
@@ -42,6 +44,10 @@ class Content(Protocol):
     @property
     def blob_prefix(self) -> str:
         """The store's own below it."""
+
+    @property
+    def buckets(self) -> Buckets:
+        """Where the objects are that are kept by reference."""
 
     def find_again(self, stored: StoredInstance) -> StoredInstance:
         """Give the rows of an instance whose bytes are not where they said.
@@ -63,7 +69,7 @@ class InstanceReader(Closing):
         self._content = content
         self.stored = stored
         """The rows that are read by; others than given if the instance was replaced meanwhile."""
-        self._blob: LocalObject | LocalExtent | None = None
+        self._blob: StoredObject | LocalExtent | None = None
         self._source: ByteSource | None = None
         self._inflated: Inflated | None = None
         self._header: Header | None = None
@@ -97,7 +103,10 @@ class InstanceReader(Closing):
         Aborted
             If it was replaced since its header was read: that tells of other bytes.
         DataLoss
-            If the blob is missing or has another size.
+            If the blob is missing or has another size, or the source of a reference is not what was
+            imported.
+        FailedPrecondition, PermissionDenied, Unavailable
+            If the bucket of a reference cannot be read.
         """
         if self._source is None:
             stored, self._blob = _open_blob(self._content, self.stored)
@@ -120,7 +129,7 @@ class InstanceReader(Closing):
         try:
             return self._inflated.read_at(offset, length)
         except Refused as error:
-            raise _damaged(self.stored, error) from error
+            raise damaged(self.stored, error) from error
 
     def rewind(self) -> None:
         """Have ``read`` begin at the start again, where the data set is deflated."""
@@ -137,16 +146,18 @@ class InstanceReader(Closing):
 
     def _cut_again(self) -> Header:
         try:
+            if self.stored.place.kind is PlaceKind.REFERENCE:
+                return scan_reference(self.source).header
             return scan(self.source).header
         except Refused as error:
-            raise _damaged(self.stored, error) from error
+            raise damaged(self.stored, error) from error
 
 
 class _Source:
     """The bytes of one instance, which never change while a row names them."""
 
     def __init__(
-        self, content: Content, stored: StoredInstance, blob: LocalObject | LocalExtent
+        self, content: Content, stored: StoredInstance, blob: StoredObject | LocalExtent
     ) -> None:
         self._content = content
         self._stored = stored
@@ -157,9 +168,9 @@ class _Source:
         """Give bytes of the instance's file, fewer only at its end."""
         try:
             return self._blob.read_at(offset, length)
-        except Aborted as error:
+        except (Aborted, NotFound) as error:
             # Collected, if it was deleted or replaced so long ago; else damaged.
-            _moved(self._content, self._stored)
+            _moved(self._content, self._stored, error)
             raise Aborted(
                 f"{self._stored.path} was replaced while it was read; ask again"
             ) from error
@@ -167,31 +178,31 @@ class _Source:
 
 def _open_blob(
     content: Content, stored: StoredInstance
-) -> tuple[StoredInstance, LocalObject | LocalExtent]:
+) -> tuple[StoredInstance, StoredObject | LocalExtent]:
     bucket = blob_bucket(content.blobs, content.blob_prefix)
-    _refuse_reference(stored)
     try:
-        return stored, open_place(bucket, stored.place)
-    except NotFound:
-        stored = _moved(content, stored)
-    _refuse_reference(stored)
+        return stored, open_bytes(bucket, stored.place, content.buckets)
+    except (Aborted, NotFound) as error:
+        stored = _moved(content, stored, error)
     try:
-        return stored, open_place(bucket, stored.place)
-    except NotFound as error:
-        raise lost(stored, "is missing") from error
+        return stored, open_bytes(bucket, stored.place, content.buckets)
+    except (Aborted, NotFound) as error:
+        raise missing(stored, error) from error
 
 
-def _moved(content: Content, stored: StoredInstance) -> StoredInstance:
+def _moved(content: Content, stored: StoredInstance, error: Aborted | NotFound) -> StoredInstance:
     """Give the rows of an instance whose bytes are not where they said, read again."""
     found = content.find_again(stored)
-    if (found.place.key, found.place.offset) == (stored.place.key, stored.place.offset):
-        raise lost(stored, "is missing")
+    if found.place.is_at(stored.place):
+        raise missing(stored, error) from error
     return found
 
 
-def _refuse_reference(stored: StoredInstance) -> None:
+def missing(stored: StoredInstance, error: Aborted | NotFound | None = None) -> DataLoss:
+    """Give the error that says the bytes of an instance are not where its row says."""
     if stored.place.kind is PlaceKind.REFERENCE:
-        raise Unimplemented(f"{stored.path} is kept by reference, which cannot be retrieved yet")
+        return lost_reference(stored.place, stored.path, error)
+    return lost(stored, "is missing")
 
 
 def lost(stored: StoredInstance, what: str) -> DataLoss:
@@ -201,7 +212,14 @@ def lost(stored: StoredInstance, what: str) -> DataLoss:
     )
 
 
-def _damaged(stored: StoredInstance, error: Refused) -> DataLoss:
+def damaged(stored: StoredInstance, error: Refused) -> DataLoss:
+    """Give the error that says the bytes of an instance are not well formed."""
+    if stored.place.kind is PlaceKind.REFERENCE:
+        return DataLoss(
+            f"{stored.place.key}, which holds {stored.path} by reference, is damaged:"
+            f" {error.message}; replace it and import it again, or delete the instance",
+            "reference",
+        )
     return lost(stored, f"is damaged: {error.message}")
 
 

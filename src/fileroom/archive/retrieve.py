@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fileroom.database.values.stored import ListedInstance, StoredInstance
     from fileroom.dicom.header import ByteSource
     from fileroom.names import InstancePath
+    from fileroom.objectstore.buckets import Buckets
 
 HEADERS_AT_A_TIME: Final = 100
 
@@ -37,6 +38,8 @@ class StoreContent:
 
     database: Database
     blobs: Path
+    buckets: Buckets
+    """Where the objects are that are kept by reference."""
     store_id: int
     blob_prefix: str
 
@@ -109,7 +112,7 @@ def open_as_stored(content: Content, stored: StoredInstance) -> InstanceFile:
     NotFound
         If the instance was deleted meanwhile.
     DataLoss
-        If its blob is missing or has another size.
+        If its blob is missing or has another size, or its source is not what was imported.
     """
     reader = InstanceReader(content, stored)
     source = reader.source

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.ingest import describe
@@ -20,6 +21,7 @@ from fileroom.archive.layout import (
     request_blob_directory,
     request_blob_key,
 )
+from fileroom.archive.references import look_at
 from fileroom.database.instances import (
     DuplicatePolicy,
     InstanceRecord,
@@ -31,11 +33,13 @@ from fileroom.database.instances import (
 )
 from fileroom.dicom.part10 import scan
 from fileroom.dicom.refusal import Refused
+from fileroom.errors import Aborted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fileroom.archive.retrieve import StoreContent
+    from fileroom.database.engine import Connection
     from fileroom.database.instances import InstanceKey, RecordResult
     from fileroom.objectstore.local.drafts import Drafts
     from fileroom.objectstore.local.writing import Draft
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 SLICE_PARTS: Final = 100
 """Parts that are made durable together and committed in one transaction (measured: 3 ms)."""
 SLICE_BYTES: Final = 256 << 20
+ATTEMPTS_MAX: Final = 10
 _TWICE: Final = "the request holds this instance more than once, and the first one is stored"
 _OTHER_STUDY: Final = "the instance is of another study than the one in the request's path"
 
@@ -195,9 +200,7 @@ class StoringRequest:
         records = [record for _, record in accepted]
         self._is_clean = False
         publish(self._drafts, accepted)
-        results = self._content.database.write(
-            lambda transaction: store_records(transaction, write, records)
-        )
+        results = store_decided(self._content, write, records)
         self._is_clean = True
         if self._rules.policy is DuplicatePolicy.REPLACE:
             self._replaced.update(map(record_key, records))
@@ -256,6 +259,45 @@ class StoringRequests:
             )
 
 
+def store_decided(
+    content: StoreContent, write: StoreWrite, records: Sequence[InstanceRecord]
+) -> list[RecordResult]:
+    """Give records their rows, once it is known which of them are stored already.
+
+    What is kept by reference and may be identical to one is read whole for it, once.
+
+    Raises
+    ------
+    Aborted
+        If others change the same instances so often that it does not come to it.
+    FailedPrecondition, PermissionDenied, Unavailable
+        If the bucket of a reference does not give it.
+    """
+
+    def store(transaction: Connection, write: StoreWrite) -> list[RecordResult]:
+        results = store_records(transaction, write, records)
+        undecided = [one.stored for one in results if one.result is Result.UNDECIDED]
+        if undecided:
+            raise _Undecided([place for place in undecided if place is not None])
+        return results
+
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            return content.database.write(partial(store, write=write))
+        except _Undecided as error:
+            known = [look_at(content.buckets, place, lambda: None) for place in error.places]
+            write = replace(write, known=(*write.known, *known))
+    raise Aborted("others change the same instances at the same time; store them again")
+
+
+class _Undecided(Exception):
+    """Nothing was stored: these places must be looked at first."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        super().__init__(places)
+        self.places = places
+
+
 def describe_part(part: SpooledPart, writer: RequestWriter, source: str) -> InstanceRecord:
     """Read a part's header and give its record, as of the blob that it is to be.
 
@@ -305,6 +347,8 @@ def _told(result: RecordResult) -> PartOutcome:
             return _outcome(result.record, _TWICE)
         case Result.FAILED:
             return _outcome(result.record, result.message)
+        case Result.UNDECIDED:
+            raise AssertionError("it was stored without being decided")
 
 
 def _outcome(record: InstanceRecord, failure: str | None = None) -> PartOutcome:

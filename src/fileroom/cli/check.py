@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from fileroom.archive.check import Fault
+from fileroom.archive.drift import Drift
 from fileroom.cli.groups import Command
-from fileroom.cli.settings_options import config_option, data_option
+from fileroom.cli.settings_options import buckets_option, config_option, data_option
 from fileroom.deployment import check_data
 from fileroom.settings import load_settings
 
@@ -25,21 +26,33 @@ EXIT_FOUND = 3
 @click.command("check", cls=Command, example="fileroom check --data /srv/fileroom --deep")
 @data_option
 @config_option
+@buckets_option
 @click.option("--deep", is_flag=True, help="Read every byte and compare checksums.")
 @click.pass_context
-def check(ctx: click.Context, data: Path | None, config: Path | None, *, deep: bool) -> None:
-    """Compare rows with blobs; the server must not run meanwhile.
+def check(
+    ctx: click.Context,
+    data: Path | None,
+    config: Path | None,
+    buckets: tuple[str, ...],
+    *,
+    deep: bool,
+) -> None:
+    """Compare rows with blobs and sources; the server must not run meanwhile.
 
-    Prints a line for each instance whose bytes are missing or differ, and for each blob in which
-    no row names any, then their number.
+    Prints a line for each instance whose bytes are missing or differ, or whose source is changed or
+    gone where it is kept by reference, and for each blob in which no row names any, then their
+    number.
     Nothing is changed: the server drops orphans by itself. Exit code 0 where all is well, 3 where
     an instance is missing or differs.
     """
     found = Counter[Fault]()
-    settings = load_settings({"data": data}, os.environ, config)
+    settings = load_settings({"data": data, "buckets": buckets}, os.environ, config)
     with check_data(settings, deep=deep) as findings:
         for finding in findings:
             found[finding.fault] += 1
+            if isinstance(finding, Drift):
+                click.echo(f"{finding.fault} {finding.uri} {finding.instance or ''}".rstrip())
+                continue
             path = settings.blobs_directory / finding.path
             click.echo(f"{finding.fault} {path}{_of(finding.place)}")
     harmless = found.pop(Fault.ORPHANED, 0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fileroom.cli.buckets import place_of
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, field, write_many
 from fileroom.cli.settings_options import server_options
@@ -57,7 +58,7 @@ def _to_json(value: object) -> Json:
     match value:
         case BucketSettings():
             rights = ", ".join(sorted(value.allow))
-            return f"{value.name} = {value.path} ({rights}; {', '.join(value.stores)})"
+            return f"{value.name} = {place_of(value)} ({rights}; {', '.join(value.stores)})"
         case tuple():
             return ", ".join(str(_to_json(each)) for each in value) or None
         case int():

@@ -243,6 +243,33 @@ def set_blob_storage_settings(
 
 
 @dicom_stores.command(
+    "promote", example="fileroom dicom-stores promote trial --dataset=ct --path=studies/1.2.3"
+)
+@click.argument("dicom_store")
+@dataset_option
+@click.option("--path", help="studies/UID[/series/UID[/instances/UID]]; everything unless given.")
+@detach_option
+@result_format_option
+@connected
+def promote(
+    connection: Connection,
+    dicom_store: str,
+    dataset: str | None,
+    path: str | None,
+    detach: bool,
+    output_format: Format | None,
+) -> None:
+    """Copy instances in that are kept by reference, and follow it to the end.
+
+    Their sources are only read, and may go afterwards. Exit codes: 0 all went well, 1 it failed, 3
+    some instances failed.
+    """
+    name = connection.dicom_store(dicom_store, dataset)
+    with connection.open() as client:
+        begin(client, client.promote(name, within=path), output_format, detach=detach)
+
+
+@dicom_stores.command(
     "deidentify",
     example="fileroom dicom-stores deidentify trial --dataset=ct --destination-store=public"
     " --dicom-filter-tags=PatientID,StudyInstanceUID --text-redaction-mode=all",

@@ -15,7 +15,7 @@ from fileroom.objectstore.buckets import BucketSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fileroom.objectstore.buckets import Right
+    from fileroom.objectstore.contract import Right
 
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9]+")
 _NAME_CHARACTERS: Final = 40
@@ -36,9 +36,10 @@ class Place:
 
     def name(self, uri: str) -> str:
         """Give an object's URI as the path that the user knows it by."""
-        if self.bucket is None or not uri.startswith(f"{self.bucket.name}/"):
+        directory = self.bucket.path if self.bucket is not None else None
+        if self.bucket is None or directory is None or not uri.startswith(f"{self.bucket.name}/"):
             return uri
-        return str(self.bucket.path / uri.removeprefix(f"{self.bucket.name}/"))
+        return str(directory / uri.removeprefix(f"{self.bucket.name}/"))
 
 
 def find_source(text: str) -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -22,7 +22,7 @@ from fileroom.cli.local_places import (
 from fileroom.cli.output.rendering import result_format_option
 from fileroom.cli.reaching import DEFAULT_STORE, refuse_server, store_without_server
 from fileroom.cli.settings_options import buckets_option, config_option, data_option
-from fileroom.cli.transfer_options import mime_type_option, storage_class_option
+from fileroom.cli.transfer_options import mime_type_option, mode_option, storage_class_option
 from fileroom.client.bodies import export_body, import_body
 from fileroom.client.values import child
 from fileroom.errors import AlreadyExists
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from fileroom.cli.output.rendering import Format
     from fileroom.client import Client, JsonObject, Operation
     from fileroom.names import DicomStoreName
+    from fileroom.objectstore.buckets import BucketSettings
+
+REFERENCE: Final = "REFERENCE"
 
 _store_option = click.option(
     "--dicom-store",
@@ -54,6 +57,7 @@ def _place_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("sources", nargs=-1, required=True, metavar="DIR|FILE|URI...")
 @_place_options
 @storage_class_option
+@mode_option
 @result_format_option
 @located
 def import_(
@@ -65,6 +69,7 @@ def import_(
     buckets: tuple[str, ...],
     config: Path | None,
     storage_class: str | None,
+    mode: str,
     output_format: Format | None,
 ) -> None:
     """Import directories, files or buckets without a server.
@@ -83,9 +88,11 @@ def import_(
         _make_store(client, name)
         for place in places:
             click.echo(f"{place.text} into {name}", err=True)
-            request = import_body(place.uri, storage_class or "")
+            if mode == REFERENCE and place.bucket is not None:
+                click.echo(_how_to_find_again(place.bucket), err=True)
+            request = import_body(place.uri, storage_class or "", mode)
             operation = _find_unfinished(client, name, request) or client.import_(
-                name, place.uri, storage_class=storage_class or ""
+                name, place.uri, storage_class=storage_class or "", mode=mode
             )
             ended.append(_run(client, operation, output_format, place, settings.data))
     leave(*ended)
@@ -138,6 +145,15 @@ def export(
         )
         ended = _run(client, operation, output_format, place, settings.data)
     leave(ended)
+
+
+def _how_to_find_again(bucket: BucketSettings) -> str:
+    """Tell what a server needs to be told to read what is kept by reference."""
+    name = bucket.name.removeprefix("gs://")
+    return (
+        "The files stay where they are: start every server on this data directory with"
+        f" {shlex.quote(f'--bucket={name}={bucket.path}')}, or they are not found."
+    )
 
 
 def _make_store(client: Client, name: DicomStoreName) -> None:

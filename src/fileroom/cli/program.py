@@ -26,6 +26,9 @@ COMMANDS = {
     "check": LazyCommand(
         "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
     ),
+    "buckets": LazyCommand(
+        "fileroom.cli.buckets", "buckets", "List buckets, and check what works in them."
+    ),
     "config": LazyCommand(
         "fileroom.cli.config", "config", "Show the settings that a server would start with."
     ),

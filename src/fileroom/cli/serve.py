@@ -100,7 +100,7 @@ def _welcome(deployment: Deployment) -> str:
             *(
                 f"           {bucket.name} is missing: {bucket.path} is no directory"
                 for bucket in settings.buckets
-                if not bucket.path.is_dir()
+                if bucket.path is not None and not bucket.path.is_dir()
             ),
             f"  token    {access[0]}",
             *(f"           {line}" for line in access[1:]),

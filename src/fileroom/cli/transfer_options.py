@@ -13,6 +13,13 @@ storage_class_option = click.option(
     type=STORAGE_CLASS,
     help="Kept with each instance; STANDARD unless given.",
 )
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["copy", "reference"], case_sensitive=False),
+    callback=lambda _context, _option, value: (value or "").upper(),
+    help="reference leaves the objects where they lie and reads only their headers; copy unless"
+    " given.",
+)
 filter_option = click.option(
     "--filter-config-gcs-uri",
     default="",

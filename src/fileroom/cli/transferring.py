@@ -10,7 +10,12 @@ from fileroom.cli.connection import Connection, connected, dataset_option
 from fileroom.cli.following import begin, detach_option
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, result_format_option
-from fileroom.cli.transfer_options import filter_option, mime_type_option, storage_class_option
+from fileroom.cli.transfer_options import (
+    filter_option,
+    mime_type_option,
+    mode_option,
+    storage_class_option,
+)
 
 if TYPE_CHECKING:
     from fileroom.client import JsonObject
@@ -32,6 +37,7 @@ def import_() -> None:
     help="gs://BUCKET/OBJECT; * and ? match within a directory, a closing ** or **.dcm below it.",
 )
 @storage_class_option
+@mode_option
 @detach_option
 @result_format_option
 @connected
@@ -41,6 +47,7 @@ def import_gcs(
     dataset: str | None,
     gcs_uri: str,
     storage_class: str | None,
+    mode: str,
     detach: bool,
     output_format: Format | None,
 ) -> None:
@@ -50,7 +57,7 @@ def import_gcs(
     """
     name = connection.dicom_store(dicom_store, dataset)
     with connection.open() as client:
-        operation = client.import_(name, gcs_uri, storage_class=storage_class or "")
+        operation = client.import_(name, gcs_uri, storage_class=storage_class or "", mode=mode)
         begin(client, operation, output_format, detach=detach)
 
 

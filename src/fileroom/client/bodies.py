@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from fileroom.client.values import JsonObject
 
 
-def import_body(uri: str, storage_class: str) -> JsonObject:
+def import_body(uri: str, storage_class: str, mode: str) -> JsonObject:
     """Give an ``ImportDicomDataRequest``."""
     body: JsonObject = {"gcsSource": {"uri": uri}}
-    return body | storage_class_body(storage_class, "") if storage_class else body
+    if storage_class:
+        body |= storage_class_body(storage_class, "")
+    if mode:
+        body["fileroomOptions"] = {"mode": mode}
+    return body
 
 
 def export_body(uri_prefix: str, mime_type: str, filter_config_gcs_uri: str) -> JsonObject:

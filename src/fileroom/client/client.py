@@ -181,12 +181,22 @@ class Client(Closing):
     # Import and export
 
     def import_(
-        self, name: DicomStoreName | str, uri: str, *, storage_class: str = ""
+        self, name: DicomStoreName | str, uri: str, *, storage_class: str = "", mode: str = ""
     ) -> Operation:
-        """Start to import the objects that a ``gs://`` URI or pattern names."""
+        """Start to import the objects that a ``gs://`` URI or pattern names.
+
+        In the mode ``REFERENCE`` they stay where they lie, and only their headers are read.
+        """
         return self._begin(
-            f"{name_path(name, DicomStoreName)}:import", import_body(uri, storage_class)
+            f"{name_path(name, DicomStoreName)}:import", import_body(uri, storage_class, mode)
         )
+
+    def promote(
+        self, name: DicomStoreName | str, *, within: InstancePath | str | None = None
+    ) -> Operation:
+        """Start to copy in what is kept by reference: all of it, or what is below a path."""
+        body: JsonObject = {"path": str(within)} if within else {}
+        return self._begin(f"{name_path(name, DicomStoreName)}:promote", body)
 
     def export(
         self,

@@ -13,8 +13,9 @@ from sqlalchemy import and_, cast, delete, exists, func, null, select, union_all
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
-from fileroom.database.instances import PlaceKind
+from fileroom.database.instances import Place, PlaceKind
 from fileroom.database.operations import State
+from fileroom.names import InstancePath, Uid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -250,6 +251,38 @@ def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
             size=row.size,
             sha256=row.sha256,
         )
+
+
+def references(connection: Connection, store_id: int) -> Iterator[tuple[InstancePath, Place]]:
+    """Give every instance of a store that is kept by reference, in the order of their objects."""
+    instances, series, studies = schema.instances.c, schema.series.c, schema.studies.c
+    statement = (
+        select(
+            studies.study_instance_uid,
+            series.series_instance_uid,
+            instances.sop_instance_uid,
+            instances.place_key,
+            instances.place_version,
+            instances.size,
+            instances.sha256,
+        )
+        .join(schema.series, series.id == instances.series_id)
+        .join(schema.studies, studies.id == series.study_id)
+        .where(instances.store_id == store_id, instances.place == PlaceKind.REFERENCE)
+        .order_by(instances.place_key, instances.id)
+    )
+    for row in connection.execution_options(yield_per=1000).execute(statement):
+        path = InstancePath(
+            Uid(row.study_instance_uid), Uid(row.series_instance_uid), Uid(row.sop_instance_uid)
+        )
+        place = Place(
+            kind=PlaceKind.REFERENCE,
+            key=row.place_key,
+            size=row.size,
+            sha256=row.sha256,
+            version=row.place_version,
+        )
+        yield path, place
 
 
 def named_blobs(

@@ -99,6 +99,7 @@ def _select_instances() -> Select[*tuple[object, ...]]:
         instances.place,
         instances.place_key,
         instances.place_offset,
+        instances.place_version,
         instances.size,
         instances.sha256,
     )
@@ -143,5 +144,6 @@ def _stored_instance(row: Row[*tuple[object, ...]]) -> StoredInstance:
             sha256=row.sha256,
             kind=PlaceKind(row.place),
             offset=row.place_offset,
+            version=row.place_version,
         ),
     )

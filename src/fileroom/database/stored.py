@@ -98,7 +98,11 @@ def keep_frame_table(
 def _still(stored: StoredInstance) -> tuple[ColumnElement[bool], ...]:
     """Give what holds for a row as long as the instance has the bytes it was read with."""
     place = stored.place
-    return (instances.c.place_key == place.key, instances.c.place_offset == place.offset)
+    return (
+        instances.c.place_key == place.key,
+        instances.c.place_offset == place.offset,
+        instances.c.place_version.is_not_distinct_from(place.version),
+    )
 
 
 def list_instances(

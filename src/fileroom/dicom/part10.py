@@ -155,10 +155,17 @@ class _Bytes:
         return self._data[offset : offset + length]
 
 
-def scan(source: bytes | ByteSource, *, limits: Limits = Limits()) -> Scan:  # noqa: B008 - frozen
+def scan(
+    source: bytes | ByteSource,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    sparse: bool = False,
+) -> Scan:
     """Read the header of an instance and check that the whole of it is well formed.
 
-    Values are passed over, not read, wherever they are large.
+    Values are passed over, not read, wherever they are large. ``sparse`` leaves encapsulated pixel
+    data unread but for their first fragment, if the object ends with them: fragments by the
+    thousand, read one by one, would take a cloud as many requests.
 
     Raises
     ------
@@ -173,13 +180,15 @@ def scan(source: bytes | ByteSource, *, limits: Limits = Limits()) -> Scan:  # n
     transfer_syntax_uid = _uid(found, _TRANSFER_SYNTAX_UID)
     _refuse_directory(found)
     if transfer_syntax_uid in DEFLATED:
+        if sparse:
+            raise _unsparing(position)
         deflated = _Bytes(source) if isinstance(source, bytes) else source
         bytes_max = limits.inflated_bytes_max(deflated.size)
         window.switch(position, Inflated(deflated, position, bytes_max))
         position = 0
     at = window.hold(position)
     encoding = data_set_encoding(transfer_syntax_uid, window.buffer[at : at + 8])
-    walk = Walk(window, _WANTED, found, limits)
+    walk = Walk(window, _WANTED, found, limits, sparse=sparse)
     walk.data_set(position, encoding)
     header = Header(transfer_syntax_uid, window.skeleton(), tuple(window.cuts), walk.in_order)
     attributes = _attributes(found, transfer_syntax_uid, encoding)
@@ -187,6 +196,16 @@ def scan(source: bytes | ByteSource, *, limits: Limits = Limits()) -> Scan:  # n
     if fragments is not None and _EXTENDED_OFFSET_TABLE in found:
         fragments = replace(fragments, extended_offsets=_extended_offsets(found, header, encoding))
     return Scan(header, attributes, fragments)
+
+
+def _unsparing(position: int) -> Refused:
+    return Refused(
+        "a deflated data set can only be read whole, so it is not kept by reference; import it by"
+        " copy",
+        Reason.UNSUPPORTED_REFERENCE,
+        None,
+        position,
+    )
 
 
 def _check_prefix(window: Window) -> None:

@@ -61,7 +61,7 @@ class Walk:
         Whether the groups of the top level rise.
     """
 
-    __slots__ = ("_limits", "_wanted", "_window", "found", "fragments", "in_order")
+    __slots__ = ("_limits", "_sparse", "_wanted", "_window", "found", "fragments", "in_order")
 
     def __init__(
         self,
@@ -69,10 +69,13 @@ class Walk:
         wanted: Mapping[int, frozenset[int]],
         found: dict[int, Found],
         limits: Limits,
+        *,
+        sparse: bool = False,
     ) -> None:
         self._window = window
         self._wanted = wanted
         self._limits = limits
+        self._sparse = sparse
         self.found = found
         self.fragments: Fragments | None = None
         self.in_order = True
@@ -349,6 +352,10 @@ class Walk:
         Large fragments are passed over: only what is around their headers is read.
         """
         window, unpack = self._window, encoding.unpack_item
+        if self._sparse and tag == PIXEL_DATA and not depth:
+            self.fragments = window.pass_fragments(value)
+            if self.fragments is not None:
+                return end
         window.keep_to(value)
         buffer, base = window.buffer, window.base
         position, length, lengths = value, 0, array("I")

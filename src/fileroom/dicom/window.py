@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import struct
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fileroom.dicom.encoding import KEPT_VALUE_BYTES
-from fileroom.dicom.header import Cut
+from fileroom.dicom.encoding import EXPLICIT_LITTLE, ITEM, KEPT_VALUE_BYTES
+from fileroom.dicom.header import Cut, Fragments
 from fileroom.dicom.refusal import Refused
 from fileroom.errors import Reason
 
@@ -22,6 +23,10 @@ _MARGIN_BYTES = KEPT_VALUE_BYTES + 32
 _CUT_COST_BYTES = 64
 _PADDING_BYTES_MAX = 16 << 20
 _NOT_ZERO = re.compile(rb"[^\0]")
+_DELIMITER = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+"""Ends encapsulated pixel data, which are little endian always (PS3.5 A.4)."""
+_ITEM_DELIMITER = struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+"""Stands before the other where a sequence ends, such as the signatures after pixel data."""
 _STRAY_DELIMITERS = frozenset(
     struct.pack(order + "HHI", 0xFFFE, element, 0) for order in "<>" for element in (0xE00D, 0xE0DD)
 )
@@ -155,6 +160,31 @@ class Window:
             self._read(position, few if passed_bytes > few else self._limits.window_bytes)
             self.end = position
         return position - self.base
+
+    def pass_fragments(self, position: int) -> Fragments | None:
+        """Cut out the fragments at ``position`` unread; the delimiter after them is kept.
+
+        Only the header of the first is looked at, and whether the object ends with the delimiter:
+        None if it does not, since then only a walk tells where the fragments end.
+        """
+        self.keep_to(position)
+        at = self.fragment_header(position, 0)
+        first = self.buffer[at : at + 8]
+        end = self.size - len(_DELIMITER)
+        last = self._last(len(_ITEM_DELIMITER + _DELIMITER))
+        if len(first) < 8 or not last.endswith(_DELIMITER) or last.startswith(_ITEM_DELIMITER):
+            return None
+        group, element, length = EXPLICIT_LITTLE.unpack_item(first, 0)
+        if group << 16 | element != ITEM or position + 8 + length > end:
+            return None
+        self.cut(position, end - position)
+        self.fragment_header(end, length)
+        return Fragments(position, array("I", [length]), end=end)
+
+    def _last(self, length: int) -> bytes:
+        if self._source is None:
+            return self.buffer[-length:]
+        return self._source.read_at(self.size - length, length)
 
     def keep_to(self, position: int) -> None:
         """Take over what is not yet kept, up to ``position``, which is held."""

@@ -1,7 +1,7 @@
-"""Which bucket is served by what, and which DICOM store may read or write it.
+"""Which bucket is served by what, in whose name, and which DICOM store may read or write it.
 
 The buckets are the server's, not the caller's: whoever may import into a DICOM store reaches just
-the buckets that the settings open to that store.
+the buckets that the settings open to that store. No request names an endpoint or credentials.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fileroom.errors import (
     AlreadyExists,
@@ -18,6 +18,7 @@ from fileroom.errors import (
     InvalidArgument,
     PermissionDenied,
 )
+from fileroom.objectstore.cloud import CloudAddress, CloudBucket
 from fileroom.objectstore.local import LocalBucket
 from fileroom.objectstore.local.durable import sync_directory, translating
 from fileroom.objectstore.uri import ObjectUri, parse_bucket_name
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-Right = Literal["read", "write", "delete"]
+    from fileroom.objectstore.contract import Bucket, Right
+
 RIGHTS: frozenset[str] = frozenset({"read", "write", "delete"})
 SERVICE_AGENT = "service-agent@fileroom.local"
 """Stands in messages where the original API names its service agent."""
@@ -49,8 +51,17 @@ class BucketSettings:
 
     name: str
     """With its scheme: ``gs://name``."""
-    path: Path
-    """The local directory of its ``url``."""
+    path: Path | None = None
+    """The local directory of its ``url``; None for a bucket in the cloud of its scheme."""
+    endpoint: str = ""
+    """Where that cloud is asked, if not at its own address."""
+    region: str = ""
+    account: str = ""
+    """Azure's storage account."""
+    credentials: str = "default"
+    """``default``, ``anonymous``, ``profile:NAME`` or the path of a file."""
+    ordered: bool = True
+    """Whether the cloud lists keys in order; else it is listed a directory at a time."""
     allow: frozenset[str] = RIGHTS
     stores: tuple[str, ...] = ("*",)
     """Patterns of the full names of the DICOM stores that may use it; ``*`` spans slashes too."""
@@ -90,12 +101,6 @@ class Buckets:
         """
         uri = parse_bucket_name(bucket_name)
         bucket = self._find(uri)
-        if bucket is None and uri.scheme != "gs":
-            raise PermissionDenied(
-                f"{uri.scheme}:// buckets are not served by this version: use a local directory as"
-                " gs://NAME",
-                "buckets",
-            )
         if (
             bucket is None
             or right not in bucket.allow
@@ -157,14 +162,32 @@ class Buckets:
         return BucketSettings(name=uri.bucket_name, path=path) if path.is_dir() else None
 
 
-def open_bucket(settings: BucketSettings) -> LocalBucket:
-    """Give the bucket, one for each process, so that it need not learn its directories again."""
-    return _open_local(settings.path)
+def open_bucket(settings: BucketSettings) -> Bucket:
+    """Give the bucket, one for each process, so that it need not learn its place again."""
+    if settings.path is not None:
+        return _open_local(settings.path)
+    uri = parse_bucket_name(settings.name)
+    return _open_cloud(
+        CloudAddress(
+            scheme=uri.scheme,
+            bucket=uri.bucket,
+            endpoint=settings.endpoint,
+            region=settings.region,
+            account=settings.account,
+            credentials=settings.credentials,
+            ordered=settings.ordered,
+        )
+    )
 
 
 @lru_cache(maxsize=1000)
 def _open_local(path: Path) -> LocalBucket:
     return LocalBucket(path)
+
+
+@lru_cache(maxsize=1000)
+def _open_cloud(address: CloudAddress) -> CloudBucket:
+    return CloudBucket(address)
 
 
 def _is_bucket_name(name: str) -> bool:
@@ -175,10 +198,11 @@ def _is_bucket_name(name: str) -> bool:
 
 
 def _denied(bucket_name: str, right: Right, dicom_store: str) -> str:
+    scheme, _, name = bucket_name.partition("://")
+    mkdir = f", or by making the directory buckets/{name} in the data directory"
     return (
         f"{SERVICE_AGENT} does not have {_PERMISSIONS[right]} access to bucket {bucket_name!r} for "
         f"{dicom_store!r}, or the bucket does not exist; it needs {_ROLES[right]}: an operator "
         f'grants it with allow = ["{right}"] and this DICOM store among stores under '
-        f'[buckets."{bucket_name}"] in the settings, or by making the directory '
-        f"buckets/{bucket_name.partition('://')[2]} in the data directory"
+        f'[buckets."{bucket_name}"] in the settings{mkdir if scheme == "gs" else ""}'
     )

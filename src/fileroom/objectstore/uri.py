@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from fileroom.errors import InvalidArgument
+from fileroom.objectstore.archives.naming import split_archive_key
 
 SCHEMES = ("gs", "s3", "az")
 KEY_BYTES_MAX = 1024
@@ -59,6 +60,8 @@ class ObjectPattern:
     """What the key of every match begins with; a listing need not look elsewhere."""
     has_wildcard: bool
     regex: re.Pattern[str]
+    archive: str = ""
+    """The key of the one archive whose members are meant; empty for objects of the bucket."""
 
     def __str__(self) -> str:
         return f"{self.bucket_name}/{self.text}"
@@ -113,6 +116,12 @@ def parse_bucket_name(text: str) -> ObjectUri:
     return uri
 
 
+def check_object_key(key: str) -> None:
+    """Raise InvalidArgument unless an object of this key can be named by a URI."""
+    if (fault := _fault_of(key)) is not None:
+        raise InvalidArgument(f"invalid name {key[:200]!r}: {fault}", "name")
+
+
 def parse_pattern(text: str) -> ObjectPattern:
     """Give the objects that ``gs://bucket/object`` with optional wildcards means.
 
@@ -130,6 +139,11 @@ def parse_pattern(text: str) -> ObjectPattern:
         raise _invalid(
             text, f"it names a bucket, not objects; {uri.bucket_name}/** means all it holds"
         )
+    archive, member = split_archive_key(uri.key) or ("", uri.key)
+    if archive and _WILDCARD.search(archive):
+        raise _invalid(text, "wildcards may stand behind the archive's name only, as in a.zip!/**")
+    if not member:
+        raise _invalid(text, f"it names an archive; {uri}** means all it holds")
     first = _WILDCARD.search(uri.key)
     return ObjectPattern(
         bucket_name=uri.bucket_name,
@@ -137,6 +151,7 @@ def parse_pattern(text: str) -> ObjectPattern:
         prefix=uri.key[: first.start()] if first else uri.key,
         has_wildcard=first is not None,
         regex=re.compile(_regex_of(uri.key, text), re.DOTALL),
+        archive=archive,
     )
 
 
@@ -155,7 +170,8 @@ def _parse(text: str) -> ObjectUri:
     if scheme not in SCHEMES:
         raise _invalid(text, f"unknown scheme {scheme!r}; it must begin with gs://, s3:// or az://")
     _check_bucket(bucket, text)
-    _check_key(key, text)
+    if (fault := _fault_of(key)) is not None:
+        raise _invalid(text, fault)
     return ObjectUri(scheme=scheme, bucket=bucket, key=key)
 
 
@@ -176,18 +192,20 @@ def _check_bucket(bucket: str, text: str) -> None:
         )
 
 
-def _check_key(key: str, text: str) -> None:
+def _fault_of(key: str) -> str | None:
+    """Say what forbids an object of this key; None where nothing does."""
     for character, name in _FORBIDDEN.items():
         if character in key:
-            raise _invalid(text, f"an object's name cannot contain {name}")
+            return f"an object's name cannot contain {name}"
     if any(segment in {".", ".."} for segment in key.split("/")):
-        raise _invalid(text, "'.' and '..' are not allowed as parts of an object's name")
+        return "'.' and '..' are not allowed as parts of an object's name"
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise _invalid(text, "an object's name must be valid Unicode") from None
+        return "an object's name must be valid Unicode"
     if size > KEY_BYTES_MAX:
-        raise _invalid(text, f"an object's name has at most {KEY_BYTES_MAX} bytes in UTF-8")
+        return f"an object's name has at most {KEY_BYTES_MAX} bytes in UTF-8"
+    return None
 
 
 def _refuse_wildcards(uri: ObjectUri, text: str) -> None:

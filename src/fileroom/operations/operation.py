@@ -28,12 +28,14 @@ _TERMS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.SET_STORAGE_CLASS: ("updated", "unchanged"),
     Kind.UPDATE_STUDY: ("updated", "unchanged", "failed"),
     Kind.UPDATE_SERIES: ("updated", "unchanged", "failed"),
+    Kind.PROMOTE: ("updated", "unchanged", "failed"),
 }
 _NOUNS: Final = {
     Kind.IMPORT: "imported",
     Kind.EXPORT: "exported",
     Kind.UPDATE_STUDY: "updated",
     Kind.UPDATE_SERIES: "updated",
+    Kind.PROMOTE: "copied",
 }
 
 

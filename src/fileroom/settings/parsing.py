@@ -12,12 +12,24 @@ from urllib.parse import unquote, urlsplit
 from fileroom.errors import InvalidArgument, Unimplemented
 from fileroom.names import LocationName
 from fileroom.objectstore.buckets import BucketSettings
+from fileroom.objectstore.cloud.provider import ANONYMOUS, DEFAULT
 from fileroom.objectstore.uri import parse_bucket_name
 
 if TYPE_CHECKING:
     from fileroom.settings.table import Kind, Setting
 
-_BUCKET_KEYS: Final = ("url", "project", "credentials", "allow", "stores")
+_BUCKET_KEYS: Final = (
+    "url",
+    "endpoint",
+    "region",
+    "account",
+    "credentials",
+    "ordered",
+    "project",
+    "allow",
+    "stores",
+)
+_CLOUD_KEYS: Final = ("endpoint", "region", "account", "credentials")
 _RIGHTS: Final = ("read", "write", "delete")
 _LATER_AUTH: Final = ("oidc", "service-account")
 
@@ -51,7 +63,14 @@ def parse_setting(setting: Setting, given: Given) -> object:
     value = parsers[setting.kind](setting, given)
     _refuse_what_comes_later(setting.name, value, given)
     if setting.name == "blobs":
-        return str(_local_path(str(value), given, "blobs"))
+        blobs = _local_path(str(value), given)
+        if blobs is None:
+            raise Unimplemented(
+                f"blobs = {value!r} (from {given.origin}): this version keeps the archive's own"
+                " bytes in a directory only",
+                "blobs",
+            )
+        return str(blobs)
     if setting.name == "locations":
         for location in cast("tuple[str, ...]", value):
             LocationName("any", location)
@@ -147,32 +166,85 @@ def _bucket(name: str, entry: object, given: Given) -> BucketSettings:
         if key not in _BUCKET_KEYS:
             raise InvalidArgument(f"{where}: unknown {key!r}{guess(key, _BUCKET_KEYS)}", "buckets")
     uri = parse_bucket_name(name)
-    if uri.scheme != "gs":
-        raise Unimplemented(
-            f"{where}: this version serves buckets named gs://NAME from local directories only",
+    texts = {key: _text(entry, key, where) for key in ("url", "project", *_CLOUD_KEYS)}
+    url = texts.pop("url")
+    if url and (given_beside := [key for key in _CLOUD_KEYS if texts[key]]):
+        raise InvalidArgument(
+            f"{where}: {given_beside[0]} is for a bucket in a cloud, and url makes it a"
+            " directory: leave one of them out",
             "buckets",
         )
-    if "credentials" in entry:
-        raise Unimplemented(
-            f"{where}: credentials are for cloud buckets, which this version cannot reach",
+    path = _local_path(url, given) if url else None
+    if url and path is None:
+        raise InvalidArgument(
+            f"{where}: url = {url!r} is no directory, as in file:///srv/dicom; a bucket in a cloud"
+            " is known by its own name, and takes an endpoint where the cloud is not at its own"
+            " address",
             "buckets",
         )
-    url, project = entry.get("url"), entry.get("project")
-    if not isinstance(url, str) or not url:
-        raise InvalidArgument(f"{where} needs url, such as file:///srv/dicom", "buckets")
-    if project is not None and not isinstance(project, str):
-        raise InvalidArgument(f"{where}: project must be a text", "buckets")
-    allow = _texts(entry.get("allow", ["read", "write"]), where, "allow")
+    credentials = _credentials(texts["credentials"], uri.scheme, given, where)
+    default = ["read"] if credentials == ANONYMOUS else ["read", "write"]
+    allow = _texts(entry.get("allow", default), where, "allow")
     for right in allow:
         if right not in _RIGHTS:
             raise InvalidArgument(f"{where}: allow knows {', '.join(_RIGHTS)}", "buckets")
+        if credentials == ANONYMOUS and right != "read":
+            raise InvalidArgument(f"{where}: without credentials it can be read only", "buckets")
     return BucketSettings(
         name=uri.bucket_name,
-        path=_local_path(url, given, where),
+        path=path,
+        endpoint=_endpoint(texts["endpoint"], where),
+        region=texts["region"],
+        account=texts["account"],
+        credentials=credentials,
+        ordered=_ordered(entry, where),
         allow=frozenset(allow),
         stores=_texts(entry.get("stores", ["*"]), where, "stores"),
-        project=project,
+        project=texts["project"] or None,
     )
+
+
+def _text(entry: Mapping[str, object], key: str, where: str) -> str:
+    value = entry.get(key, "")
+    if not isinstance(value, str) or (key in entry and not value.strip()):
+        raise InvalidArgument(f"{where}: {key} must be a text", "buckets")
+    return value.strip()
+
+
+def _ordered(entry: Mapping[str, object], where: str) -> bool:
+    value = entry.get("ordered", True)
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{where}: ordered must be true or false", "buckets")
+    return value
+
+
+def _endpoint(url: str, where: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise InvalidArgument(
+            f"{where}: endpoint must be as in https://minio.example.org", "buckets"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise InvalidArgument(f"{where}: endpoint is an address alone; see credentials", "buckets")
+    return url.rstrip("/")
+
+
+def _credentials(text: str, scheme: str, given: Given, where: str) -> str:
+    """Give ``default``, ``anonymous``, ``profile:NAME``, or the path of a file that can be read."""
+    if text in {"", DEFAULT, ANONYMOUS}:
+        return text or DEFAULT
+    if text.startswith("profile:"):
+        if scheme != "s3":
+            raise InvalidArgument(f"{where}: a profile is for s3:// buckets", "buckets")
+        return text
+    path = (given.directory / Path(text).expanduser()).absolute()
+    if not path.is_file():
+        raise InvalidArgument(
+            f"{where}: credentials = {text!r} is neither default, anonymous nor profile:NAME, and"
+            " there is no such file",
+            "buckets",
+        )
+    return str(path)
 
 
 def _texts(value: object, where: str, key: str) -> tuple[str, ...]:
@@ -181,17 +253,13 @@ def _texts(value: object, where: str, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _local_path(url: str, given: Given, where: str) -> Path:
-    """Give the directory of a ``file://`` URL or a path."""
+def _local_path(url: str, given: Given) -> Path | None:
+    """Give the directory of a ``file://`` URL or a path; None for another kind of URL."""
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return Path(unquote(parts.path))
     if "://" in url:
-        raise Unimplemented(
-            f"{where}: this version cannot reach {parts.scheme}://; name a local directory, as"
-            " file:///srv/dicom",
-            "url",
-        )
+        return None
     return (given.directory / Path(url).expanduser()).absolute()
 
 

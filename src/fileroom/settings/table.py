@@ -98,8 +98,9 @@ SETTINGS: Final = (
         kind="buckets",
         flag="--bucket",
         default_text="every directory under DATA/buckets",
-        help='Buckets and what serves them: [buckets."gs://demo"] with url, project, credentials,'
-        " allow, stores; as flag or variable NAME=DIRECTORY.",
+        help='Buckets and what serves them: [buckets."gs://demo"] with url, or endpoint,'
+        " region, account, credentials, ordered; project, allow, stores; as flag or variable"
+        " NAME=DIRECTORY.",
     ),
     Setting(
         name="database",

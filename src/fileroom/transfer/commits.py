@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.database import operations
 from fileroom.database.engine import now_microseconds
+from fileroom.database.values.operations import DeferredObject
 from fileroom.transfer.ledger import count_lines, deferred_line, encode_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fileroom.database.engine import Connection
-    from fileroom.database.values.operations import DeferredObject
     from fileroom.operations.runner import Run
     from fileroom.transfer.ledger import LedgerLine
     from fileroom.transfer.pipeline import Batch, ItemT
 
-    Settle = Callable[[Connection], list[LedgerLine]]
+    Settle = Callable[[Connection], Sequence[LedgerLine | DeferredObject]]
 
 LINE: Final = 0
 LANE: Final = 1
@@ -37,7 +37,8 @@ def commit_batch(
 ) -> None:
     """Write what became of a batch and move the cursor past it.
 
-    ``settle`` writes what the batch changes and gives a line for each object that is settled.
+    ``settle`` writes what the batch changes and gives a line for each object that is settled, or
+    what is to be finished in the second lane after all.
 
     Raises
     ------
@@ -48,14 +49,15 @@ def commit_batch(
     def commit(transaction: Connection) -> None:
         operation = run.operation
         operations.lock_operation(transaction, operation, next_ordinal=batch.first_ordinal)
-        lines = settle(transaction)
-        assert len(lines) + len(deferred) == len(batch.items), "an object is unaccounted for"
-        operations.insert_deferred(transaction, operation, deferred)
-        _keep(transaction, run, [*lines, *map(deferred_line, deferred)], lane=LINE)
+        lines, undecided = _parted(settle(transaction))
+        later = [*deferred, *undecided]
+        assert len(lines) + len(later) == len(batch.items), "an object is unaccounted for"
+        operations.insert_deferred(transaction, operation, later)
+        _keep(transaction, run, [*lines, *map(deferred_line, later)], lane=LINE)
         operations.advance_operation(
             transaction,
             operation,
-            replace(count_lines(lines), listed=len(batch.items), deferred=len(deferred)),
+            replace(count_lines(lines), listed=len(batch.items), deferred=len(later)),
             cursor=batch.cursor,
             next_ordinal=batch.next_ordinal,
         )
@@ -64,7 +66,7 @@ def commit_batch(
 
 
 def commit_deferred(run: Run, deferred: DeferredObject, settle: Settle) -> None:
-    """Write what became of a deferred object, exactly once.
+    """Write what became of a deferred object, exactly once; ``settle`` may put it off again.
 
     Raises
     ------
@@ -76,7 +78,10 @@ def commit_deferred(run: Run, deferred: DeferredObject, settle: Settle) -> None:
         operation = run.operation
         operations.lock_operation(transaction, operation)
         operations.take_deferred(transaction, operation, deferred.ordinal)
-        lines = settle(transaction)
+        lines, undecided = _parted(settle(transaction))
+        if undecided:
+            operations.insert_deferred(transaction, operation, undecided)
+            return
         _keep(transaction, run, lines, lane=LANE)
         operations.advance_operation(
             transaction, operation, replace(count_lines(lines), deferred=-1)
@@ -115,6 +120,15 @@ def due_deferred(run: Run, at_most: int, without: Iterable[int]) -> list[Deferre
 def has_deferred(run: Run) -> bool:
     """Tell whether any deferred object is left."""
     return run.read().counters.deferred > 0
+
+
+def _parted(
+    settled: Sequence[LedgerLine | DeferredObject],
+) -> tuple[list[LedgerLine], list[DeferredObject]]:
+    return (
+        [one for one in settled if not isinstance(one, DeferredObject)],
+        [one for one in settled if isinstance(one, DeferredObject)],
+    )
 
 
 def _keep(transaction: Connection, run: Run, lines: list[LedgerLine], *, lane: int) -> None:

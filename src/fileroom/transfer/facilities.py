@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fileroom.archive.storing import StoringRequests
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
-    from fileroom.objectstore.buckets import Buckets, BucketSettings, Right
+    from fileroom.objectstore.buckets import Buckets, BucketSettings
+    from fileroom.objectstore.contract import Right
     from fileroom.transfer.pipeline import Turns
 
 

@@ -44,6 +44,7 @@ class Store:
         content = StoreContent(
             database=deployment.database,
             blobs=deployment.blobs,
+            buckets=deployment.buckets,
             store_id=store.id,
             blob_prefix=store.blob_prefix,
         )

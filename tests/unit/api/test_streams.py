@@ -64,6 +64,17 @@ class Watched:
         CLOSED.set()
 
 
+class LostAtOnce(Watched):
+    """Pieces of which not even the first is there."""
+
+    def __next__(self) -> bytes:
+        raise DataLoss("the blob is gone")
+
+
+def held_and_lost_at_once(_: Call) -> Answer:
+    return Answer(media_type="text/plain", body=LostAtOnce())
+
+
 def watched(_: Call) -> Answer:
     return Answer(media_type="text/plain", body=Watched())
 
@@ -95,6 +106,7 @@ ROUTES = tuple(
         "nothing": nothing,
         "endless": endless,
         "watched": watched,
+        "held_and_lost_at_once": held_and_lost_at_once,
         "lost_at_once": lost_at_once,
         "lost_later": lost_later,
         "empty": empty,
@@ -115,6 +127,13 @@ def test_pieces_arrive_in_order(server: ServedDeployment) -> None:
     assert answer.text == "one two"
     assert answer.headers["Transfer-Encoding"] == "chunked"
     assert server.call("GET", PATH.format("nothing")).content == b""
+
+
+def test_pieces_of_which_the_first_is_lost_are_closed(server: ServedDeployment) -> None:
+    CLOSED.clear()
+
+    assert server.call("GET", PATH.format("held_and_lost_at_once")).status_code == 500
+    assert CLOSED.is_set()
 
 
 @pytest.mark.clause("Cloud Healthcare v1 DICOMweb", "204 has no body and no Content-Type")

@@ -39,6 +39,7 @@ class Web:
         content = StoreContent(
             database=deployment.database,
             blobs=deployment.blobs,
+            buckets=deployment.buckets,
             store_id=store.id,
             blob_prefix=store.blob_prefix,
         )

@@ -29,6 +29,7 @@ def content(site: Site) -> StoreContent:
     return StoreContent(
         database=site.database,
         blobs=site.facilities.blobs,
+        buckets=site.facilities.buckets,
         store_id=site.store_id,
         blob_prefix=site.blob_prefix,
     )

@@ -137,6 +137,7 @@ class Machine(RuleBasedStateMachine):
         self.content = StoreContent(
             database=self.site.database,
             blobs=self.site.facilities.blobs,
+            buckets=self.site.facilities.buckets,
             store_id=self.site.store_id,
             blob_prefix=self.site.blob_prefix,
         )

@@ -133,7 +133,7 @@ def have_indexed(store: FilledStore, *keywords: str) -> None:
 
 
 def index(store: FilledStore) -> None:
-    AttributeIndexer(store.database, store.content.blobs).index()
+    AttributeIndexer(store.database, store.content.blobs, store.content.buckets).index()
 
 
 def found(
@@ -235,7 +235,7 @@ def test_an_index_answers_once_it_is_full_and_says_how_far_it_is(
     monkeypatch.setattr(indexing, "KEYS_AT_A_TIME", 1)
     with store_of(tmp_path, 0, 1, 2, 3) as store:
         have_indexed(store, "BodyPartExamined")
-        indexer = AttributeIndexer(store.database, store.content.blobs)
+        indexer = AttributeIndexer(store.database, store.content.blobs, store.content.buckets)
         for percent in (0, 25, 50, 75, 99):
             with pytest.raises(Unavailable, match=f"BodyPartExamined .* {percent} %"):
                 found(store, Level.STUDY, ("BodyPartExamined", "CHEST"))

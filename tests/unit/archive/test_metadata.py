@@ -243,6 +243,7 @@ def test_a_slice_ends_before_it_fills_the_memory_and_goes_on(case: Case) -> None
         Slice(
             blobs=case.content.blobs,
             blob_prefix=case.content.blob_prefix,
+            buckets=case.content.buckets,
             instances=case.rows(),
             form="json",
             begin_item=begin_item,
@@ -596,6 +597,7 @@ def filler(case: Case, quiet_seconds: float = 0.0) -> MetadataFiller:
     return MetadataFiller(
         case.content.database,
         case.content.blobs,
+        case.content.buckets,
         case.metadata,
         quiet_seconds=quiet_seconds,
         look_seconds=0.01,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from fileroom.archive import patching
 from fileroom.archive.check import check_store
 from fileroom.archive.layout import STORE_ID_FILE, blob_bucket
-from fileroom.archive.patching import PatchedFiles, patch_instance
+from fileroom.archive.patching import patch_instance, patched_file
 from fileroom.archive.retrieve import StoreContent, find_instance, open_as_stored
+from fileroom.archive.rewriting import RewrittenFiles
 from fileroom.archive.storing import StoringRequests
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
@@ -46,6 +48,7 @@ def content(site: Site) -> StoreContent:
     return StoreContent(
         database=site.database,
         blobs=site.facilities.blobs,
+        buckets=site.facilities.buckets,
         store_id=site.store_id,
         blob_prefix=site.blob_prefix,
     )
@@ -172,9 +175,9 @@ def test_change_of_others_is_not_lost(
     site: Site, requests: StoringRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(site, write_blobs(site, 1, writer=1), writer=1)
-    add, times = PatchedFiles.add, []
+    add, times = RewrittenFiles.add, []
 
-    def add_then_replaced(files: PatchedFiles, stored: StoredInstance) -> bool:
+    def add_then_replaced(files: RewrittenFiles, stored: StoredInstance) -> bool:
         added = add(files, stored)
         times.append(1)
         if len(times) < 3:
@@ -183,7 +186,7 @@ def test_change_of_others_is_not_lost(
             store(site, write_blobs(site, 1, writer=writer, content=content), writer=writer)
         return added
 
-    monkeypatch.setattr(PatchedFiles, "add", add_then_replaced)
+    monkeypatch.setattr(RewrittenFiles, "add", add_then_replaced)
     patch(site, requests, {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New"}]}})
 
     assert len(times) == 3
@@ -198,14 +201,14 @@ def test_patch_that_never_comes_to_it_gives_up_and_leaves_nothing(
 ) -> None:
     store(site, write_blobs(site, 1, writer=1), writer=1)
     monkeypatch.setattr(patching, "ATTEMPTS_MAX", 2)
-    add, writers = PatchedFiles.add, iter(range(2, 99))
+    add, writers = RewrittenFiles.add, iter(range(2, 99))
 
-    def add_then_replaced(files: PatchedFiles, stored: StoredInstance) -> bool:
+    def add_then_replaced(files: RewrittenFiles, stored: StoredInstance) -> bool:
         added, writer = add(files, stored), next(writers)
         store(site, write_blobs(site, 1, writer=writer, content=f"O{writer}"), writer=writer)
         return added
 
-    monkeypatch.setattr(PatchedFiles, "add", add_then_replaced)
+    monkeypatch.setattr(RewrittenFiles, "add", add_then_replaced)
     with pytest.raises(Aborted, match="others"):
         patch(site, requests)
 
@@ -222,9 +225,9 @@ def test_deleted_meanwhile_stays_deleted(
     site: Site, requests: StoringRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(site, write_blobs(site, 1, writer=1), writer=1)
-    add = PatchedFiles.add
+    add = RewrittenFiles.add
 
-    def add_then_deleted(files: PatchedFiles, stored: StoredInstance) -> bool:
+    def add_then_deleted(files: RewrittenFiles, stored: StoredInstance) -> bool:
         added = add(files, stored)
         site.database.write(
             lambda tx: deleting.delete_instance(
@@ -233,7 +236,7 @@ def test_deleted_meanwhile_stays_deleted(
         )
         return added
 
-    monkeypatch.setattr(PatchedFiles, "add", add_then_deleted)
+    monkeypatch.setattr(RewrittenFiles, "add", add_then_deleted)
     with pytest.raises(NotFound):
         patch(site, requests)
 
@@ -280,7 +283,7 @@ def test_files_that_break_off_are_told_of_and_orphans(site: Site) -> None:
     suspected: list[int] = []
     requests.on_broken_off(suspected.append)
     store(site, write_blobs(site, 1, writer=1), writer=1)
-    files = PatchedFiles(requests, content(site), PATCH)
+    files = RewrittenFiles(requests, content(site), partial(patched_file, model=PATCH))
     files.add(find_instance(content(site), path()))
 
     def broken(*_: object) -> None:

@@ -5,14 +5,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete
 
 from fileroom.archive import retrieve
 from fileroom.archive.layout import blob_bucket
 from fileroom.database import schema
 from fileroom.database.instances import DuplicatePolicy
 from fileroom.dicom.rewriting import PIECE_BYTES
-from fileroom.errors import DataLoss, NotFound, Unimplemented
+from fileroom.errors import DataLoss, NotFound
 from fileroom.names import InstancePath, Uid
 from fileroom.objectstore.local import Extent
 from tests.corpus import (
@@ -201,11 +201,3 @@ def test_no_file_stays_open(case: Case) -> None:
     never_drawn = retrieve.open_as_stored(case.content, stored)
     del never_drawn
     assert open_files() == before
-
-
-def test_an_instance_kept_by_reference_is_not_offered_yet(case: Case) -> None:
-    case.add(minimal_instance(**case.uids))
-    one = schema.instances.c.id == case.find().id
-    case.write(update(schema.instances).where(one).values(place=2))
-    with pytest.raises(Unimplemented):
-        retrieve.open_as_stored(case.content, case.find())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fileroom.errors import InvalidArgument
 from fileroom.objectstore.uri import (
+    check_object_key,
     parse_bucket_name,
     parse_object_uri,
     parse_pattern,
@@ -204,3 +205,13 @@ def test_uri_prefix_names_a_directory_plainly(text: str) -> None:
 def test_bucket_name_holds_no_key() -> None:
     with pytest.raises(InvalidArgument, match="more than a bucket"):
         parse_bucket_name("gs://bucket/d")
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [("a\nb", "line feed"), ("d/../a", "'..'"), ("é" * 513, "1024 bytes"), ("\udcff", "Unicode")],
+)
+def test_a_key_that_no_uri_can_name_is_refused(key: str, why: str) -> None:
+    check_object_key("d/é *.dcm")
+    with pytest.raises(InvalidArgument, match=why):
+        check_object_key(key)

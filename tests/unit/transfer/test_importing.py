@@ -25,11 +25,13 @@ from fileroom.errors import (
 )
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.buckets import BucketSettings
-from fileroom.objectstore.local import LocalBucket, LocalObject, ObjectEntry, durability_lost
+from fileroom.objectstore.contract import ObjectEntry
+from fileroom.objectstore.local import LocalBucket, LocalObject, durability_lost
 from fileroom.operations.operation import account
 from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.importing.line import Import
-from fileroom.transfer.importing.worker import ImportTask, ListedObject, import_batch
+from fileroom.transfer.importing.reading import ListedObject
+from fileroom.transfer.importing.worker import ImportTask, import_batch
 from fileroom.transfer.ledger import count_lines
 from fileroom.transfer.pipeline import LARGE_BYTES, Batch, Blame, run_pipeline
 from tests.places import of_row

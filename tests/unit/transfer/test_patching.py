@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fileroom.archive.check import check_store
 from fileroom.archive.deletion import delete_instance
-from fileroom.archive.patching import PatchedFiles
+from fileroom.archive.patching import patched_file
 from fileroom.archive.retrieve import StoreContent, open_as_stored
 from fileroom.archive.retrieve import find_instance as find
+from fileroom.archive.rewriting import RewrittenFiles
 from fileroom.database import operations, schema
 from fileroom.database.collection import StoreArea
 from fileroom.database.instances import replace_rewritten
 from fileroom.database.operations import Kind
 from fileroom.errors import Cancelled, InvalidArgument, NotFound, Reason
 from fileroom.operations.operation import account, ended_well, ended_with_failures
-from fileroom.transfer.changing import patching
+from fileroom.transfer.changing import patching, rewriting
 from fileroom.transfer.changing.patching import PATCH_BYTES_MAX, PatchJob, request_patch
 from fileroom.transfer.importing.job import ImportJob
 from tests import corpus
@@ -62,6 +64,7 @@ def content(site: Site) -> StoreContent:
     return StoreContent(
         database=site.database,
         blobs=site.facilities.blobs,
+        buckets=site.facilities.buckets,
         store_id=site.store_id,
         blob_prefix=site.blob_prefix,
     )
@@ -88,23 +91,23 @@ def check(site: Site) -> None:
 
 @pytest.fixture
 def slices_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patching, "SLICE_PARTS", 2)
+    monkeypatch.setattr(rewriting, "SLICE_PARTS", 2)
 
 
 def when_added(
     monkeypatch: pytest.MonkeyPatch, then: Callable[[StoredInstance], None], times: int = 1
 ) -> None:
     """Have something happen between an instance's reading and its commit."""
-    add, left = PatchedFiles.add, [times]
+    add, left = RewrittenFiles.add, [times]
 
-    def add_then(files: PatchedFiles, found: StoredInstance) -> bool:
+    def add_then(files: RewrittenFiles, found: StoredInstance) -> bool:
         added = add(files, found)
         if left[0]:
             left[0] -= 1
             then(found)
         return added
 
-    monkeypatch.setattr(PatchedFiles, "add", add_then)
+    monkeypatch.setattr(RewrittenFiles, "add", add_then)
 
 
 @pytest.mark.usefixtures("slices_of_two")
@@ -246,7 +249,9 @@ def test_what_others_change_in_between_is_patched_as_it_is_then(
     other: dict[str, Any] = {"00100020": {"vr": "LO", "Value": ["OTHER"]}}
 
     def change(found: StoredInstance) -> None:
-        files = PatchedFiles(site.facilities.requests, content(site), other)
+        files = RewrittenFiles(
+            site.facilities.requests, content(site), partial(patched_file, model=other)
+        )
         files.add(find(content(site), found.path))
         files.commit(
             lambda tx, rewritten: replace_rewritten(
@@ -267,7 +272,7 @@ def test_what_others_change_in_between_is_patched_as_it_is_then(
 def test_what_others_change_again_and_again_fails_and_the_rest_is_patched(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patching, "ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(rewriting, "ATTEMPTS_MAX", 2)
     fill(site, *KEYS)
     run = asked(site, named("New"), *STUDY)
     numbers = iter(range(99))
@@ -276,7 +281,9 @@ def test_what_others_change_again_and_again_fails_and_the_rest_is_patched(
         if found.path != path(*KEYS[0]):
             return
         other: dict[str, Any] = {"00100020": {"vr": "LO", "Value": [f"O{next(numbers)}"]}}
-        files = PatchedFiles(site.facilities.requests, content(site), other)
+        files = RewrittenFiles(
+            site.facilities.requests, content(site), partial(patched_file, model=other)
+        )
         add(files, find(content(site), found.path))
         files.commit(
             lambda tx, rewritten: replace_rewritten(
@@ -285,7 +292,7 @@ def test_what_others_change_again_and_again_fails_and_the_rest_is_patched(
         )
         files.close()
 
-    add = PatchedFiles.add
+    add = RewrittenFiles.add
     when_added(monkeypatch, change, times=99)
     assert patch(site, run)
 

@@ -74,6 +74,7 @@ def store_content(call: Call) -> StoreContent:
     return StoreContent(
         database=deployment.database,
         blobs=deployment.blobs,
+        buckets=deployment.buckets,
         store_id=store.id,
         blob_prefix=store.blob_prefix,
     )

@@ -155,6 +155,7 @@ def import_(call: Call) -> Answer:
         call.dicom_store,
         body.gcs_source.uri,
         storage_class=find_storage_class(body.blob_storage_settings),
+        mode="" if body.fileroom_options is None else body.fileroom_options.mode,
         api_version=call.api_version,
     )
     return json_answer({"name": str(operation)})

@@ -33,6 +33,7 @@ METHOD_NAMES: Final = {
     Kind.SET_STORAGE_CLASS: "dicom.DicomService.SetBlobStorageSettings",
     Kind.UPDATE_STUDY: "dicom.DicomService.UpdateStudyMetadata",
     Kind.UPDATE_SERIES: "dicom.DicomService.UpdateSeriesMetadata",
+    Kind.PROMOTE: "dicom.DicomService.PromoteDicomData",
 }
 _WITH_OBJECTS: Final = frozenset(Kind) - {Kind.CREATE_DATASET}
 _NDJSON: Final = "application/x-ndjson"

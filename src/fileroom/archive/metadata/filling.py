@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fileroom.archive.metadata.retrieval import Metadata
     from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Database
+    from fileroom.objectstore.buckets import Buckets
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class MetadataFiller:
         self,
         database: Database,
         blobs: Path,
+        buckets: Buckets,
         metadata: Metadata,
         *,
         quiet_seconds: float = QUIET_SECONDS,
@@ -47,6 +49,7 @@ class MetadataFiller:
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._buckets = buckets
         self._metadata = metadata
         self._quiet_seconds = quiet_seconds
         self._look_seconds = look_seconds
@@ -121,6 +124,7 @@ class MetadataFiller:
         content = StoreContent(
             database=self._database,
             blobs=self._blobs,
+            buckets=self._buckets,
             store_id=store.id,
             blob_prefix=store.blob_prefix,
         )

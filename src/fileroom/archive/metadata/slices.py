@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.database.values.stored import StoredInstance
+    from fileroom.objectstore.buckets import Buckets
 
 METADATA_FORMAT: Final = 1
 """Changes whenever the same instance gets other metadata, so that nobody keeps the old."""
@@ -48,6 +49,7 @@ class Slice:
 
     blobs: Path
     blob_prefix: str
+    buckets: Buckets
     instances: tuple[StoredInstance, ...]
     form: Form
     begin_item: Callable[[int | None], None]
@@ -76,8 +78,8 @@ def tell_slice(asked: Slice) -> Told:
     ------
     DataLoss
         If the bytes of one are damaged.
-    Unimplemented
-        If one is kept by reference and not all of it is in its row.
+    FailedPrecondition, PermissionDenied, Unavailable
+        If the bucket of one that is kept by reference cannot be read.
     """
     # Drawn by lot, so that no value of an instance can hold it.
     url = secrets.token_hex(16)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.metadata.slices import SLICE_HEADER_BYTES, SLICE_INSTANCES, Slice, tell_slice
-from fileroom.archive.reading import lost
+from fileroom.archive.reading import missing
 from fileroom.archive.workers import refusal, result_of
 from fileroom.database.stored import find_stored_instances
 from fileroom.database.values.stored import StoredInstance
@@ -106,6 +106,7 @@ class Teller:
         return Slice(
             blobs=content.blobs,
             blob_prefix=content.blob_prefix,
+            buckets=content.buckets,
             instances=instances,
             form=form,
             begin_item=self._workers.begin_item,
@@ -146,5 +147,5 @@ def _found_again(content: StoreContent, instances: Instances) -> Instances:
     except NotFound:
         return instances[1:]
     if moved.place == instances[0].place:
-        raise lost(moved, "is missing")
+        raise missing(moved)
     return (moved, *instances[1:])

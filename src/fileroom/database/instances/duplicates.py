@@ -1,12 +1,19 @@
-"""Records whose instance is stored already: identical, kept, replaced or failed."""
+"""Records whose instance is stored already: identical, kept, replaced, failed or undecided.
+
+Bytes that are kept by reference were never read, so no checksum of them may be known (H8 of the
+core). Then the same version of the same object is identical, another length is different, and else
+the record is undecided until somebody has read both, which is not for the writer's transaction.
+So is another version of the object that a row names: where the former one is gone, the bytes of the
+row are lost, and to import the object again puts the new ones in their place.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fileroom.database.engine import Connection
+    from fileroom.database.values.instances import KnownBytes
 
 
 CONFLICT_MESSAGE: Final = (
@@ -46,6 +54,8 @@ class _Stored:
     is_own: bool
     """Whether the very operation that meets it wrote it."""
     place: Place
+    known: KnownBytes | None = None
+    """What a look at its bytes told."""
 
 
 def settle_duplicates(
@@ -61,6 +71,8 @@ def settle_duplicates(
     if not records:
         return changed_bytes
     stored = _stored_rows(transaction, write, seq, owners, records)
+    for key, row in stored.items():
+        stored[key] = _with_known(transaction, write, row)
     for record in sorted(records, key=lambda record: record.ordinal):
         key = record_key(record)
         owner, row = owners[key[:2]], stored[key]
@@ -100,6 +112,7 @@ def _stored_rows(
                 table.place,
                 table.place_key,
                 table.place_offset,
+                table.place_version,
                 table.size,
                 table.sha256,
             )
@@ -117,15 +130,34 @@ def _stored_rows(
                 sha256=row.sha256,
                 kind=PlaceKind(row.place),
                 offset=row.place_offset,
+                version=row.place_version,
             )
             found[of_series[row.sop_instance_uid]] = _Stored(id=row.id, is_own=is_own, place=place)
     return found
 
 
+def _with_known(transaction: Connection, write: StoreWrite, row: _Stored) -> _Stored:
+    """Give a row with what is known of its bytes, and note their checksum in it."""
+    known = next((one for one in write.known if one.place.is_at(row.place)), None)
+    if known is None:
+        return row
+    if known.sha256 is None or row.place.sha256 is not None:
+        return replace(row, known=known)
+    transaction.execute(
+        update(schema.instances).where(schema.instances.c.id == row.id).values(sha256=known.sha256)
+    )
+    return replace(row, place=replace(row.place, sha256=known.sha256), known=known)
+
+
 def _judge(write: StoreWrite, row: _Stored, record: InstanceRecord) -> RecordResult:
     """Tell what becomes of a record whose instance has a row."""
-    if row.place.sha256 is not None and row.place.sha256 == record.place.sha256:
-        return RecordResult(record=record, result=Result.IDENTICAL)
+    match _compare(row, record):
+        case "LOST":
+            return RecordResult(record=record, result=Result.REPLACED)
+        case "UNKNOWN":
+            return RecordResult(record=record, result=Result.UNDECIDED, stored=row.place)
+        case "IDENTICAL":
+            return RecordResult(record=record, result=Result.IDENTICAL)
     match write.policy:
         case DuplicatePolicy.KEEP_FIRST:
             return RecordResult(record=record, result=Result.KEPT)
@@ -142,6 +174,30 @@ def _judge(write: StoreWrite, row: _Stored, record: InstanceRecord) -> RecordRes
                 code=Code.ALREADY_EXISTS,
                 message=CONFLICT_MESSAGE,
             )
+
+
+def _compare(
+    row: _Stored, record: InstanceRecord
+) -> Literal["IDENTICAL", "DIFFERENT", "UNKNOWN", "LOST"]:
+    """Compare the bytes of a record with those that its instance has."""
+    stored, new = row.place, record.place
+    is_lost = row.known is not None and row.known.sha256 is None
+    if stored.kind is PlaceKind.REFERENCE and stored.key == record.source:
+        if stored.version == record.version:
+            return "IDENTICAL"
+        if row.known is None:
+            return "UNKNOWN"
+        if is_lost:
+            return "LOST"
+    elif is_lost:
+        return "DIFFERENT"
+    if PlaceKind.REFERENCE in {stored.kind, new.kind}:
+        if stored.size != new.size:
+            return "DIFFERENT"
+        if None in {stored.sha256, new.sha256}:
+            return "UNKNOWN"
+    known = stored.sha256 is not None and stored.sha256 == new.sha256
+    return "IDENTICAL" if known else "DIFFERENT"
 
 
 def _replaced_values(write: StoreWrite, seq: int) -> dict[str, object]:

@@ -114,7 +114,8 @@ def forget_rewritten(
 
 
 def _is_at(row: Row[*tuple[object, ...]], place: Place) -> bool:
-    return bool((row.place_key, row.place_offset) == (place.key, place.offset))
+    found = (row.place_key, row.place_offset, row.place_version)
+    return bool(found == (place.key, place.offset, place.version))
 
 
 def _living(transaction: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple[object, ...]]]:
@@ -124,6 +125,7 @@ def _living(transaction: Connection, ids: Sequence[int]) -> dict[int, Row[*tuple
             instances.id,
             instances.place_key,
             instances.place_offset,
+            instances.place_version,
             instances.series_id,
             series.study_id,
         )

@@ -36,6 +36,11 @@ class Place:
     kind: PlaceKind = PlaceKind.OWN_BLOB
     offset: int = 0
     version: str | None = None
+    """Of a reference: the version of the object whose bytes they are."""
+
+    def is_at(self, other: Place) -> bool:
+        """Whether the bytes lie at the same place as another's, and so are the same."""
+        return (self.key, self.offset, self.version) == (other.key, other.offset, other.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +81,8 @@ class Result(StrEnum):
     KEPT = "kept"
     REPLACED = "replaced"
     FAILED = "failed"
+    UNDECIDED = "undecided"
+    """Nothing was done: whether it is identical shows once ``KnownBytes`` tell of both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +94,17 @@ class RecordResult:
     reason: Reason | None = None
     code: Code = Code.OK
     message: str = ""
+    stored: Place | None = None
+    """Of an undecided one: what it is to be compared with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownBytes:
+    """What a look at a source told that a row names by reference."""
+
+    place: Place
+    sha256: bytes | None
+    """None where it is gone, or not that version any more: nobody ever has these bytes again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +119,8 @@ class StoreWrite:
     storage_class: str = "STANDARD"
     grace_microseconds: int = 0
     """How long the bytes of a replaced instance stay."""
+    known: tuple[KnownBytes, ...] = ()
+    """Of instances that are stored already."""
 
 
 InstanceKey = tuple[str, str, str]

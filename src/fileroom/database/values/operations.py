@@ -28,6 +28,8 @@ class Kind(StrEnum):
     SET_STORAGE_CLASS = "SetBlobStorageSettings"
     UPDATE_STUDY = "UpdateStudyMetadata"
     UPDATE_SERIES = "UpdateSeriesMetadata"
+    PROMOTE = "PromoteDicomData"
+    """Fileroom's own."""
 
     @property
     def can_be_cancelled(self) -> bool:

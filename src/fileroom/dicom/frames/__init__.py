@@ -9,6 +9,7 @@ from fileroom.dicom.frames.encapsulated import (
     check_has_frames,
     frame_lengths,
     single_frame,
+    told_lengths,
 )
 from fileroom.dicom.frames.errors import NoPixelData
 from fileroom.dicom.frames.native import NativeFrame, NativeFrames, find_frames
@@ -36,4 +37,5 @@ __all__ = [
     "find_frames",
     "frame_lengths",
     "single_frame",
+    "told_lengths",
 ]

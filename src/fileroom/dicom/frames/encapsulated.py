@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from array import array
 from dataclasses import dataclass
+from itertools import pairwise
 from struct import Struct
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -142,7 +143,7 @@ def frame_lengths(
         )
     claimed = number_of_frames if number_of_frames is not None and number_of_frames > 0 else None
     start = fragments.offset + _ITEM_HEADER.size + lengths[0]
-    for offsets in _offset_tables(fragments, claimed, read):
+    for offsets in _offset_tables(fragments, claimed, count, read):
         found = _by_offsets(lengths, offsets)
         if found is not None:
             return start, found
@@ -160,7 +161,35 @@ def frame_lengths(
     )
 
 
-def _offset_tables(fragments: Fragments, claimed: int | None, read: Read) -> Iterator[array[int]]:
+def told_lengths(
+    fragments: Fragments,
+    number_of_frames: int | None,
+    transfer_syntax_uid: str,
+    read: Read,
+    *,
+    most: int,
+) -> tuple[int, array[int]] | None:
+    """Give what ``frame_lengths`` would, of fragments of which only the first was looked at.
+
+    None where neither an offset table of at most ``most`` offsets nor the number of frames tells
+    it. What a table tells is checked when a frame is read: it must begin and end with a fragment.
+    """
+    assert fragments.end is not None
+    start = fragments.offset + _ITEM_HEADER.size + fragments.lengths[0]
+    length = fragments.end - start
+    if length <= 0 or transfer_syntax_uid in NATIVE_TRANSFER_SYNTAXES:
+        return None
+    claimed = number_of_frames if number_of_frames is not None and number_of_frames > 0 else None
+    for offsets in _offset_tables(fragments, claimed, most, read):
+        lengths = [after - offset for offset, after in pairwise((*offsets, length))]
+        if not offsets[0] and min(lengths) > _ITEM_HEADER.size:
+            return start, array("Q", lengths)
+    return (start, array("Q", [length])) if claimed in {None, 1} else None
+
+
+def _offset_tables(
+    fragments: Fragments, claimed: int | None, most: int, read: Read
+) -> Iterator[array[int]]:
     """Give the offset tables that have as many offsets as there may be frames."""
     basic = Cut(0, fragments.offset + _ITEM_HEADER.size, fragments.lengths[0])
     tables: tuple[tuple[Literal["Q", "I"], bytes | Cut], ...] = (
@@ -171,7 +200,7 @@ def _offset_tables(fragments: Fragments, claimed: int | None, read: Read) -> Ite
         offsets = array(kind)
         length = value.length if isinstance(value, Cut) else len(value)
         number, rest = divmod(length, offsets.itemsize)
-        if rest or not 0 < number < len(fragments.lengths) or claimed not in {None, number}:
+        if rest or not 0 < number <= most or claimed not in {None, number}:
             continue
         if isinstance(value, Cut):
             value = exactly(read, value.offset, length)

@@ -41,6 +41,8 @@ class Fragments:
     """Of every item; the first holds the basic offset table."""
     extended_offsets: bytes | Cut = b""
     """The value of Extended Offset Table, or where it is."""
+    end: int | None = None
+    """Where the last one ends, if only the first was looked at and ``lengths`` has no other."""
 
 
 @dataclass(frozen=True, slots=True)

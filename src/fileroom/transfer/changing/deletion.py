@@ -44,6 +44,7 @@ def request_delete(
     content = StoreContent(
         database=facilities.database,
         blobs=facilities.blobs,
+        buckets=facilities.buckets,
         store_id=store.id,
         blob_prefix=store.blob_prefix,
     )

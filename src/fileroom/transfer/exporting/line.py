@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
+from fileroom.archive.references import lost_reference
 from fileroom.database import exports, operations, stores
 from fileroom.database.instances import current_change_seq
 from fileroom.database.stored import find_stored_instances
+from fileroom.database.values.instances import PlaceKind
 from fileroom.database.values.operations import DeferredObject
 from fileroom.errors import (
     Code,
@@ -174,6 +176,7 @@ class Export:
         if self._form.is_as_stored:
             task = ExportTask(
                 blobs=self._blobs,
+                buckets=self._facilities.buckets,
                 destination=self._destination,
                 instances=instances,
                 blame=blame,
@@ -185,6 +188,7 @@ class Export:
         other = TranscodeTask(
             blobs=self._facilities.blobs,
             blob_prefix=self._blob_prefix,
+            buckets=self._facilities.buckets,
             destination=self._destination,
             form=self._form,
             instances=instances,
@@ -252,18 +256,28 @@ class Export:
             why = outcome.missing[0].why
             if why == UNREADABLE and commits.put_off(self._run, deferred, why):
                 return
-            message = (
-                f"the stored bytes could not be read in {commits.ATTEMPTS_MAX} attempts; check "
-                "the disk, restore the blob"
-                if why == UNREADABLE
-                else "the stored bytes are not where the index says; restore the blob"
-            )
+            message = self._explain(deferred, why)
             outcome = _failed(deferred, Code.DATA_LOSS, Reason.DATA_LOSS, message)
         elif not outcome.exported and not outcome.failures:
             message = "the instance was deleted while it was exported"
             outcome = _failed(deferred, Code.NOT_FOUND, Reason.SOURCE_NOT_FOUND, message)
         settled = outcome
         commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, settled))
+
+    def _explain(self, deferred: DeferredObject, why: str) -> str:
+        """Tell why an instance cannot be had, and what would help."""
+        path = parse_instance_path(deferred.source)
+        with self._facilities.database.read() as connection:
+            stored = exports.find_instance(connection, self._store_id, path)
+        by_reference = stored is not None and stored.place.kind is PlaceKind.REFERENCE
+        if why == UNREADABLE:
+            what = f"could not be read in {commits.ATTEMPTS_MAX} attempts; check "
+            if stored is not None and by_reference:
+                return f"{stored.place.key} {what}whether its bucket gives it"
+            return f"the stored bytes {what}the disk, restore the blob"
+        if stored is not None and by_reference:
+            return lost_reference(stored.place, path).message
+        return "the stored bytes are not where the index says; restore the blob"
 
 
 def _handed(row: StoredRow | None) -> StoredRow | None:

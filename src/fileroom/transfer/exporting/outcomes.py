@@ -10,6 +10,7 @@ from fileroom.errors import Aborted, Code, DataLoss, NotFound, ObjectFailure, Re
 
 if TYPE_CHECKING:
     from fileroom.database.values.instances import Place
+    from fileroom.errors import FailedPrecondition, PermissionDenied
 
 MISSING: Final = "MISSING"
 """Why an instance is put off whose blob was not where its row said."""
@@ -19,6 +20,14 @@ UNREADABLE: Final = "UNREADABLE"
 
 class Unreadable(Exception):
     """The disk does not give a blob's bytes; it may do so later."""
+
+
+class OutOfReach(Exception):
+    """The bucket of a reference is not in the settings, or does not let the server read it."""
+
+    def __init__(self, error: FailedPrecondition | PermissionDenied) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +113,9 @@ class Outcomes:
         )
 
     def unreadable(
-        self, instance: InstanceToExport, error: Aborted | DataLoss | NotFound | Unreadable
+        self,
+        instance: InstanceToExport,
+        error: Aborted | DataLoss | NotFound | OutOfReach | Unreadable,
     ) -> None:
         """Note an instance whose stored bytes cannot be had."""
         match error:
@@ -113,6 +124,9 @@ class Outcomes:
                 self.put_off(instance, MISSING)
             case Unreadable():
                 self.put_off(instance, UNREADABLE)
+            case OutOfReach():
+                denied = error.error
+                self.fail(instance, denied.code, Reason.SOURCE_DENIED, denied.message)
             case _:
                 self.fail(instance, Code.DATA_LOSS, Reason.DATA_LOSS, error.message)
 

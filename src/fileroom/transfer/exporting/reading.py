@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.packs import open_place
-from fileroom.errors import PermissionDenied, Unavailable
+from fileroom.archive.references import find_reference, open_bytes
+from fileroom.database.values.instances import PlaceKind
+from fileroom.errors import Code, FailedPrecondition, PermissionDenied, Reason, Unavailable
 from fileroom.transfer.executors import begin_item
-from fileroom.transfer.exporting.outcomes import Unreadable
+from fileroom.transfer.exporting.outcomes import OutOfReach, Unreadable
 from fileroom.transfer.pipeline import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fileroom.database.values.instances import Place
+    from fileroom.objectstore.buckets import Buckets
     from fileroom.objectstore.local import LocalBucket
     from fileroom.transfer.exporting.outcomes import InstanceToExport, Outcomes
     from fileroom.transfer.pipeline import Blame
@@ -22,16 +25,29 @@ PIECE_BYTES: Final = 8 << 20
 
 
 def begun(
-    instances: Sequence[InstanceToExport], blame: Blame, outcomes: Outcomes, *, alone: bool
+    instances: Sequence[InstanceToExport],
+    destination: str,
+    blame: Blame,
+    outcomes: Outcomes,
+    *,
+    alone: bool,
 ) -> Iterator[int]:
     """Give the indices of the instances to work on, each as the one that is begun.
 
-    Those to blame for a lost worker, and large ones unless ``alone``, are put off.
+    Those to blame for a lost worker, and large ones unless ``alone``, are put off. One whose file
+    would be written over the very object that it is read from fails.
     """
     blamed = dict(blame.reasons)
     for index, instance in enumerate(instances):
         if index in blamed:
             outcomes.put_off(instance, blamed[index])
+        elif instance.place.key == f"{destination}/{instance.key}":
+            message = (
+                "the instance is kept by reference in the very object that its file would be"
+                " written to; export it to another place, or promote it before"
+            )
+            code = Code.FAILED_PRECONDITION
+            outcomes.fail(instance, code, Reason.DESTINATION_EXISTS, message)
         elif instance.size > LARGE_BYTES and not alone:
             outcomes.put_off(instance, "LARGE")
         else:
@@ -40,7 +56,7 @@ def begun(
     begin_item(None)  # what follows makes all of them durable together
 
 
-def stored_pieces(blobs: LocalBucket, place: Place) -> Iterator[bytes]:
+def stored_pieces(blobs: LocalBucket, place: Place, buckets: Buckets) -> Iterator[bytes]:
     """Give the stored bytes of an instance in pieces of at most 8 MB.
 
     Raises
@@ -48,14 +64,41 @@ def stored_pieces(blobs: LocalBucket, place: Place) -> Iterator[bytes]:
     NotFound, Aborted, DataLoss
         If they are not, or no longer, where the row says.
     Unreadable
-        If the disk does not give them, though it gives others.
+        If the disk or bucket does not give them, though it gives others.
+    OutOfReach
+        If the bucket of a reference gives this server none.
     Unavailable
         If it gives none.
     """
+    with _blaming(blobs, place, buckets), open_bytes(blobs, place, buckets) as content:
+        for offset in range(0, place.size, PIECE_BYTES):
+            yield content.read_at(offset, PIECE_BYTES)
+
+
+def check_readable(blobs: LocalBucket, place: Place, buckets: Buckets) -> None:
+    """Read as little of the stored bytes as shows that they are there; raises the same."""
+    with _blaming(blobs, place, buckets), open_bytes(blobs, place, buckets) as content:
+        content.read_at(0, 1)
+
+
+@contextmanager
+def _blaming(blobs: LocalBucket, place: Place, buckets: Buckets) -> Iterator[None]:
+    """Tell what one instance alone cannot have from what is no instance's fault."""
     try:
-        with open_place(blobs, place) as blob:
-            for offset in range(0, place.size, PIECE_BYTES):
-                yield blob.read_at(offset, PIECE_BYTES)
-    except (PermissionDenied, Unavailable) as error:
-        blobs.is_directory("")  # raises if all of it is gone: no instance's fault
+        yield
+    except (FailedPrecondition, PermissionDenied, Unavailable) as error:
+        if place.kind is not PlaceKind.REFERENCE:
+            blobs.is_directory("")  # raises if all of it is gone
+        elif isinstance(error, Unavailable):
+            _check_answers(buckets, place)
+        else:
+            raise OutOfReach(error) from error
         raise Unreadable from error
+
+
+def _check_answers(buckets: Buckets, place: Place) -> None:
+    """Raise Unavailable if the bucket of a reference does not answer at all."""
+    try:
+        find_reference(buckets, place.key)[0].is_directory("")
+    except (FailedPrecondition, PermissionDenied) as error:
+        raise OutOfReach(error) from error

@@ -41,8 +41,15 @@ from fileroom.errors import (
 )
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.transfer.executors import begin_item
-from fileroom.transfer.exporting.outcomes import MISSING, Exported, Outcomes, Unreadable, damaged
-from fileroom.transfer.exporting.reading import begun, stored_pieces
+from fileroom.transfer.exporting.outcomes import (
+    MISSING,
+    Exported,
+    Outcomes,
+    OutOfReach,
+    Unreadable,
+    damaged,
+)
+from fileroom.transfer.exporting.reading import begun, check_readable, stored_pieces
 from fileroom.transfer.exporting.spool import Spool
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
 
@@ -53,8 +60,8 @@ if TYPE_CHECKING:
     from fileroom.archive.codecs import Codecs
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.pixels.rendering_options import PictureType
-    from fileroom.objectstore.buckets import BucketSettings
-    from fileroom.objectstore.local import LocalBucket
+    from fileroom.objectstore.buckets import Buckets, BucketSettings
+    from fileroom.objectstore.contract import Bucket
     from fileroom.transfer.exporting.forms import Form
     from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
 
@@ -70,6 +77,8 @@ class TranscodeTask:
 
     blobs: Path
     blob_prefix: str
+    buckets: Buckets
+    """Where the objects are that are kept by reference."""
     destination: BucketSettings
     form: Form
     instances: tuple[InstanceToExport, ...]
@@ -107,7 +116,7 @@ class _Worker:
 
     def __init__(self, task: TranscodeTask) -> None:
         self._task = task
-        self._bucket: LocalBucket = open_bucket(task.destination)
+        self._bucket: Bucket = open_bucket(task.destination)
         self._blobs = blob_bucket(task.blobs, task.blob_prefix)
         self._outcomes = Outcomes()
 
@@ -122,14 +131,15 @@ class _Worker:
 
     def _make_all(self) -> Iterator[_Made]:
         task = self._task
-        for index in begun(task.instances, task.blame, self._outcomes, alone=task.alone):
+        instances, destination = task.instances, task.destination.name
+        for index in begun(instances, destination, task.blame, self._outcomes, alone=task.alone):
             instance, row, offset = task.instances[index], task.rows[index], self._spool.size
             if row is None:
                 self._outcomes.put_off(instance, MISSING)
                 continue
             try:
                 self._check(row, index)
-            except (NotFound, Aborted, DataLoss, Unreadable) as error:
+            except (NotFound, Aborted, DataLoss, OutOfReach, Unreadable) as error:
                 self._outcomes.unreadable(instance, error)
                 continue
             made = self._try_to_make(instance, row, partial(begin_item, index))
@@ -157,11 +167,15 @@ class _Worker:
 
     def _check(self, row: StoredInstance, index: int) -> None:
         """Compare the stored bytes with their checksum, where there is one."""
+        buckets = self._task.buckets
+        if row.place.sha256 is None:
+            check_readable(self._blobs, row.place, buckets)
+            return
         digest = hashlib.sha256()
-        for piece in stored_pieces(self._blobs, row.place):
+        for piece in stored_pieces(self._blobs, row.place, buckets):
             begin_item(index)
             digest.update(piece)
-        if row.place.sha256 not in {None, digest.digest()}:
+        if digest.digest() != row.place.sha256:
             raise damaged()
 
     def _make(

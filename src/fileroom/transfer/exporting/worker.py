@@ -23,14 +23,21 @@ from fileroom.errors import (
 )
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.transfer.executors import begin_item
-from fileroom.transfer.exporting.outcomes import Outcomes, Unreadable, as_stored, damaged
+from fileroom.transfer.exporting.outcomes import (
+    Outcomes,
+    OutOfReach,
+    Unreadable,
+    as_stored,
+    damaged,
+)
 from fileroom.transfer.exporting.reading import begun, stored_pieces
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fileroom.objectstore.buckets import BucketSettings
+    from fileroom.objectstore.buckets import Buckets, BucketSettings
+    from fileroom.objectstore.contract import Bucket
     from fileroom.objectstore.local import LocalBucket
     from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
 
@@ -40,6 +47,8 @@ class ExportTask:
     """Instances for a worker to write as objects."""
 
     blobs: LocalBucket
+    buckets: Buckets
+    """Where the objects are that are kept by reference."""
     destination: BucketSettings
     instances: tuple[InstanceToExport, ...]
     blame: Blame = NO_BLAME
@@ -52,19 +61,23 @@ def export_batch(task: ExportTask) -> ExportOutcome:
     return _Worker(task).work()
 
 
+def _alive() -> None:
+    begin_item(None)
+
+
 class _Worker:
     """One batch in a worker process."""
 
     def __init__(self, task: ExportTask) -> None:
         self._task = task
-        self._bucket: LocalBucket = open_bucket(task.destination)
+        self._bucket: Bucket = open_bucket(task.destination)
         self._outcomes = Outcomes()
         self._index = 0
 
     def work(self) -> ExportOutcome:
         began = time.monotonic()
         try:
-            self._bucket.write_many(self._contents())
+            self._bucket.write_many(self._contents(), alive=_alive)
         except (FailedPrecondition, InvalidArgument, PermissionDenied):
             # Some object of the batch cannot be written; find out which, one by one.
             self._outcomes.clear()
@@ -90,14 +103,15 @@ class _Worker:
 
     def _begun(self) -> Iterator[InstanceToExport]:
         task = self._task
-        for index in begun(task.instances, task.blame, self._outcomes, alone=task.alone):
+        instances, destination = task.instances, task.destination.name
+        for index in begun(instances, destination, task.blame, self._outcomes, alone=task.alone):
             self._index = index
             yield task.instances[index]
 
     def _read(self, instance: InstanceToExport) -> bytes | None:
         try:
-            content = b"".join(stored_pieces(self._task.blobs, instance.place))
-        except (NotFound, Aborted, DataLoss, Unreadable) as error:
+            content = b"".join(stored_pieces(self._task.blobs, instance.place, self._task.buckets))
+        except (NotFound, Aborted, DataLoss, OutOfReach, Unreadable) as error:
             self._outcomes.unreadable(instance, error)
             return None
         sha256 = instance.place.sha256
@@ -109,7 +123,7 @@ class _Worker:
     def _write_large(self, instance: InstanceToExport) -> None:
         """Write one instance piece by piece; it is named once its hash has proved right."""
         digest = hashlib.sha256()
-        pieces = stored_pieces(self._task.blobs, instance.place)
+        pieces = stored_pieces(self._task.blobs, instance.place, self._task.buckets)
         try:
             first = next(pieces, b"")  # before anything is made at the destination
             with self._bucket.writer(instance.key) as written:
@@ -121,7 +135,7 @@ class _Worker:
                     self._outcomes.unreadable(instance, damaged())
                     return
                 written.commit()
-        except (NotFound, Aborted, DataLoss, Unreadable) as error:
+        except (NotFound, Aborted, DataLoss, OutOfReach, Unreadable) as error:
             self._outcomes.unreadable(instance, error)
             return
         self._outcomes.export(as_stored(instance))

@@ -27,9 +27,12 @@ def request_import(
     uri: str,
     *,
     storage_class: str = "",
+    mode: str = "",
     api_version: str,
 ) -> OperationName:
     """Ask for an import; it begins as soon as the runner has room for it.
+
+    In the mode ``REFERENCE`` objects stay where they lie, and only their headers are read.
 
     Raises
     ------
@@ -44,6 +47,8 @@ def request_import(
     request: Json = {"name": str(name), "gcsSource": {"uri": uri}}
     if storage_class:
         request["blobStorageSettings"] = {"blobStorageClass": storage_class}
+    if mode:
+        request["fileroomOptions"] = {"mode": mode}
 
     def insert(transaction: Connection) -> str:
         store = stores.get_dicom_store(

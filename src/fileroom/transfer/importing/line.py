@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.ingest import Writer, unspool_headers
 from fileroom.archive.layout import blob_bucket, check_blob_bucket
@@ -25,15 +26,20 @@ from fileroom.errors import Code, FileroomError, NotFound, ObjectFailure, Reason
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
+from fileroom.transfer.importing.comparing import (
+    changed_again,
+    find_comparison,
+    to_compare,
+)
 from fileroom.transfer.importing.matches import explain_no_match, list_candidates
+from fileroom.transfer.importing.reading import ListedObject, open_source
 from fileroom.transfer.importing.worker import (
     ImportOutcome,
     ImportTask,
-    ListedObject,
     import_batch,
 )
 from fileroom.transfer.ledger import LedgerLine, failure_line
-from fileroom.transfer.pipeline import Batch, Blame, cut_batches
+from fileroom.transfer.pipeline import BATCH_BYTES_MAX, Batch, Blame, cut_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,10 +48,13 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
     from fileroom.database.values.operations import DeferredObject, Json
+    from fileroom.objectstore.contract import Source
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
 logger = logging.getLogger(__name__)
+
+REFERENCE: Final = "REFERENCE"
 
 
 class Import:
@@ -75,7 +84,9 @@ class Import:
             storage_class=_storage_class(progress.request),
             grace_microseconds=int(facilities.grace_seconds * 1_000_000),
         )
+        self._by_reference = is_by_reference(progress.request)
         self._counting_stopped = threading.Event()
+        self._blobs = facilities.blobs / store.blob_prefix
 
     def _begin(self, store_id: int) -> int:
         """Give the change of the store at which the operation first began."""
@@ -97,7 +108,7 @@ class Import:
             return
         try:
             total = 0
-            for entry in list_candidates(self._source, self._pattern):
+            for entry in list_candidates(self._opened(), self._pattern):
                 if self._counting_stopped.is_set():
                     return
                 total += self._pattern.matches(entry.key)
@@ -120,7 +131,8 @@ class Import:
             If nothing matches at all.
         """
         first_ordinal = self._progress.next_ordinal
-        listed_entries = list_candidates(self._source, self._pattern, self._progress.cursor or "")
+        source = self._opened()
+        listed_entries = list_candidates(source, self._pattern, self._progress.cursor or "")
         matches = (entry for entry in listed_entries if self._pattern.matches(entry.key))
         entries = enumerate(matches, first_ordinal)
         items = (
@@ -133,11 +145,16 @@ class Import:
             for ordinal, entry in entries
         )
         listed = first_ordinal > 0
-        for batch in cut_batches(items, first_ordinal=first_ordinal):
+        # Of an object that stays where it is, only a header is read, whatever its size.
+        bytes_max = sys.maxsize if self._by_reference else BATCH_BYTES_MAX
+        for batch in cut_batches(items, first_ordinal=first_ordinal, bytes_max=bytes_max):
             listed = True
             yield batch
         if not listed:
-            raise NotFound(explain_no_match(self._source, self._pattern))
+            raise NotFound(explain_no_match(source, self._pattern))
+
+    def _opened(self) -> Source:
+        return open_source(self._source, self._pattern.archive, self._blobs)
 
     # ------------------------------------------------------------------ the line
 
@@ -147,11 +164,13 @@ class Import:
         """Give a batch to a worker."""
         task = ImportTask(
             source=self._source,
+            archive=self._pattern.archive,
             writer=self._writer,
             objects=batch.items,
             slow_seconds=slow_seconds,
             blame=blame,
             spool_name=self._spool_name(batch.first_ordinal),
+            by_reference=self._by_reference,
         )
         return self._facilities.turns.submit(self._progress.id, import_batch, task)
 
@@ -164,12 +183,26 @@ class Import:
         commits.commit_batch(self._run, batch, outcome.deferred, lambda tx: self._settle(tx, whole))
         _forget_spool(outcome)
 
-    def _settle(self, transaction: Connection, outcome: ImportOutcome) -> list[LedgerLine]:
-        """Store what was made and note what failed; give the lines of both."""
-        results = store_records(transaction, self._write, outcome.records)
+    def _settle(
+        self, transaction: Connection, outcome: ImportOutcome, attempts: int = 0
+    ) -> list[LedgerLine | DeferredObject]:
+        """Store what was made and note what failed; give the lines of both.
+
+        What may be identical to something stored, and neither was ever read, is put off.
+        """
+        write = replace(self._write, known=outcome.known)
+        results = [
+            changed_again(result) if attempts >= commits.ATTEMPTS_MAX else result
+            for result in store_records(transaction, write, outcome.records)
+        ]
         failures = [*outcome.failures, *_conflicts(results)]
         operations.insert_failures(transaction, self._run.operation, failures)
-        lines = [_record_line(result) for result in results]
+        lines = [
+            to_compare(result.record, attempts)
+            if result.result is Result.UNDECIDED
+            else _record_line(result)
+            for result in results
+        ]
         return lines + [failure_line(ordinal, failure) for ordinal, failure in outcome.failures]
 
     def discard(self, outcome: ImportOutcome) -> None:
@@ -224,11 +257,14 @@ class Import:
         )
         task = ImportTask(
             source=self._source,
+            archive=self._pattern.archive,
             writer=self._writer,
             objects=(listed,),
             slow_seconds=0.0,
             spool_name=self._spool_name(deferred.ordinal),
             alone=True,
+            by_reference=self._by_reference,
+            comparison=find_comparison(self._facilities, self._write.store_id, deferred),
         )
         return self._facilities.turns.submit(self._progress.id, import_batch, task)
 
@@ -243,8 +279,15 @@ class Import:
                 return
             outcome = _given_up(deferred, outcome.deferred[0].why)
         whole = _with_headers(outcome)
-        commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, whole))
+        attempts = deferred.attempts + 1
+        commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, whole, attempts))
         _forget_spool(outcome)
+
+
+def is_by_reference(request: Json) -> bool:
+    """Whether an import leaves the objects where they lie."""
+    options = request.get("fileroomOptions")
+    return isinstance(options, dict) and options.get("mode") == REFERENCE
 
 
 def _storage_class(request: Json) -> str:

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fileroom.database import stores
-from fileroom.errors import InvalidArgument
-from fileroom.objectstore.buckets import open_bucket
-from fileroom.objectstore.local.listing import DeadlinePassed
+from fileroom.errors import InvalidArgument, NotFound
+from fileroom.objectstore.archives.member import BadArchive
+from fileroom.objectstore.archives.naming import ArchiveFormat, find_archive_format
+from fileroom.objectstore.contract import DeadlinePassed
 from fileroom.objectstore.uri import parse_pattern
+from fileroom.transfer.importing.reading import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fileroom.names import DicomStoreName
-    from fileroom.objectstore.buckets import BucketSettings
-    from fileroom.objectstore.local import ObjectEntry
+    from fileroom.objectstore.contract import ObjectEntry, Source
     from fileroom.objectstore.uri import ObjectPattern
     from fileroom.transfer.facilities import Facilities
 
@@ -54,24 +55,33 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
         pattern = parse_pattern(uri)
     except InvalidArgument as error:
         return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=error.message)
-    source = facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
+    settings = facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
     with facilities.database.read() as connection:
-        stores.get_dicom_store(connection, name, permission="healthcare.dicomStores.import")
+        store = stores.get_dicom_store(connection, name, permission="healthcare.dicomStores.import")
+    if find_archive_format(pattern.archive) is ArchiveFormat.TAR_GZIP:
+        # All of it would be inflated to tell.
+        return Preview(count=0, size_bytes=0, samples=(), more=True, explanation="")
     deadline = time.monotonic() + PREVIEW_SECONDS
     samples: list[str] = []
     count, size_bytes, more = 0, 0, False
+    try:
+        source = open_source(settings, pattern.archive, facilities.blobs / store.blob_prefix)
+    except (NotFound, BadArchive) as error:
+        return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=error.message)
     try:
         for entry in list_candidates(source, pattern, deadline=deadline):
             if pattern.matches(entry.key):
                 count += 1
                 size_bytes += entry.size
                 if len(samples) < SAMPLES_MAX:
-                    samples.append(f"{source.name}/{entry.key}")
+                    samples.append(f"{pattern.bucket_name}/{entry.key}")
             if time.monotonic() > deadline:
                 more = True
                 break
     except DeadlinePassed:
         more = True
+    except BadArchive as error:
+        return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=error.message)
     return Preview(
         count=count,
         size_bytes=size_bytes,
@@ -82,7 +92,7 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
 
 
 def list_candidates(
-    source: BucketSettings,
+    source: Source,
     pattern: ObjectPattern,
     start_after: str = "",
     *,
@@ -95,18 +105,18 @@ def list_candidates(
     DeadlinePassed
         If directories are still read at ``deadline``, a time of ``time.monotonic``.
     """
-    bucket = open_bucket(source)
     if pattern.has_wildcard:
-        yield from bucket.list(pattern.prefix, start_after, deadline=deadline)
+        yield from source.list(pattern.prefix, start_after, deadline=deadline)
         return
-    only = bucket.find(pattern.prefix)
+    only = source.find(pattern.prefix)
     if only is not None and not start_after:
         yield only
 
 
-def explain_no_match(source: BucketSettings, pattern: ObjectPattern) -> str:
+def explain_no_match(source: Source, pattern: ObjectPattern) -> str:
     """Tell the user of a pattern that means nothing what would mean something."""
     key = pattern.prefix.rstrip("/")
-    if not pattern.has_wildcard and open_bucket(source).is_directory(key):
-        return f"{source.name}/{key} is a directory: use {source.name}/{key}/** for all in it"
+    name = f"{pattern.bucket_name}/{key}"
+    if not pattern.has_wildcard and source.is_directory(key):
+        return f"{name} is a directory: use {name}/** for all in it"
     return f"no object matches {pattern}"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.ingest import (
-    PIECE_BYTES,
     Content,
     SpooledHeaders,
     Writer,
@@ -21,11 +20,14 @@ from fileroom.archive.ingest import (
     store_contents,
     store_object,
 )
+from fileroom.archive.references import describe_reference, hash_object, look_at
 from fileroom.database.values.operations import DeferredObject
 from fileroom.dicom.part10 import Refused
 from fileroom.errors import (
     Aborted,
     Code,
+    DataLoss,
+    FailedPrecondition,
     FileroomError,
     NotFound,
     ObjectFailure,
@@ -33,32 +35,53 @@ from fileroom.errors import (
     Reason,
     Unavailable,
 )
-from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.archives.member import BadArchive
+from fileroom.objectstore.contract import BUCKET_SETTINGS
 from fileroom.transfer.executors import begin_item
-from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, NO_BLAME, Blame
+from fileroom.transfer.importing.reading import (
+    ListedObject,
+    ReadAhead,
+    Watched,
+    open_source,
+    read_object,
+    read_sparsely,
+)
+from fileroom.transfer.pipeline import LARGE_BYTES, NO_BLAME, Blame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from fileroom.database.values.instances import InstanceRecord
-    from fileroom.objectstore.buckets import BucketSettings
-    from fileroom.objectstore.local import LocalBucket, LocalObject
+    from fileroom.archive.references import SparseObject
+    from fileroom.database.values.instances import InstanceRecord, KnownBytes, Place
+    from fileroom.objectstore.buckets import Buckets, BucketSettings
+    from fileroom.transfer.importing.reading import ReadObject
 
 logger = logging.getLogger(__name__)
 
+READ_ERRORS: Final = (
+    NotFound,
+    Aborted,
+    PermissionDenied,
+    FailedPrecondition,
+    Unavailable,
+    DataLoss,
+    BadArchive,
+)
+PATIENCE_SECONDS: Final = 120.0
+"""How long an object of a cloud may keep a batch waiting."""
+BYTES_A_SECOND_MIN: Final = 16 << 10
+"""A large object that comes more slowly is given up."""
 MESSAGE_BYTES_MAX: Final = 4 << 20
 """Headers and tables of frames over this go to the coordinator by the name of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListedObject:
-    """An object as the bucket lists it, with its place in the listing."""
+class Comparison:
+    """Whether an object is identical to what is stored is to be told by the bytes of both."""
 
-    ordinal: int
-    key: str
-    size: int
-    version: str | None
-    """None where it changed since it was listed, and is read as it stands."""
+    buckets: Buckets
+    stored: Place | None
+    """The reference that must be read for it; None where its checksum is known already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +93,15 @@ class ImportTask:
     objects: tuple[ListedObject, ...]
     slow_seconds: float
     blame: Blame = NO_BLAME
+    archive: str = ""
+    """The key of the archive whose members the objects are; empty for those of the bucket."""
     spool_name: str = ""
     """Name of a temporary file for headers that are too large for a message."""
     alone: bool = False
     """In the deferred lane: an object is finished or fails, and may take its time."""
+    by_reference: bool = False
+    """Whether the objects stay where they lie, and only their headers are read."""
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +114,7 @@ class ImportOutcome:
     seconds: float
     spooled: SpooledHeaders | None = None
     """Where the records' headers are, if not in the records."""
+    known: tuple[KnownBytes, ...] = ()
 
     @property
     def weight_bytes(self) -> int:
@@ -106,7 +135,7 @@ class _Worker:
 
     def __init__(self, task: ImportTask) -> None:
         self._task = task
-        self._bucket: LocalBucket = open_bucket(task.source)
+        self._source = open_source(task.source, task.archive, task.writer.bucket.root)
         self._failures: list[tuple[int, ObjectFailure]] = []
         self._deferred: list[DeferredObject] = []
         self._large: list[InstanceRecord] = []
@@ -114,11 +143,15 @@ class _Worker:
 
     def work(self) -> ImportOutcome:
         began = time.monotonic()
-        packed = store_contents(self._task.writer, self._contents(), self._refuse)
+        known = tuple(self._compared())
         with ExitStack() as stack:
-            # Nobody else knows the pack's name.
-            stack.callback(self._delete_packs, packed)
-            records, spooled = self._spooled([*packed, *self._large])
+            if self._task.by_reference:
+                records, spooled = self._spooled(list(self._references()))
+            else:
+                packed = store_contents(self._task.writer, self._contents(), self._refuse)
+                # Nobody else knows the pack's name.
+                stack.callback(self._delete_packs, packed)
+                records, spooled = self._spooled([*packed, *self._large])
             stack.pop_all()
         return ImportOutcome(
             records=tuple(records),
@@ -126,6 +159,7 @@ class _Worker:
             failures=tuple(self._failures),
             deferred=tuple(self._deferred),
             seconds=time.monotonic() - began,
+            known=known,
         )
 
     def _spooled(
@@ -142,73 +176,143 @@ class _Worker:
         for key in {record.place.key for record in records}:
             self._task.writer.bucket.delete(key)
 
-    def _contents(self) -> Iterator[Content]:
-        blamed = dict(self._task.blame.reasons)
-        for index, listed in enumerate(self._task.objects):
+    def _compared(self) -> Iterator[KnownBytes]:
+        """Read the reference that the only object is to be compared with."""
+        comparison = self._task.comparison
+        if comparison is None or comparison.stored is None:
+            return
+        self._alive()
+        try:
+            yield look_at(comparison.buckets, comparison.stored, self._alive)
+        except (PermissionDenied, FailedPrecondition, Unavailable, DataLoss) as error:
+            self._unreadable(self._task.objects[0], error)
+
+    def _wanted(self) -> list[ListedObject]:
+        """Give the objects to work on; others are put off, or have failed already."""
+        task, blamed = self._task, dict(self._task.blame.reasons)
+        if self._failures or self._deferred:
+            return []
+        wanted: list[ListedObject] = []
+        for index, listed in enumerate(task.objects):
             if index in blamed:
                 self._defer(listed, blamed[index])
-                continue
-            if listed.size > LARGE_BYTES and not self._task.alone:
+            elif task.by_reference and task.archive:
+                message = "a member of an archive is not kept by reference; import it by copy"
+                self._fail(listed, Code.INVALID_ARGUMENT, Reason.UNSUPPORTED_REFERENCE, message)
+            elif listed.size > LARGE_BYTES and not task.alone and not task.by_reference:
                 self._defer(listed, "LARGE")
-                continue
-            self._index = index
-            begin_item(index)
-            content = self._read(listed)
-            if content is not None:
-                yield content
+            else:
+                wanted.append(listed)
+        return wanted
+
+    def _begun(self, wanted: Iterable[ListedObject]) -> Iterator[ListedObject]:
+        indices = {listed.ordinal: index for index, listed in enumerate(self._task.objects)}
+        for listed in wanted:
+            self._index = indices[listed.ordinal]
+            begin_item(self._index)
+            yield listed
         begin_item(None)  # what follows makes all of them durable together
 
-    def _read(self, listed: ListedObject) -> Content | None:
+    def _references(self) -> Iterator[InstanceRecord]:
+        wanted = self._wanted()
+        with ReadAhead(self._source, wanted, read_sparsely) as reads:
+            for listed in self._begun(wanted):
+                try:
+                    source = reads.take(listed, self._patience(listed), self._alive)
+                    record = None if source is None else self._refer(listed, source)
+                except READ_ERRORS as error:
+                    self._unreadable(listed, error)
+                    continue
+                except Exception as error:  # one object's affair, whatever it is
+                    self._refuse(listed, error)
+                    continue
+                if record is None:
+                    self._defer(listed, "SLOW")
+                else:
+                    yield record
+
+    def _refer(self, listed: ListedObject, source: SparseObject) -> InstanceRecord:
+        with source:
+            compared = self._task.comparison is not None
+            return describe_reference(
+                source,
+                ordinal=listed.ordinal,
+                uri=self._uri(listed),
+                sha256=hash_object(source, self._alive) if compared else None,
+            )
+
+    def _contents(self) -> Iterator[Content]:
+        wanted = self._wanted()
+        with ReadAhead(self._source, wanted, read_object) as reads:
+            for listed in self._begun(wanted):
+                content = self._read(listed, reads)
+                if content is not None:
+                    yield content
+
+    def _read(self, listed: ListedObject, reads: ReadAhead[ReadObject]) -> Content | None:
         try:
-            source = self._bucket.open(listed.key, listed.version)
-        except (NotFound, Aborted, PermissionDenied, Unavailable) as error:
+            read = reads.take(listed, self._patience(listed), self._alive)
+        except READ_ERRORS as error:
             self._unreadable(listed, error)
             return None
-        with source:
-            if source.size > BATCH_BYTES_MAX:
-                self._store_large(listed, source)
-                return None
-            return self._read_whole(listed, source)
-
-    def _read_whole(self, listed: ListedObject, source: LocalObject) -> Content | None:
-        deadline = time.monotonic() + self._task.slow_seconds
-        pieces: list[bytes] = []
-        try:
-            for offset in range(0, source.size, PIECE_BYTES):
-                pieces.append(source.read_at(offset, PIECE_BYTES))
-                if time.monotonic() > deadline and not self._task.alone:
-                    self._defer(listed, "SLOW")
-                    return None
-        except (Aborted, Unavailable) as error:
-            self._unreadable(listed, error)
+        if read is None:
+            self._defer(listed, "SLOW")
+            return None
+        if read.data is None:
+            self._store_large(listed)
             return None
         return Content(
             ordinal=listed.ordinal,
             source=self._uri(listed),
-            version=source.version,
-            data=pieces[0] if len(pieces) == 1 else b"".join(pieces),
+            version=read.version,
+            data=read.data,
         )
 
-    def _store_large(self, listed: ListedObject, source: LocalObject) -> None:
-        watched = _Watched(source, self._index)
-        try:
-            record = store_object(
-                self._task.writer,
-                watched,
-                ordinal=listed.ordinal,
-                source=self._uri(listed),
-                version=source.version,
-            )
-        except Refused as error:
-            self._refuse_listed(listed, error)
-        except FileroomError as error:
-            if watched.error is not error:
-                raise  # of the blob, not of the object
-            self._unreadable(listed, error)
-        else:
-            self._large.append(record)
+    def _alive(self) -> None:
+        begin_item(self._index)
 
-    def _refuse(self, content: Content, error: Exception) -> None:
+    def _patience(self, listed: ListedObject) -> float:
+        """Give how long to wait for an object, in seconds.
+
+        A cloud may be slow for all objects alike, and the deferred lane would make it no faster.
+        """
+        if self._task.alone:
+            return PATIENCE_SECONDS + listed.size / BYTES_A_SECOND_MIN
+        if self._source.at_once > 1:
+            return max(self._task.slow_seconds, PATIENCE_SECONDS)
+        return self._task.slow_seconds
+
+    def _store_large(self, listed: ListedObject) -> None:
+        """Store an object piece by piece; what differs from its checksum is read once more."""
+        for attempt in range(2):
+            try:
+                opened = self._source.open(listed.key, listed.version)
+            except READ_ERRORS as error:
+                self._unreadable(listed, error)
+                return
+            with opened as source:
+                watched = Watched(source, self._index)
+                try:
+                    record = store_object(
+                        self._task.writer,
+                        watched,
+                        ordinal=listed.ordinal,
+                        source=self._uri(listed),
+                        version=source.version,
+                    )
+                except Refused as error:
+                    self._refuse_listed(listed, error)
+                except FileroomError as error:
+                    if watched.error is not error:
+                        raise  # of the blob, not of the object
+                    if isinstance(error, DataLoss) and attempt == 0:
+                        continue
+                    self._unreadable(listed, error)
+                else:
+                    self._large.append(record)
+                return
+
+    def _refuse(self, content: Content | ListedObject, error: Exception) -> None:
         listed = next(one for one in self._task.objects if one.ordinal == content.ordinal)
         match error:
             case Refused():
@@ -232,11 +336,21 @@ class _Worker:
         self._failures.append((listed.ordinal, failure))
 
     def _unreadable(self, listed: ListedObject, error: FileroomError) -> None:
+        self._alive()  # what follows may wait for a cloud once more
         match error:
+            case Unavailable(detail=detail) if detail == BUCKET_SETTINGS:
+                raise error
             case NotFound():
+                self._source.is_directory("")  # raises if all of it is gone
                 message = "the object was deleted after it was listed"
                 self._fail(listed, Code.NOT_FOUND, Reason.SOURCE_NOT_FOUND, message)
             case PermissionDenied():
+                self._fail(listed, error.code, Reason.SOURCE_DENIED, error.message)
+            case DataLoss():
+                self._fail(listed, error.code, Reason.CHECKSUM_MISMATCH, error.message)
+            case BadArchive():
+                self._fail(listed, error.code, error.reason, error.message)
+            case FailedPrecondition():
                 self._fail(listed, error.code, Reason.SOURCE_DENIED, error.message)
             case Aborted() if listed.version is None:
                 message = "the object changes while it is read; import it again once it is still"
@@ -244,7 +358,7 @@ class _Worker:
             case Aborted():
                 self._defer(listed, Reason.SOURCE_CHANGED)
             case _:
-                self._bucket.is_directory("")  # raises if all of it is gone: no object's fault
+                self._source.is_directory("")  # raises if all of it is gone: no object's fault
                 self._defer(listed, "UNREADABLE")
 
     def _fail(self, listed: ListedObject, code: Code, reason: Reason, message: str) -> None:
@@ -264,25 +378,3 @@ class _Worker:
 
     def _uri(self, listed: ListedObject) -> str:
         return f"{self._task.source.name}/{listed.key}"
-
-
-class _Watched:
-    """A source whose errors are told from those of the blob written, and whose reads are progress.
-
-    The limits of time hold for each piece, so that an object may be of any size.
-    """
-
-    def __init__(self, source: LocalObject, index: int) -> None:
-        self._source = source
-        self._index = index
-        self.size = source.size
-        self.error: FileroomError | None = None
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Give bytes as the source does."""
-        begin_item(self._index)
-        try:
-            return self._source.read_at(offset, length)
-        except FileroomError as error:
-            self.error = error
-            raise

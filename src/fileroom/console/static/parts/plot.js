@@ -6,7 +6,7 @@ import { html, useEffect, useRef } from "../vendor/preact.js";
 const HEIGHT = 180;
 // Seconds between two marks of the axis of time.
 const STEPS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600];
-const times = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+const times = new Intl.DateTimeFormat(language, { timeStyle: "medium", hourCycle: "h23" });
 const values = new Intl.NumberFormat(language, { notation: "compact" });
 
 // `data` is [seconds since 1970, value] as two rows; `label` the text for those who do not see it.

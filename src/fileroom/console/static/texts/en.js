@@ -257,6 +257,7 @@ export default {
   "operations.kind.DeleteStudy": "Delete a study",
   "operations.kind.DeleteSeries": "Delete a series",
   "operations.kind.SetBlobStorageSettings": "Change storage class",
+  "operations.kind.PromoteDicomData": "Copy references into the store",
   "operations.kind.UpdateStudyMetadata": "Change a study",
   "operations.kind.UpdateSeriesMetadata": "Change a series",
   "operations.state": "State",

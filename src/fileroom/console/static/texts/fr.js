@@ -257,6 +257,7 @@ export default {
   "operations.kind.DeleteStudy": "Suppression d'une étude",
   "operations.kind.DeleteSeries": "Suppression d'une série",
   "operations.kind.SetBlobStorageSettings": "Changement de classe de stockage",
+  "operations.kind.PromoteDicomData": "Copie des références dans le store",
   "operations.kind.UpdateStudyMetadata": "Modification d'une étude",
   "operations.kind.UpdateSeriesMetadata": "Modification d'une série",
   "operations.state": "État",

@@ -1,0 +1,216 @@
+"""A bucket of a cloud, as ``objectstore.contract`` promises one."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from fileroom.errors import NotFound
+from fileroom.objectstore.cloud.attempts import Attempts
+from fileroom.objectstore.cloud.faults import Fault, Kind
+from fileroom.objectstore.cloud.listing import Listing
+from fileroom.objectstore.cloud.provider import CONNECTIONS_MAX
+from fileroom.objectstore.cloud.reading import CloudObject
+from fileroom.objectstore.cloud.writing import CloudWriting
+from fileroom.objectstore.contract import ObjectEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from fileroom.objectstore.cloud.provider import CloudAddress, Page, Provider
+    from fileroom.objectstore.contract import Right
+
+PROBE_PREFIX: Final = "fileroom-probe-"
+"""What the names of objects begin with that are tried and never made."""
+_LOOK_SECONDS: Final = 1.0
+_WAITING_WRITES_MAX: Final = 2 * CONNECTIONS_MAX
+
+
+class CloudBucket:
+    """Objects at ``gs://``, ``s3://`` or ``az://``."""
+
+    def __init__(self, address: CloudAddress) -> None:
+        self.address = address
+        self._attempts = Attempts(address.name, forget_credentials=self._forget_credentials)
+        self._listing = Listing(address.name, self._page)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CloudBucket, (self.address,)
+
+    def __repr__(self) -> str:
+        return f"CloudBucket({self.address!r})"
+
+    @cached_property
+    def _provider(self) -> Provider:
+        try:
+            return _connect(self.address)
+        except Fault as fault:
+            raise self._attempts.translated(fault, "") from fault
+
+    def _forget_credentials(self) -> None:
+        self.__dict__.pop("_provider", None)
+
+    @property
+    def at_once(self) -> int:
+        """How many requests the cloud bears at a time."""
+        return max(2, self._attempts.pace.limit)
+
+    def list(
+        self, prefix: str = "", start_after: str = "", *, deadline: float | None = None
+    ) -> Iterator[ObjectEntry]:
+        """Yield objects in key order; see ``Bucket.list``."""
+        if self._is_ordered:
+            return self._listing.flat(prefix, start_after, deadline)
+        return self._listing.walk(prefix, start_after, deadline)
+
+    def list_directory(
+        self, prefix: str = "", start_after: str = ""
+    ) -> Iterator[ObjectEntry | str]:
+        """Yield the objects and directories of one level; see ``Bucket.list_directory``."""
+        for found in self._listing.level(prefix, start_after, is_ordered=self._is_ordered):
+            if (found if isinstance(found, str) else found.key) > start_after:
+                yield found
+
+    def find(self, key: str) -> ObjectEntry | None:
+        """Give the object of this key, or None."""
+        try:
+            return self._found(key, None)
+        except NotFound:
+            return None
+
+    def is_directory(self, key: str) -> bool:
+        """Whether objects lie below this key; see ``Bucket.is_directory``."""
+        prefix = f"{key.removesuffix('/')}/" if key else ""
+        page = self._page(prefix, "", "", at_most=1)
+        return not key or bool(page.entries)
+
+    def open(self, key: str, version: str | None = None, *, size: int | None = None) -> CloudObject:
+        """Open one object for reading; see ``Bucket.open``.
+
+        Where version and size are known, the object is asked for when it is first read.
+        """
+        if version is None or size is None:
+            entry = self._found(key, version)
+        else:
+            entry = ObjectEntry(key=key, size=size, version=version)
+        return CloudObject(self._provider, self._attempts, entry)
+
+    def read(self, key: str, version: str | None = None) -> bytes:
+        """Give the whole of one object."""
+        with self.open(key, version) as source:
+            return source.read_at(0, source.size)
+
+    def writer(self, key: str) -> CloudWriting:
+        """Begin an object whose bytes come piece by piece."""
+        return CloudWriting(self._provider, self._attempts, key)
+
+    def write(self, key: str, pieces: Iterable[bytes]) -> ObjectEntry:
+        """Write one object, in place of one that has the key."""
+        with self.writer(key) as writing:
+            for piece in pieces:
+                writing.write(piece)
+            return writing.commit()
+
+    def write_many(
+        self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = lambda: None
+    ) -> Sequence[ObjectEntry]:
+        """Write a batch of small objects, as many at a time as the cloud bears."""
+        writes: list[Future[ObjectEntry]] = []
+        with ThreadPoolExecutor(self._attempts.pace.limit) as threads:
+            for number, (key, content) in enumerate(items):
+                if number >= _WAITING_WRITES_MAX:
+                    _waited_for(writes[number - _WAITING_WRITES_MAX], alive)
+                writes.append(threads.submit(self.write, key, (content,)))
+            return [_waited_for(write, alive) for write in writes]
+
+    def delete(self, key: str) -> bool:
+        """Delete one object; False if there is none."""
+        if self.find(key) is None:
+            return False
+        with suppress(NotFound):  # an answer that was lost made it be asked again
+            self._attempts.run(lambda: self._provider.delete(key), f"object {key!r}")
+        return True
+
+    def sweep_temporaries(self, prefix: str = "", *, older_than_seconds: float = 3600) -> int:
+        """Do nothing: clouds end uploads that go on no more by rules of their own."""
+        del prefix, older_than_seconds
+        return 0
+
+    def probe(self, right: Right) -> str:
+        """Try what a right is for; see ``Bucket.probe``."""
+        key = f"{PROBE_PREFIX}{secrets.token_hex(8)}"
+        match right:
+            case "read":
+                return self._probe_reading()
+            case "write":
+                with self.writer(key) as writing:
+                    writing.begin()
+                return "an upload was begun and given up"
+            case "delete":
+                with suppress(NotFound):
+                    self._attempts.run(lambda: self._provider.delete(key), f"object {key!r}")
+                return "an object that is not there was deleted"
+
+    def _probe_reading(self) -> str:
+        page = self._page("", "", "", at_most=10)
+        entry = next((one for one in page.entries if one.size), None)
+        if entry is None:
+            return "it was listed; there is no object to read"
+        with self.open(entry.key, entry.version, size=entry.size) as source:
+            source.read_at(0, 1)
+        return "it was listed, and a byte of an object read"
+
+    def _found(self, key: str, version: str | None) -> ObjectEntry:
+        if not key:
+            raise NotFound(f"an object of {self.address.name} has a name")
+
+        def ask() -> ObjectEntry:
+            entry = self._provider.find(key)
+            if version is not None and entry.version != version:
+                raise Fault(Kind.CHANGED, f"its version is {entry.version}, not {version}")
+            return entry
+
+        return self._attempts.run(ask, f"object {key!r}")
+
+    @cached_property
+    def _is_ordered(self) -> bool:
+        return self.address.ordered and self._attempts.run(lambda: self._provider.is_ordered, "")
+
+    def _page(
+        self, prefix: str, start_after: str, token: str, delimiter: str = "", *, at_most: int = 1000
+    ) -> Page:
+        return self._attempts.run(
+            lambda: self._provider.list_page(
+                prefix, start_after, token, delimiter=delimiter, at_most=at_most
+            ),
+            "",
+        )
+
+
+def _waited_for(write: Future[ObjectEntry], alive: Callable[[], None]) -> ObjectEntry:
+    while True:
+        try:
+            return write.result(_LOOK_SECONDS)
+        except TimeoutError:
+            alive()
+
+
+def _connect(address: CloudAddress) -> Provider:
+    """Give the provider of a scheme; its library takes up to a second to import."""
+    match address.scheme:
+        case "gs":
+            from fileroom.objectstore.cloud import gs
+
+            return gs.connect(address)
+        case "s3":
+            from fileroom.objectstore.cloud import s3
+
+            return s3.connect(address)
+        case _:
+            from fileroom.objectstore.cloud import az
+
+            return az.connect(address)

@@ -1,0 +1,333 @@
+"""S3 and what speaks its protocol, by ``botocore``.
+
+References
+----------
+Amazon S3 API: ListObjectsV2, HeadObject, GetObject, PutObject, multipart uploads, DeleteObject.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import botocore.session
+from botocore import UNSIGNED
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+
+from fileroom.objectstore.cloud.faults import Fault, Kind, answered
+from fileroom.objectstore.cloud.http import body_of, connections, error_body, get, range_of
+from fileroom.objectstore.cloud.provider import (
+    ANONYMOUS,
+    CONNECT_SECONDS,
+    CONNECTIONS_MAX,
+    DEFAULT,
+    IDLE_SECONDS,
+    Content,
+    Page,
+    microseconds,
+)
+from fileroom.objectstore.contract import ObjectEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from botocore.credentials import Credentials
+    from urllib3 import BaseHTTPResponse
+
+    from fileroom.objectstore.cloud.provider import CloudAddress
+
+_GIVEN: Final = {200, 206}
+_TOLD: Final = re.compile(r"<(Code|Message)>([^<]*)</")
+_PROFILE: Final = "profile:"
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
+_UNKNOWN_CREDENTIALS: Final = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+
+
+def connect(address: CloudAddress) -> S3:
+    """Give the bucket of an address."""
+    session = botocore.session.Session()
+    credentials = address.credentials
+    if credentials.startswith(_PROFILE):
+        session.set_config_variable("profile", credentials.removeprefix(_PROFILE))
+    elif credentials not in {DEFAULT, ANONYMOUS}:
+        # A file of its own: neither the environment nor a metadata address is asked.
+        session.set_config_variable("credentials_file", credentials)
+        session.set_config_variable("profile", "default")
+    try:
+        return _connected(session, address)
+    except BotoCoreError as error:
+        raise Fault(Kind.CREDENTIALS, str(error)) from error
+
+
+def _connected(session: botocore.session.Session, address: CloudAddress) -> S3:
+    credentials = address.credentials
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=IDLE_SECONDS,
+        max_pool_connections=CONNECTIONS_MAX,
+        retries={"total_max_attempts": 1},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if address.endpoint else "auto"},
+        **({"signature_version": UNSIGNED} if credentials == ANONYMOUS else {}),
+    )
+    client = session.create_client(
+        "s3",
+        region_name=address.region or None,
+        endpoint_url=address.endpoint or None,
+        config=config,
+    )
+    known = session.get_credentials() if credentials != ANONYMOUS else None
+    if known is None and credentials != ANONYMOUS:
+        raise Fault(Kind.CREDENTIALS, "no credentials were found")
+    return S3(client, known, address.bucket)
+
+
+def _bucket_url(client: Any, bucket: str) -> str:  # noqa: ANN401 - made at run time
+    """Give the address of a bucket as botocore makes it, whatever its region and form."""
+    asked = {"Bucket": bucket, "Key": "k"}
+    url = str(client.generate_presigned_url("get_object", Params=asked))
+    return url.partition("?")[0].removesuffix("/k")
+
+
+class S3:
+    """One bucket of S3; a version is an ETag."""
+
+    def __init__(self, client: Any, credentials: Credentials | None, bucket: str) -> None:  # noqa: ANN401 - made at run time
+        self._client = client
+        self._credentials = credentials
+        self._bucket = bucket
+        self._region = client.meta.region_name
+        self._url = _bucket_url(client, bucket)
+        self._http = connections(self._url)
+        self._server = ""
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the server lists as S3 does; SeaweedFS walks its directories."""
+        self.list_page("", "", "", at_most=1)
+        return not self._server.startswith("SeaweedFS")
+
+    def list_page(
+        self, prefix: str, start_after: str, token: str, *, delimiter: str = "", at_most: int = 1000
+    ) -> Page:
+        """Give a page; see ``Provider.list_page``."""
+        asked = {
+            "Prefix": prefix,
+            "StartAfter": "" if token else start_after,
+            "ContinuationToken": token,
+            "Delimiter": delimiter,
+        }
+        with _faults():
+            page = self._client.list_objects_v2(
+                Bucket=self._bucket,
+                MaxKeys=at_most,
+                **{name: value for name, value in asked.items() if value},
+            )
+        if "IsTruncated" not in page:
+            raise Fault(Kind.PASSING, "the answer is no listing")
+        self._server = page["ResponseMetadata"]["HTTPHeaders"].get("server", "")
+        return Page(
+            entries=[
+                ObjectEntry(
+                    key=each["Key"],
+                    size=each["Size"],
+                    version=_plain(each.get("ETag", "")),
+                    changed=microseconds(each.get("LastModified")),
+                )
+                for each in page.get("Contents", ())
+            ],
+            directories=[each["Prefix"] for each in page.get("CommonPrefixes", ())],
+            next_token=page.get("NextContinuationToken", "") if page.get("IsTruncated") else "",
+        )
+
+    def find(self, key: str) -> ObjectEntry:
+        """Give an object's entry."""
+        try:
+            with _faults():
+                found = self._client.head_object(Bucket=self._bucket, Key=key)
+        except Fault as fault:
+            if fault.kind in {Kind.DENIED, Kind.REFUSED}:
+                # An answer to HEAD has no body: one that has tells more of the credentials.
+                self.list_page(key, "", "", at_most=1)
+            raise
+        return ObjectEntry(
+            key=key,
+            size=found["ContentLength"],
+            version=_plain(found.get("ETag", "")),
+            changed=microseconds(found.get("LastModified")),
+        )
+
+    def get(self, key: str, version: str, *, offset: int, length: int, whole: bool) -> Content:
+        """Give bytes of the object with one ETag.
+
+        Signed by botocore and sent without it: most of what an import asks for are these, and its
+        client takes three times the processor time.
+        """
+        if not version:
+            raise Fault(Kind.REFUSED, "the server tells no ETag, by which a version is known")
+        headers = {"If-Match": f'"{version}"'}
+        if whole:
+            headers["x-amz-checksum-mode"] = "ENABLED"  # S3 tells one of all of an object only
+        else:
+            headers["Range"] = f"bytes={offset}-{offset + length - 1}"
+        response = self._ask(f"/{quote(key, safe='/~')}", headers)
+        data = body_of(response, length) if whole else range_of(response, offset, length)
+        if _plain(response.headers.get("ETag", version)) != version:
+            raise Fault(Kind.CHANGED, "an object with another ETag came")
+        return Content(data=data, crc32c=_crc32c_of(response), md5=_md5_of(version, response))
+
+    def _ask(self, path: str, headers: dict[str, str]) -> BaseHTTPResponse:
+        request = AWSRequest("GET", f"{self._url}{path}", headers=headers)
+        with _faults():
+            if self._credentials is not None:
+                frozen = self._credentials.get_frozen_credentials()
+                S3SigV4Auth(frozen, "s3", self._region).add_auth(request)
+        response = get(self._http, self._url, path, dict(request.headers.items()))
+        if response.status not in _GIVEN:
+            told = dict(_TOLD.findall(error_body(response)[:4000].decode("utf-8", "replace")))
+            message = told.get("Message", response.reason or "")
+            if region := response.headers.get("x-amz-bucket-region"):
+                message = f"{message} (the bucket is in region {region})"
+            raise answered(response.status, told.get("Code", ""), message, response.headers)
+        return response
+
+    def put(self, key: str, content: bytes) -> ObjectEntry:
+        """Write an object; S3 compares its checksum before it shows it."""
+        with _faults():
+            made = self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=content, ContentMD5=_md5(content)
+            )
+        return ObjectEntry(key=key, size=len(content), version=_plain(made["ETag"]))
+
+    def begin(self, key: str) -> S3Upload:
+        """Begin a multipart upload."""
+        with _faults():
+            begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=key)
+        if "UploadId" not in begun:
+            raise Fault(Kind.PASSING, "the answer names no upload")
+        place = {"Bucket": self._bucket, "Key": key, "UploadId": begun["UploadId"]}
+        return S3Upload(self._client, place)
+
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+        with _faults():
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+
+class S3Upload:
+    """A multipart upload."""
+
+    def __init__(self, client: Any, place: dict[str, str]) -> None:  # noqa: ANN401 - as above
+        self._client = client
+        self._place = place
+        self._parts: dict[int, str] = {}
+        self._sizes: dict[int, int] = {}
+
+    def add(self, number: int, piece: bytes) -> None:
+        """Send a part."""
+        with _faults():
+            sent = self._client.upload_part(
+                **self._place, PartNumber=number + 1, Body=piece, ContentMD5=_md5(piece)
+            )
+        self._parts[number] = sent["ETag"]
+        self._sizes[number] = len(piece)
+
+    def finish(self) -> ObjectEntry:
+        """Make an object of the parts."""
+        parts = [{"PartNumber": n + 1, "ETag": tag} for n, tag in sorted(self._parts.items())]
+        size = sum(self._sizes.values())
+        try:
+            with _faults():
+                made = self._client.complete_multipart_upload(
+                    **self._place, MultipartUpload={"Parts": parts}
+                )
+        except Fault as fault:
+            if fault.kind is not Kind.ABSENT:
+                raise
+            # The answer to an earlier attempt was lost, if the object is there.
+            made = self._find_made(size)
+        return ObjectEntry(key=self._place["Key"], size=size, version=_plain(made["ETag"]))
+
+    def _find_made(self, size: int) -> dict[str, Any]:
+        """Give the object of these parts; Fault without one."""
+        with _faults():
+            place = {name: self._place[name] for name in ("Bucket", "Key")}
+            found: dict[str, Any] = self._client.head_object(**place)
+        sums = b"".join(bytes.fromhex(_plain(tag)) for _, tag in sorted(self._parts.items()))
+        md5 = hashlib.md5(sums, usedforsecurity=False).hexdigest()
+        if found["ContentLength"] != size or _plain(found["ETag"]) != f"{md5}-{len(self._parts)}":
+            raise Fault(Kind.ABSENT, "the upload is not known any more")
+        return found
+
+    def abort(self) -> None:
+        """Have the parts forgotten."""
+        with _faults():
+            self._client.abort_multipart_upload(**self._place)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Raise what botocore raises as Faults."""
+    try:
+        yield
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        about = error.response.get("ResponseMetadata", {})
+        code, status = str(told.get("Code", "")), int(about.get("HTTPStatusCode", 0))
+        message = str(told.get("Message", ""))
+        raise answered(status, code, message, about.get("HTTPHeaders")) from error
+    except _UNKNOWN_CREDENTIALS as error:
+        raise Fault(Kind.CREDENTIALS, str(error)) from error
+    except RecursionError as error:  # botocore follows an endpoint's redirect to itself
+        raise Fault(Kind.ELSEWHERE, "the endpoint leads on to another") from error
+    except BotoCoreError as error:
+        raise Fault(Kind.PASSING, f"{type(error).__name__}: {error}") from error
+
+
+def _plain(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
+
+
+def _md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
+def _md5_of(etag: str, response: BaseHTTPResponse) -> bytes | None:
+    """Give the MD5 that an ETag is, unless the object came in parts or is encrypted by a key.
+
+    References
+    ----------
+    Amazon S3 API, ``Object``: ETag.
+    """
+    keyed = response.headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
+    keyed |= "x-amz-server-side-encryption-customer-algorithm" in response.headers
+    return None if keyed or not _MD5.fullmatch(etag) else bytes.fromhex(etag)
+
+
+def _crc32c_of(response: BaseHTTPResponse) -> bytes | None:
+    """Give the CRC-32C of all of an object; one of the sums of its parts is none."""
+    text = response.headers.get("x-amz-checksum-crc32c", "")
+    composite = response.headers.get("x-amz-checksum-type") == "COMPOSITE" or "-" in text
+    return base64.b64decode(text) if text and not composite else None

@@ -1,0 +1,247 @@
+"""Instances get new files slice by slice, in the order of their keys.
+
+The files of a slice are made durable, then get their rows in one transaction with the progress they
+mean. They are written by the server itself: piece by piece, so that memory does not grow with
+them, and beside requests, as those do that store instances.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from fileroom.archive.layout import check_blob_bucket
+from fileroom.archive.retrieve import StoreContent, find_instance
+from fileroom.archive.rewriting import ATTEMPTS_MAX, RewrittenFiles
+from fileroom.archive.storing import SLICE_BYTES, SLICE_PARTS
+from fileroom.database import operations, stores
+from fileroom.database.instances import Moved, replace_rewritten
+from fileroom.database.operations import Counters
+from fileroom.database.stored import find_stored_instances
+from fileroom.dicom.refusal import Refused
+from fileroom.errors import (
+    Aborted,
+    Cancelled,
+    Code,
+    DataLoss,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ObjectFailure,
+    PermissionDenied,
+    Reason,
+    ResourceExhausted,
+    Unavailable,
+)
+from fileroom.names import parse_instance_path
+from fileroom.objectstore.local import DurabilityLost
+from fileroom.transfer.selection import read_selection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fileroom.archive.rewriting import Rewrite
+    from fileroom.database.engine import Connection
+    from fileroom.database.instances import Rewritten
+    from fileroom.database.operations import Operation
+    from fileroom.database.values.stored import StoredInstance
+    from fileroom.names import InstancePath
+    from fileroom.operations.runner import Run
+    from fileroom.transfer.facilities import Facilities
+    from fileroom.transfer.selection import Cursor
+
+logger = logging.getLogger(__name__)
+
+_CHANGED: Final = "others changed the instance again and again meanwhile; do it again"
+
+
+def run_rewriting(facilities: Facilities, run: Run, rewrite: Rewrite) -> bool:
+    """Rewrite the instances of an operation from its cursor on; False if the server stops before.
+
+    Raises
+    ------
+    Aborted
+        If another coordinator took over.
+    Cancelled
+        If somebody asked for it.
+    """
+    line = Rewriting(facilities, run.read(), rewrite)
+    while not run.stopping:
+        run.check()
+        if not line.advance():
+            return True
+    return False
+
+
+@dataclass(slots=True)
+class _Slice:
+    """What became of some instances so far; those whose files were written are not settled yet."""
+
+    first_ordinal: int
+    cursor: str | None = None
+    ordinals: dict[InstancePath, int] = field(default_factory=dict)
+    unchanged: int = 0
+    failures: list[tuple[int, ObjectFailure]] = field(default_factory=list)
+
+    @property
+    def next_ordinal(self) -> int:
+        return self.first_ordinal + len(self.ordinals)
+
+    def fail(self, path: InstancePath, failure: ObjectFailure) -> None:
+        self.failures.append((self.ordinals[path], failure))
+
+
+class Rewriting:
+    """Goes from slice to slice of the instances that an operation is about."""
+
+    def __init__(self, facilities: Facilities, operation: Operation, rewrite: Rewrite) -> None:
+        name = operation.dicom_store_name
+        assert name is not None
+        assert operation.start_seq is not None
+        with facilities.database.read() as connection:
+            store = stores.get_dicom_store(connection, name)
+        if store.id != operation.store_id:
+            raise NotFound(f"DICOM store {name} was deleted while the operation waited")
+        check_blob_bucket(facilities.blobs, store.blob_prefix)
+        self._facilities, self._operation = facilities, operation
+        self._content = StoreContent(
+            database=facilities.database,
+            blobs=facilities.blobs,
+            buckets=facilities.buckets,
+            store_id=store.id,
+            blob_prefix=store.blob_prefix,
+        )
+        self._rewrite = rewrite
+        self._selection = read_selection(facilities, operation)
+        self._horizon = operation.start_seq
+        self._cursor: Cursor = self._selection.start
+        self._next_ordinal = operation.next_ordinal
+        self._grace_microseconds = int(facilities.grace_seconds * 1_000_000)
+
+    def advance(self) -> bool:
+        """Write the files of the next instances; False if there are none."""
+        page = self._page()
+        if not page:
+            return False
+        files = RewrittenFiles(self._facilities.requests, self._content, self._rewrite)
+        with closing(files):
+            some = _Slice(self._next_ordinal)
+            for path, stored, cursor in page:
+                some.ordinals[path] = some.next_ordinal
+                self._add(files, some, path, stored)
+                self._cursor, some.cursor = cursor, cursor.encode()
+                if files.size > SLICE_BYTES:
+                    break
+            self._commit(files, some)
+        self._next_ordinal = some.next_ordinal
+        return True
+
+    def _page(self) -> list[tuple[InstancePath, StoredInstance | None, Cursor]]:
+        with self._facilities.database.read() as connection:
+            page = self._selection.page(
+                connection,
+                self._content.store_id,
+                horizon=self._horizon,
+                after=self._cursor,
+                at_most=SLICE_PARTS,
+            )
+            rows = find_stored_instances(connection, [found.id for found, _ in page])
+        return [
+            (
+                parse_instance_path(
+                    f"studies/{found.study_instance_uid}/series/{found.series_instance_uid}"
+                    f"/instances/{found.sop_instance_uid}"
+                ),
+                stored,
+                cursor,
+            )
+            for (found, cursor), stored in zip(page, rows, strict=True)
+        ]
+
+    def _add(
+        self, files: RewrittenFiles, some: _Slice, path: InstancePath, stored: StoredInstance | None
+    ) -> None:
+        """Write the new file of an instance, or note why not; what is gone needs none."""
+        try:
+            for _ in range(ATTEMPTS_MAX):
+                try:
+                    if not files.add(stored or find_instance(self._content, path)):
+                        some.unchanged += 1
+                except Aborted:
+                    stored = None
+                else:
+                    return
+            some.fail(path, _failure(path, Code.ABORTED, Reason.SOURCE_CHANGED, _CHANGED))
+        except NotFound:
+            return
+        except (Cancelled, Unavailable, ResourceExhausted, DurabilityLost):
+            raise
+        except Exception as error:  # one instance's affair, whatever it is
+            some.fail(path, _failure_of(path, error))
+
+    def _commit(self, files: RewrittenFiles, some: _Slice) -> None:
+        # It ends: from some attempt on, each leaves out what it met changed.
+        for attempt in itertools.count(1):
+            try:
+                files.commit(partial(self._settle, some=some), lane="batch")
+            except Moved as error:
+                for one in error.moved:
+                    path = parse_instance_path(one.record.source)
+                    if attempt < ATTEMPTS_MAX:
+                        self._add(files, some, path, None)
+                    else:
+                        some.fail(
+                            path, _failure(path, Code.ABORTED, Reason.SOURCE_CHANGED, _CHANGED)
+                        )
+            else:
+                return
+
+    def _settle(
+        self, transaction: Connection, rewritten: Sequence[Rewritten], *, some: _Slice
+    ) -> None:
+        """Give the files their rows, count them and move the cursor, in one transaction."""
+        operation = self._operation
+        operations.lock_operation(transaction, operation, next_ordinal=some.first_ordinal)
+        updated = replace_rewritten(
+            transaction,
+            self._content.store_id,
+            rewritten,
+            grace_microseconds=self._grace_microseconds,
+        )
+        operations.insert_failures(transaction, operation, some.failures)
+        operations.advance_operation(
+            transaction,
+            operation,
+            Counters(
+                listed=len(updated) + some.unchanged + len(some.failures),
+                updated=len(updated),
+                unchanged=some.unchanged,
+                failed=len(some.failures),
+                bytes=sum(one.record.place.size for one in updated),
+            ),
+            cursor=some.cursor,
+            next_ordinal=some.next_ordinal,
+        )
+
+
+def _failure_of(path: InstancePath, error: Exception) -> ObjectFailure:
+    match error:
+        case Refused():
+            return _failure(path, error.code, error.reason, error.message)
+        case InvalidArgument():
+            return _failure(path, error.code, Reason.INVALID_VALUE, error.message)
+        case DataLoss():
+            return _failure(path, error.code, Reason.DATA_LOSS, error.message)
+        case FailedPrecondition() | PermissionDenied():
+            return _failure(path, error.code, Reason.SOURCE_DENIED, error.message)
+    logger.error("an instance could not be rewritten, by a fault of Fileroom's own", exc_info=error)
+    message = "the server met a fault over it; its log has more"
+    return _failure(path, Code.INTERNAL, Reason.INTERNAL, message)
+
+
+def _failure(path: InstancePath, code: Code, reason: Reason, message: str) -> ObjectFailure:
+    return ObjectFailure(source=str(path), code=code, reason=reason, message=message)

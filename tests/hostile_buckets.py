@@ -1,0 +1,130 @@
+"""Fixtures: buckets whose clouds are hostile, and what of them is not yet as it should be."""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from azure.storage.blob import _download
+
+from fileroom.objectstore.cloud import CloudAddress, CloudBucket, az, http, s3
+from tests.hostile_dialects import SCHEMES
+from tests.hostile_storage import HostileBucket, HostileStorage, write_credentials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IDLE_SECONDS: Final = 0.3
+Opening = Callable[[HostileBucket, str], CloudBucket]
+
+
+class Waits:
+    """Notes how long it should have waited, and waits a moment."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        time.sleep(0.001)
+
+
+_NOT_MADE_TWICE: Final = "a delete whose answer was lost is repeated, and finds nothing to delete"
+_RANGE: Final = "the range that an answer tells is not compared with the one asked for"
+_TOKEN: Final = "a listing does not begin again after the last key"
+_PAGE_FIRST: Final = "keys are given before the page's order is known"
+_NO_LISTING: Final = "an answer without the elements of a listing is taken for an empty page"
+_ONCE: Final = "a bucket keeps the credentials that it first read"
+_SLOTS: Final = "a connection whose answer is not read to its end is never given back to its pool"
+_EARLY: Final = "test_a_write_that_fails_in_passing_is_repeated"
+_NONE: Final = "test_an_answer_that_is_no_listing_is_not_an_empty_bucket"
+_RANGES: Final = "test_another_range_than_was_asked_for_is_never_given"
+_POOL: Final = "test_no_fault_uses_up_the_connections"
+DEFECTS: Final[dict[str, str]] = {}
+"""What is not yet as it should be; by the name of the test that holds it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> Iterator[None]:
+    """Have the collector look at what these tests make, and at nothing older."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(params=SCHEMES)
+def storage(request: pytest.FixtureRequest) -> Iterator[HostileStorage]:
+    if request.node.name in DEFECTS:
+        mark = pytest.mark.xfail(reason=DEFECTS[request.node.name], strict=True)
+        request.applymarker(mark)
+    with HostileStorage(request.param) as started:
+        yield started
+
+
+@pytest.fixture
+def hostile(storage: HostileStorage) -> HostileBucket:
+    return storage.bucket()
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+def opened(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opening]:
+    """Give what opens a bucket that waits for a moment only, and is impatient."""
+    for module in (az, http, s3):
+        monkeypatch.setattr(module, "IDLE_SECONDS", IDLE_SECONDS)
+    # Azure's library repeats reads by itself, a second apart.
+    monkeypatch.setattr(_download, "time", SimpleNamespace(sleep=lambda _: None))
+    made: list[CloudBucket] = []
+
+    def open_(hostile: HostileBucket, credentials: str) -> CloudBucket:
+        settings = hostile.settings(credentials)
+        address = CloudAddress(
+            scheme=hostile.scheme,
+            bucket=hostile.name,
+            endpoint=settings.endpoint,
+            region=settings.region,
+            credentials=credentials,
+        )
+        bucket = CloudBucket(address)
+        bucket._attempts._sleep = waits.sleep
+        made.append(bucket)
+        return bucket
+
+    yield open_
+    for bucket in made:
+        bucket.__dict__.clear()
+    with warnings.catch_warnings():
+        # A bucket lives as long as its process, so nothing closes its connections.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture
+def bucket(
+    hostile: HostileBucket,
+    opened: Opening,
+    tmp_path: Path,
+) -> CloudBucket:
+    if hostile.scheme == "s3":
+        return opened(hostile, write_credentials(tmp_path / "credentials", "s3", "key"))
+    return opened(hostile, "anonymous")
+
+
+def keys_of(bucket: CloudBucket) -> list[str]:
+    return [entry.key for entry in bucket.list()]
+
+
+def filled(hostile: HostileBucket, number: int) -> dict[str, bytes]:
+    content = {f"d/{each:03}": bytes([each % 256]) * (each + 1) for each in range(number)}
+    for key, data in content.items():
+        hostile.put(key, data)
+    return content
