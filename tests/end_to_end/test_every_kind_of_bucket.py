@@ -31,6 +31,7 @@ __all__ = ["emulators"]
 
 KINDS: Final = ("directory", "fake-gcs-server", "seaweedfs", "azurite")
 DATASET: Final = "projects/p/locations/us-central1/datasets/clouds"
+ABSENT: Final = "s3://configured-but-not-there"
 LARGE_ROWS: Final = 2400
 """A file of 11.5 MB, which is sent in parts."""
 _numbers: Final = itertools.count(1)
@@ -120,6 +121,9 @@ def site(emulators: Emulators, tmp_path_factory: pytest.TempPathFactory) -> Iter
             tables.append(f'region = "{bucket.region}"')
         if bucket.account:
             tables.append(f'account = "{bucket.account}"')
+    there = buckets["seaweedfs"]
+    tables.append(f'[buckets."{ABSENT}"]\nendpoint = "{there.endpoint}"\nregion = "{there.region}"')
+    tables.append(f'credentials = "{there.credentials}"')
     config = directory / "fileroom.toml"
     config.write_text("\n".join(tables))
     contents = _files()
@@ -179,6 +183,20 @@ def test_patterns_filters_and_frames_work_on_every_kind(site: Site, kind: str) -
         assert _done(client, operation).counters.success == 11
         pictures = [holder.get(bucket, key) for key in site.keys(kind, prefix)]
         assert [picture[:4] for picture in pictures] == [b"\x89PNG"] * 11
+
+
+def test_a_bucket_that_is_configured_and_not_there_is_told(site: Site) -> None:
+    with site.server.client() as client:
+        store = site.new_store(client)
+        _done(client, client.import_(store, f"{site.buckets['directory'].name}/in/**"))
+        for operation in (
+            client.import_(store, f"{ABSENT}/**"),
+            client.export(store, f"{ABSENT}/out"),
+        ):
+            ended = client.wait(operation, poll_seconds=0.05)
+            assert ended.error is not None
+            assert f"{ABSENT} does not exist" in ended.error.message
+            assert ended.counters.failure == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

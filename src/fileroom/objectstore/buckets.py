@@ -162,6 +162,18 @@ class Buckets:
         return BucketSettings(name=uri.bucket_name, path=path) if path.is_dir() else None
 
 
+def is_same_object(
+    one: BucketSettings, one_key: str, other: BucketSettings, other_key: str
+) -> bool:
+    """Whether two keys mean one and the same object, though the buckets may have two names."""
+    if one.path is not None and other.path is not None:
+        # A link above the roots leads to the same directory.
+        return (one.path / one_key).resolve() == (other.path / other_key).resolve()
+    if one.path is not None or other.path is not None or one_key != other_key:
+        return False
+    return (one.name, one.endpoint, one.account) == (other.name, other.endpoint, other.account)
+
+
 def open_bucket(settings: BucketSettings) -> Bucket:
     """Give the bucket, one for each process, so that it need not learn its place again."""
     if settings.path is not None:

@@ -10,7 +10,7 @@ from fileroom.errors import (
     InvalidArgument,
     PermissionDenied,
 )
-from fileroom.objectstore.buckets import Buckets, BucketSettings, open_bucket
+from fileroom.objectstore.buckets import Buckets, BucketSettings, is_same_object, open_bucket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +127,18 @@ def test_settings_allow_known_rights_only(tmp_path: Path) -> None:
             path=tmp_path,
             allow=frozenset({"own"}),
         )
+
+
+def test_one_object_is_known_under_two_names(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    one = BucketSettings(name="gs://one", path=tmp_path / "there")
+    other = BucketSettings(name="gs://other", path=tmp_path / "link")
+    above = BucketSettings(name="gs://above", path=tmp_path)
+    cloud = BucketSettings(name="s3://one", endpoint="https://s3.example.org")
+    assert is_same_object(one, "a", other, "a")
+    assert is_same_object(one, "a", above, "there/a")
+    assert not is_same_object(one, "a", other, "b")
+    assert not is_same_object(one, "a", cloud, "a")
+    assert is_same_object(cloud, "a", cloud, "a")
+    assert not is_same_object(cloud, "a", BucketSettings(name="s3://one"), "a")

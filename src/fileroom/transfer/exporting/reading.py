@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.references import find_reference, open_bytes
+from fileroom.archive.references import find_reference, open_bytes, split_reference
 from fileroom.database.values.instances import PlaceKind
 from fileroom.errors import Code, FailedPrecondition, PermissionDenied, Reason, Unavailable
+from fileroom.objectstore.buckets import is_same_object
 from fileroom.transfer.executors import begin_item
 from fileroom.transfer.exporting.outcomes import OutOfReach, Unreadable
 from fileroom.transfer.pipeline import LARGE_BYTES
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fileroom.database.values.instances import Place
-    from fileroom.objectstore.buckets import Buckets
+    from fileroom.objectstore.buckets import Buckets, BucketSettings
     from fileroom.objectstore.local import LocalBucket
     from fileroom.transfer.exporting.outcomes import InstanceToExport, Outcomes
     from fileroom.transfer.pipeline import Blame
@@ -26,7 +27,8 @@ PIECE_BYTES: Final = 8 << 20
 
 def begun(
     instances: Sequence[InstanceToExport],
-    destination: str,
+    destination: BucketSettings,
+    buckets: Buckets,
     blame: Blame,
     outcomes: Outcomes,
     *,
@@ -41,7 +43,7 @@ def begun(
     for index, instance in enumerate(instances):
         if index in blamed:
             outcomes.put_off(instance, blamed[index])
-        elif instance.place.key == f"{destination}/{instance.key}":
+        elif _is_source(instance, destination, buckets):
             message = (
                 "the instance is kept by reference in the very object that its file would be"
                 " written to; export it to another place, or promote it before"
@@ -54,6 +56,15 @@ def begun(
             begin_item(index)
             yield index
     begin_item(None)  # what follows makes all of them durable together
+
+
+def _is_source(instance: InstanceToExport, destination: BucketSettings, buckets: Buckets) -> bool:
+    """Whether an instance is kept in the object that its file would be written to."""
+    if instance.place.kind is not PlaceKind.REFERENCE:
+        return False
+    name, key = split_reference(instance.place.key)
+    source = buckets.find(name)
+    return source is not None and is_same_object(source, key, destination, instance.key)
 
 
 def stored_pieces(blobs: LocalBucket, place: Place, buckets: Buckets) -> Iterator[bytes]:

@@ -131,8 +131,14 @@ class _Worker:
 
     def _make_all(self) -> Iterator[_Made]:
         task = self._task
-        instances, destination = task.instances, task.destination.name
-        for index in begun(instances, destination, task.blame, self._outcomes, alone=task.alone):
+        for index in begun(
+            task.instances,
+            task.destination,
+            task.buckets,
+            task.blame,
+            self._outcomes,
+            alone=task.alone,
+        ):
             instance, row, offset = task.instances[index], task.rows[index], self._spool.size
             if row is None:
                 self._outcomes.put_off(instance, MISSING)

@@ -16,6 +16,7 @@ from fileroom.errors import (
     Aborted,
     DataLoss,
     FailedPrecondition,
+    FileroomError,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -103,8 +104,14 @@ class _Worker:
 
     def _begun(self) -> Iterator[InstanceToExport]:
         task = self._task
-        instances, destination = task.instances, task.destination.name
-        for index in begun(instances, destination, task.blame, self._outcomes, alone=task.alone):
+        for index in begun(
+            task.instances,
+            task.destination,
+            task.buckets,
+            task.blame,
+            self._outcomes,
+            alone=task.alone,
+        ):
             self._index = index
             yield task.instances[index]
 
@@ -123,7 +130,7 @@ class _Worker:
     def _write_large(self, instance: InstanceToExport) -> None:
         """Write one instance piece by piece; it is named once its hash has proved right."""
         digest = hashlib.sha256()
-        pieces = stored_pieces(self._task.blobs, instance.place, self._task.buckets)
+        pieces = _Pieces(stored_pieces(self._task.blobs, instance.place, self._task.buckets))
         try:
             first = next(pieces, b"")  # before anything is made at the destination
             with self._bucket.writer(instance.key) as written:
@@ -136,6 +143,26 @@ class _Worker:
                     return
                 written.commit()
         except (NotFound, Aborted, DataLoss, OutOfReach, Unreadable) as error:
+            if pieces.error is not error:
+                raise  # of the destination, not of the instance
             self._outcomes.unreadable(instance, error)
             return
         self._outcomes.export(as_stored(instance))
+
+
+class _Pieces:
+    """Pieces of an instance whose errors are told from those of what is written."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except (FileroomError, Unreadable, OutOfReach) as error:
+            self.error = error
+            raise
