@@ -217,6 +217,7 @@ def test_a_menu_is_whole_and_the_focus_comes_back_to_it(console: Console) -> Non
     expect(button).to_be_focused()
     create = page.get_by_role("button", name="Create DICOM store")
     create.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(create).to_be_focused()
 
