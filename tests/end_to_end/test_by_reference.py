@@ -154,9 +154,18 @@ def eager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield made
 
 
-def let_collect() -> None:
-    """Wait until the collector has come by."""
-    time.sleep(2.5)
+def let_collect(place: Place) -> None:
+    """Wait until the collector has come by: it takes a copy that was stored and deleted."""
+    store = another_store(place)
+    blobs = place.server.data / "blobs"
+    before = set(blobs.rglob("*-*"))
+    assert not place.client.store_instances(store, [corpus.mr_instance(rows=16, **uids(9))]).refused
+    (blob,) = set(blobs.rglob("*-*")) - before
+    place.client.delete_instance(store, instance(9))
+    until = time.monotonic() + 30
+    while blob.exists():
+        assert time.monotonic() < until, "the collector did not come by"
+        time.sleep(0.05)
 
 
 @pytest.mark.clause(
@@ -191,7 +200,7 @@ def test_nothing_ever_writes_to_a_source(eager: Place) -> None:
     client.wait(client.delete_study(store, STUDY), poll_seconds=0.1)
     refer(eager, store=store)
     client.delete_dicom_store(store)
-    let_collect()
+    let_collect(eager)
 
     assert state(eager.bucket) == before
 

@@ -15,7 +15,7 @@ import pytest
 
 from fileroom.objectstore.buckets import BucketSettings
 from tests.corpus import UID_ROOT, mr_instance
-from tests.emulators import emulators
+from tests.emulators import S3Emulator, emulators
 from tests.server import run_fileroom, running_server
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ DATASET: Final = "projects/p/locations/us-central1/datasets/clouds"
 ABSENT: Final = "s3://configured-but-not-there"
 LARGE_ROWS: Final = 2400
 """A file of 11.5 MB, which is sent in parts."""
+STUDY: Final = f"{UID_ROOT}.11"
 _numbers: Final = itertools.count(1)
 
 
@@ -69,6 +70,8 @@ class Site:
     server: RunningServer
     config: Path
     buckets: dict[str, BucketSettings]
+    lost: BucketSettings
+    """A bucket of SeaweedFS that one test may delete."""
     holders: dict[str, Emulator | Directory]
     contents: dict[str, bytes]
 
@@ -86,6 +89,7 @@ def _files() -> dict[str, bytes]:
     small = {
         f"in/{number:03}.dcm": mr_instance(
             rows=16,
+            study_instance_uid=STUDY,
             series_instance_uid=f"{UID_ROOT}.11.1",
             sop_instance_uid=f"{UID_ROOT}.11.1.{number}",
         )
@@ -93,6 +97,7 @@ def _files() -> dict[str, bytes]:
     }
     large = mr_instance(
         rows=LARGE_ROWS,
+        study_instance_uid=STUDY,
         series_instance_uid=f"{UID_ROOT}.11.2",
         sop_instance_uid=f"{UID_ROOT}.11.2.1",
     )
@@ -121,9 +126,10 @@ def site(emulators: Emulators, tmp_path_factory: pytest.TempPathFactory) -> Iter
             tables.append(f'region = "{bucket.region}"')
         if bucket.account:
             tables.append(f'account = "{bucket.account}"')
-    there = buckets["seaweedfs"]
-    tables.append(f'[buckets."{ABSENT}"]\nendpoint = "{there.endpoint}"\nregion = "{there.region}"')
-    tables.append(f'credentials = "{there.credentials}"')
+    there, lost = buckets["seaweedfs"], emulators.running("seaweedfs").new_bucket()
+    for name in (ABSENT, lost.name):
+        tables.append(f'[buckets."{name}"]\nendpoint = "{there.endpoint}"')
+        tables.append(f'region = "{there.region}"\ncredentials = "{there.credentials}"')
     config = directory / "fileroom.toml"
     config.write_text("\n".join(tables))
     contents = _files()
@@ -133,7 +139,12 @@ def site(emulators: Emulators, tmp_path_factory: pytest.TempPathFactory) -> Iter
         with server.client() as client:
             client.wait(client.create_dataset(DATASET), poll_seconds=0.05)
         yield Site(
-            server=server, config=config, buckets=buckets, holders=holders, contents=contents
+            server=server,
+            config=config,
+            buckets=buckets,
+            lost=lost,
+            holders=holders,
+            contents=contents,
         )
 
 
@@ -197,6 +208,27 @@ def test_a_bucket_that_is_configured_and_not_there_is_told(site: Site) -> None:
             assert ended.error is not None
             assert f"{ABSENT} does not exist" in ended.error.message
             assert ended.counters.failure == 0
+
+
+def test_a_bucket_that_is_lost_does_not_make_its_objects_gone(site: Site) -> None:
+    """Whoever is told that a source is gone may delete the instance."""
+    emulator = site.holders["seaweedfs"]
+    assert isinstance(emulator, S3Emulator)
+    emulator.put(site.lost, "a.dcm", site.contents["in/000.dcm"])
+    with site.server.client() as client:
+        store = site.new_store(client)
+        _done(client, client.import_(store, f"{site.lost.name}/a.dcm", mode="REFERENCE"))
+        address = f"{site.server.url}/v1/{store}/dicomWeb/studies/{STUDY}"
+        token = {"Authorization": f"Bearer {site.server.token}"}
+        assert httpx2.get(address, headers=token).status_code == 200
+        name = site.lost.name.removeprefix("s3://")
+        emulator.client.delete_object(Bucket=name, Key="a.dcm")
+        gone = httpx2.get(address, headers=token)
+        assert (gone.status_code, "is gone" in gone.text) == (500, True)
+        emulator.client.delete_bucket(Bucket=name)
+        lost = httpx2.get(address, headers=token)
+        assert "bring the bucket back" in lost.text
+        assert "delete the instance" not in lost.text
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -69,13 +69,13 @@ def test_credentials_that_expired_are_a_fault_of_the_environment(
         assert len(hostile.asked()) <= HANDFUL
 
 
+@pytest.mark.parametrize("storage", ["s3", "az"], indirect=True)
 def test_credentials_are_read_again_once_they_were_renewed(
     hostile: HostileBucket,
     opened: Opening,
     tmp_path: Path,
 ) -> None:
-    if hostile.scheme == "gs":
-        pytest.skip("a token of Cloud Storage is renewed by its key, which lasts")
+    """A token of Cloud Storage is renewed by its key, which lasts."""
     hostile.put("a", CONTENT)
     hostile.obey(Rule(fault=refused_as("expired"), when=lambda asked: asked.identity != "new"))
     file = tmp_path / "credentials"

@@ -35,12 +35,6 @@ if TYPE_CHECKING:
 BUCKETS: Final = 8
 OBJECTS: Final = 300
 CLOSED: Final = "closed-to-most"
-_HANGS: Final = "requests wait for ever for a connection after 32 answers of 401"
-_RESET: Final = "a listing that is allowed begins the count of refusals in a row anew"
-_ENDED: Final = "a page token that expired ends the operation"
-_LOST: Final = "a later page moves the cursor past the keys of the pages before it"
-DEFECTS: Final[dict[str, str]] = {}
-"""What is not yet as it should be; by the name of the test that holds it."""
 _numbers = count(1)
 
 
@@ -143,10 +137,6 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clouds]:
 
 @pytest.fixture(params=SCHEMES)
 def bay(request: pytest.FixtureRequest, clouds: Clouds) -> Bay:
-    if request.node.name in DEFECTS:
-        why = DEFECTS[request.node.name]
-        mark = pytest.mark.xfail(reason=why, strict=True, run=why != _HANGS)
-        request.applymarker(mark)
     number = next(_numbers)
     storage = clouds.storages[request.param]
     unused = (storage.bucket(f"import-{each}") for each in range(BUCKETS))

@@ -53,7 +53,8 @@ class Fault(StrEnum):
     """Of an object that is kept by reference: it is another version than was imported."""
     SOURCE_GONE = "SOURCE_GONE"
     SOURCE_UNREACHABLE = "SOURCE_UNREACHABLE"
-    """Its bucket does not answer, or is not in the settings: nothing in it was compared."""
+    """It may not be read; or its bucket is not there or in the settings, so that nothing in it was
+    compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import Fault
-from fileroom.archive.references import find_reference, look_at, split_reference
+from fileroom.archive.references import check_bucket_of, find_reference, look_at
 from fileroom.database import collection
 from fileroom.errors import (
     Aborted,
@@ -22,6 +22,7 @@ from fileroom.errors import (
     PermissionDenied,
     Unavailable,
 )
+from fileroom.objectstore.uri import split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from fileroom.objectstore.buckets import Buckets
 
 AT_ONCE: Final = 16
-"""Objects that are asked for at a time: a cloud takes 20 ms to answer."""
+"""Objects that are asked for at a time: the way to a cloud is long."""
 _SOME: Final = 512
 
 
@@ -56,7 +57,7 @@ def check_references(
         references = collection.references(connection, store.id)
         unreachable: set[str] = set()
         while some := list(islice(references, _SOME)):
-            reachable = [one for one in some if split_reference(one[1].key)[0] not in unreachable]
+            reachable = [one for one in some if split_uri(one[1].key)[0] not in unreachable]
             for drift in threads.map(partial(_check, buckets, deep), reachable):
                 if drift is None or drift.uri in unreachable:
                     continue
@@ -69,8 +70,10 @@ def _check(buckets: Buckets, deep: bool, reference: tuple[InstancePath, Place]) 
     path, place = reference
     try:
         fault = _fault(buckets, place, deep=deep)
-    except (FailedPrecondition, PermissionDenied, Unavailable):
-        name, _ = split_reference(place.key)
+    except PermissionDenied:
+        return Drift(uri=place.key, fault=Fault.SOURCE_UNREACHABLE, instance=path)
+    except (FailedPrecondition, Unavailable):
+        name, _ = split_uri(place.key)
         return Drift(uri=name, fault=Fault.SOURCE_UNREACHABLE, instance=None)
     return None if fault is None else Drift(uri=place.key, fault=fault, instance=path)
 
@@ -83,7 +86,8 @@ def _fault(buckets: Buckets, place: Place, *, deep: bool) -> Fault | None:
             # A bucket that keeps versions still has the former one.
             with bucket.open(key, place.version, size=place.size) as source:
                 source.read_at(0, 1)
-        except (Aborted, NotFound):
+        except (Aborted, NotFound) as error:
+            check_bucket_of(buckets, place, error)
             return Fault.SOURCE_GONE if entry is None else Fault.SOURCE_CHANGED
     if not deep or place.sha256 is None:
         return None

@@ -16,10 +16,11 @@ import hashlib
 import secrets
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from fileroom.archive.layout import pack_key
+from fileroom.closing import Aborting
 from fileroom.database.values.instances import Place, PlaceKind
 from fileroom.errors import Aborted, DataLoss, Internal, NotFound
 from fileroom.objectstore.local import BLOCK_BYTES, Extent, is_head
@@ -27,7 +28,6 @@ from fileroom.objectstore.local import BLOCK_BYTES, Extent, is_head
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
-    from types import TracebackType
 
     from fileroom.objectstore.local import LocalBucket, LocalExtent, LocalObject
 
@@ -47,7 +47,7 @@ class Member:
     sha256: bytes
 
 
-class PackWriter:
+class PackWriter(Aborting):
     """A pack that is being written; it appears whole at ``commit`` or never."""
 
     def __init__(self, bucket: LocalBucket, writer: int, first_ordinal: int) -> None:
@@ -87,15 +87,8 @@ class PackWriter:
         self._pack.write(_PADDING[:padding])
         self._size += len(content) + padding
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def abort(self) -> None:
+        """Throw away what is not committed; a second call does nothing."""
         self._pack.abort()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.archive.layout import blob_bucket
-from fileroom.archive.references import lost_reference, open_bytes, scan_reference
+from fileroom.archive.references import check_bucket_of, lost_reference, open_bytes, scan_reference
 from fileroom.closing import Closing
 from fileroom.database.values.instances import PlaceKind
 from fileroom.dicom.encoding import DEFLATED
@@ -194,6 +194,8 @@ def _moved(content: Content, stored: StoredInstance, error: Aborted | NotFound) 
     """Give the rows of an instance whose bytes are not where they said, read again."""
     found = content.find_again(stored)
     if found.place.is_at(stored.place):
+        if stored.place.kind is PlaceKind.REFERENCE:
+            check_bucket_of(content.buckets, stored.place, error)
         raise missing(stored, error) from error
     return found
 

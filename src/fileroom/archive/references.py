@@ -17,6 +17,7 @@ from fileroom.database.values.instances import KnownBytes, Place, PlaceKind
 from fileroom.dicom.part10 import Limits, scan
 from fileroom.errors import Aborted, DataLoss, FailedPrecondition, NotFound
 from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.uri import split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +139,8 @@ def look_at(buckets: Buckets, place: Place, progress: Callable[[], None]) -> Kno
     try:
         with bucket.open(key, place.version, size=place.size) as source:
             return KnownBytes(place=place, sha256=hash_object(source, progress))
-    except (Aborted, NotFound):
+    except (Aborted, NotFound) as error:
+        check_bucket_of(buckets, place, error)
         return KnownBytes(place=place, sha256=None)
 
 
@@ -172,7 +174,7 @@ def find_reference(buckets: Buckets, uri: str) -> tuple[Bucket, str]:
     FailedPrecondition
         If the bucket is not in the settings any more.
     """
-    name, key = split_reference(uri)
+    name, key = split_uri(uri)
     settings = buckets.find(name)
     if settings is None:
         raise FailedPrecondition(
@@ -181,6 +183,29 @@ def find_reference(buckets: Buckets, uri: str) -> tuple[Bucket, str]:
             "buckets",
         )
     return open_bucket(settings), key
+
+
+def check_bucket_of(buckets: Buckets, place: Place, error: Aborted | NotFound) -> None:
+    """See that the bucket of a reference is there, where its object was not found.
+
+    Raises
+    ------
+    FailedPrecondition
+        If it is not: nothing is known of the object then.
+    Unavailable
+        If it does not answer.
+    """
+    if not isinstance(error, NotFound):
+        return
+    bucket, _ = find_reference(buckets, place.key)
+    try:
+        bucket.is_directory("")
+    except NotFound as missing:
+        raise FailedPrecondition(
+            f"{place.key} is kept by reference, and {missing.message}: bring the bucket back, or"
+            " name the right one in the settings",
+            "buckets",
+        ) from error
 
 
 def lost_reference(
@@ -199,10 +224,3 @@ def lost_reference(
         " again, or delete the instance",
         "reference",
     )
-
-
-def split_reference(uri: str) -> tuple[str, str]:
-    """Give the name of the bucket and the key that an object's URI holds."""
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    return f"{scheme}://{bucket}", key

@@ -9,7 +9,12 @@ import click
 
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, field, write_many
-from fileroom.cli.settings_options import buckets_option, config_option, data_option
+from fileroom.cli.settings_options import (
+    buckets_option,
+    config_option,
+    data_option,
+    format_option,
+)
 from fileroom.objectstore.buckets import Buckets
 from fileroom.objectstore.checking import KINDS, State, check_bucket, kind_of
 from fileroom.settings import load_settings
@@ -34,14 +39,6 @@ _CHECKED = [
     field("WHAT", "message"),
     field("REMEDY", "remedy"),
 ]
-_format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(("table", "json", "yaml", "csv")),
-    default="table",
-    show_default=True,
-    help="Form of the output.",
-)
 
 
 @click.group("buckets", cls=Group)
@@ -53,7 +50,7 @@ def buckets() -> None:
 @data_option
 @config_option
 @buckets_option
-@_format_option
+@format_option
 def list_(
     data: Path | None, config: Path | None, buckets: tuple[str, ...], output_format: Format
 ) -> None:
@@ -80,7 +77,7 @@ def list_(
 @data_option
 @config_option
 @buckets_option
-@_format_option
+@format_option
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -119,7 +116,7 @@ def check(
 
 def _buckets(data: Path | None, config: Path | None, given: tuple[str, ...]) -> Buckets:
     settings = load_settings({"data": data, "buckets": given}, os.environ, config)
-    return Buckets(settings.buckets, settings.data / "buckets")
+    return Buckets(settings.buckets, settings.buckets_directory)
 
 
 def place_of(settings: BucketSettings) -> str:

@@ -10,7 +10,7 @@ import click
 from fileroom.cli.buckets import place_of
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, field, write_many
-from fileroom.cli.settings_options import server_options
+from fileroom.cli.settings_options import format_option, server_options
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.settings import load_settings
 from fileroom.settings.table import SETTINGS
@@ -32,14 +32,7 @@ def config() -> None:
 @config.command("show", example="fileroom config show --origin")
 @click.option("--origin", is_flag=True, help="Tell of each value where it comes from.")
 @server_options
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(("table", "json", "yaml", "csv")),
-    default="table",
-    show_default=True,
-    help="Form of the output.",
-)
+@format_option
 def show(origin: bool, config: Path | None, output_format: Format, **flags: object) -> None:
     """Print every setting as 'fileroom serve' would use it, with the same flags.
 

@@ -22,6 +22,14 @@ config_option = click.option(
     metavar="FILE",
     help="Settings; ./fileroom.toml if it is there.",
 )
+format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(("table", "json", "yaml", "csv")),
+    default="table",
+    show_default=True,
+    help="Form of the output.",
+)
 buckets_option = click.option(
     "--bucket",
     "buckets",

@@ -44,7 +44,22 @@ class ObjectEntry:
     """When, in microseconds since 1970, as far as is told."""
 
 
-class StoredObject(Protocol):
+class _Held(Protocol):
+    """Given back at the end of a ``with``."""
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it, or abort what is not committed."""
+
+
+class StoredObject(_Held, Protocol):
     """One version of an object, open for reading at any offset."""
 
     key: str
@@ -65,19 +80,8 @@ class StoredObject(Protocol):
     def close(self) -> None:
         """Give back what it holds; a second call does nothing."""
 
-    def __enter__(self) -> Self:
-        """Give itself."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it."""
-
-
-class Writing(Protocol):
+class Writing(_Held, Protocol):
     """One object written piece by piece; it appears whole at ``commit`` or never."""
 
     def write(self, piece: bytes) -> None:
@@ -88,17 +92,6 @@ class Writing(Protocol):
 
     def abort(self) -> None:
         """Throw away what is not committed; a second call does nothing."""
-
-    def __enter__(self) -> Self:
-        """Give itself."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Abort what is not committed."""
 
 
 class Source(Protocol):

@@ -155,6 +155,13 @@ def parse_pattern(text: str) -> ObjectPattern:
     )
 
 
+def split_uri(uri: str) -> tuple[str, str]:
+    """Give the name of the bucket, and the key as it is, of the URI of one listed object."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
 def _parse(text: str) -> ObjectUri:
     match = _URI.fullmatch(text)
     if match is None:

@@ -67,6 +67,11 @@ class Settings:
         return self.data / "blobs" if self.blobs is None else Path(self.blobs)
 
     @property
+    def buckets_directory(self) -> Path:
+        """The directory of the buckets that no table of the settings names."""
+        return self.data / "buckets"
+
+    @property
     def cache_directory(self) -> Path:
         """The directory of what can be made again at any time."""
         return self.data / "cache"

@@ -104,3 +104,18 @@ def test_what_a_console_makes_for_a_directory_is_no_object() -> None:
     made = ObjectEntry(key="d/", size=0, version="1")
     listing = _answering(Page(entries=[made, _entry("d/a")]))
     assert [entry.key for entry in listing.flat("", "", None)] == ["d/a"]
+
+
+def test_a_listing_whose_tokens_are_never_known_ends() -> None:
+    """A server that lists from its first key on gives nothing new when it is begun again."""
+    asked: list[str] = []
+
+    def ask(_prefix: str, _start: str, token: str, _delimiter: str) -> Page:
+        asked.append(token)
+        if token:
+            raise FailedPrecondition("the token is not known")
+        return Page(entries=[_entry("a"), _entry("b")], next_token="1")
+
+    with pytest.raises(FailedPrecondition, match="not known"):
+        list(Listing("az://b", ask).flat("", "", None))
+    assert asked == ["", "1", "", "1"]

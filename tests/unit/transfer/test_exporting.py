@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,12 +34,12 @@ from tests.unit.database.rows import DATASET, STORE, all_rows
 from tests.unit.transfer.site import UIDS, WORKERS, Site, instance, uids
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fileroom.database.engine import Connection
     from fileroom.operations.runner import Run
     from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
-    from fileroom.transfer.facilities import Facilities
 
 PREFIX = "gs://bucket/out"
 
@@ -417,15 +418,17 @@ def test_name_that_cannot_be_written_fails_alone(site: Site) -> None:
 
 
 class StoppedExport(Export):
-    """An export whose server stops after the first commit."""
+    """An export whose server stops after the first commit, before which nothing else is listed."""
 
-    def __init__(self, facilities: Facilities, run: Run) -> None:
-        super().__init__(facilities, run)
-        self._stop = run.stop
+    def batches(self) -> Iterator[Batch[InstanceToExport]]:
+        for batch in super().batches():
+            yield batch
+            while not self._run.stopping:
+                time.sleep(0.005)
 
     def commit(self, batch: Batch[InstanceToExport], outcome: ExportOutcome) -> None:
         super().commit(batch, outcome)
-        self._stop()
+        self._run.stop()
 
 
 @pytest.mark.parametrize("filtered", [False, True])

@@ -52,6 +52,7 @@ from tests.places import of_row
 from tests.tools import require_tool
 from tests.unit.database.rows import STORE, all_rows
 from tests.unit.transfer.site import WORKERS, Site, opened_site
+from tests.unit.transfer.test_exporting import StoppedExport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -385,14 +386,6 @@ def test_batches_to_be_transcoded_are_small(site: Site) -> None:
 
     assert sizes == [8, 16, 16]
     assert max(sizes) == line.TRANSCODED_OBJECTS_MAX
-
-
-class StoppedExport(Export):
-    """Asks its run to leave off after the first commit."""
-
-    def commit(self, batch: Batch[InstanceToExport], outcome: ExportOutcome) -> None:
-        super().commit(batch, outcome)
-        self._run.stop()
 
 
 def test_export_goes_on_after_a_stop_where_it_left_off(site: Site) -> None:

@@ -20,17 +20,16 @@ import struct
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 from zlib import crc32
 
 from fileroom.archive.metadata.slices import METADATA_FORMAT
-from fileroom.closing import Closing
+from fileroom.closing import Aborting, Closing
 from fileroom.errors import DataLoss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from fileroom.database.values.stored import SeriesVersion
 
@@ -182,7 +181,7 @@ class MetadataCache:
         return self._entries
 
 
-class CacheWriter:
+class CacheWriter(Aborting):
     """A file of the cache that is being written; a disk that does not take it is no error."""
 
     def __init__(self, cache: MetadataCache, version: SeriesVersion) -> None:
@@ -238,17 +237,6 @@ class CacheWriter:
         except OSError as error:
             _warn(error)
             self.abort()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.abort()
 
 
 class CachedSeries(Closing):

@@ -43,6 +43,8 @@ _ARCHIVES_KNOWN: Final = 4
 ROOM_LEFT_BYTES: Final = 1 << 30
 """Left to others on the disk on which a tar.gz is inflated."""
 _NAME_CHARACTERS_MAX: Final = 800
+_knowing: Final = threading.Lock()
+"""So that two who list one archive at a time share it, and what is inflated of it."""
 
 
 def open_archive(source: Source, archive_key: str, spool: Path) -> ArchiveBucket:
@@ -59,7 +61,8 @@ def open_archive(source: Source, archive_key: str, spool: Path) -> ArchiveBucket
     if entry is None:
         raise NotFound(f"the archive {archive_key!r} does not exist")
     known: Callable[..., ArchiveBucket] = _known_archive
-    return known(source, entry, spool)
+    with _knowing:
+        return known(source, entry, spool)
 
 
 @lru_cache(maxsize=_ARCHIVES_KNOWN)
@@ -79,7 +82,7 @@ class ArchiveBucket:
         self._format = archive_format
         self._spool = spool
         self._found: dict[str, Member] | None = None
-        self._finding = threading.Lock()
+        self._finding = threading.RLock()
 
     @property
     def at_once(self) -> int:
@@ -187,7 +190,9 @@ class ArchiveBucket:
         try:
             file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
-            self._inflate(path)
+            with self._finding:
+                if not path.exists():
+                    self._inflate(path)
             with translating(name):
                 file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         os.utime(file)  # what nobody opens for an hour is swept

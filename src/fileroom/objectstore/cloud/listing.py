@@ -46,30 +46,36 @@ class Listing:
         Unavailable
             If a page is out of order in itself.
         """
-        last, seen, is_first = start_after, set[str](), True
+        last, seen = start_after, set[str]()
         pages = self._pages(prefix, start_after, "", deadline)
         while True:
             try:
                 page = next(pages, None)
             except FailedPrecondition as error:
-                if is_first or isinstance(error, _Disorder):
-                    raise
-                start_after, is_first = last, True
+                if last == start_after or isinstance(error, _Disorder):
+                    raise  # nothing came since it began, and so nothing would
+                start_after = last
                 pages = self._pages(prefix, start_after, "", deadline)
                 continue
             if page is None:
                 return
-            fresh = [one for one in _objects(page) if one.key > start_after]
-            fresh = [one for one in fresh if one.key not in seen and one.key.startswith(prefix)]
+            fresh = [
+                one
+                for one in _objects(page)
+                if one.key > start_after and one.key.startswith(prefix) and one.key not in seen
+            ]
             for before, entry in pairwise(fresh):
                 if entry.key <= before.key:
                     # Nothing of this page is told yet, so that it may be asked for again.
-                    raise Unavailable(f"{self._name} lists {entry.key!r} after {before.key!r}")
+                    raise Unavailable(
+                        f"{self._name} lists {entry.key!r} after {before.key!r} in one page; it is"
+                        " asked again later",
+                        "buckets",
+                    )
             if fresh and fresh[0].key <= last:
                 raise self._disorder(fresh[0].key, last)
             last = fresh[-1].key if fresh else last
             seen = {one.key for one in page.entries}
-            is_first = False
             yield from fresh
 
     def walk(self, prefix: str, start_after: str, deadline: float | None) -> Iterator[ObjectEntry]:
@@ -132,7 +138,11 @@ class Listing:
             if not page.next_token:
                 return
             if page.next_token == token:
-                raise _Disorder(f"{self._name} lists the same page again", "buckets")
+                raise _Disorder(
+                    f"{self._name} lists the same page again, so that nobody knows what was passed"
+                    " over; start the operation anew once the server lists as it should",
+                    "buckets",
+                )
             if deadline is not None and time.monotonic() > deadline:
                 raise DeadlinePassed
             token = page.next_token

@@ -183,7 +183,7 @@ class S3:
         """Give bytes of the object with one ETag.
 
         Signed by botocore and sent without it: most of what an import asks for are these, and its
-        client takes three times the processor time.
+        client takes longer (``benchmarks.clouds``).
         """
         if not version:
             raise Fault(Kind.REFUSED, "the server tells no ETag, by which a version is known")

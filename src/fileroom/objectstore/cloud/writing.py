@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from fileroom.closing import Aborting
 from fileroom.objectstore.cloud.faults import Fault
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from fileroom.objectstore.cloud.attempts import Attempts
     from fileroom.objectstore.cloud.provider import Provider, Upload
     from fileroom.objectstore.contract import ObjectEntry
@@ -23,7 +22,7 @@ _PIECES_OF_A_SIZE: Final = 1000
 """Pieces double after so many: S3 takes 10,000 of them, which so are 2.4 TiB."""
 
 
-class CloudWriting:
+class CloudWriting(Aborting):
     """One object written piece by piece; it appears whole at ``commit`` or never."""
 
     def __init__(self, provider: Provider, attempts: Attempts, key: str) -> None:
@@ -79,14 +78,3 @@ class CloudWriting:
         upload, number = self._upload, self._pieces
         self._attempts.run(lambda: upload.add(number, piece), what)
         self._pieces += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.abort()

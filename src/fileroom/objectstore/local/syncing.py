@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
+
+from fileroom.closing import Closing
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-    from types import TracebackType
 
     from fileroom.objectstore.contract import ObjectEntry
     from fileroom.objectstore.local.writing import Draft
@@ -16,7 +17,7 @@ _SYNC_THREADS: Final = 4
 _SYNC_GROUP_BYTES: Final = 16 << 20
 
 
-class LaggingSyncs:
+class LaggingSyncs(Closing):
     """Makes files durable in threads, in groups, each a group after its write-back began.
 
     Little is left to wait for by then, and the caller goes on with the next objects meanwhile. A
@@ -51,13 +52,6 @@ class LaggingSyncs:
         self._syncs += [self._threads.submit(draft.sync) for draft in self._written_back]
         self._written_back = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Wait for what is under way, and forget the rest; a second call does nothing."""
         self._threads.shutdown(cancel_futures=True)

@@ -6,9 +6,9 @@ import itertools
 import os
 import time
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
-from fileroom.closing import Closing
+from fileroom.closing import Aborting, Closing
 from fileroom.errors import Unavailable
 from fileroom.objectstore.local.beneath import (
     BENEATH,
@@ -31,7 +31,6 @@ from fileroom.objectstore.local.syncing import LaggingSyncs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from fileroom.objectstore.contract import ObjectEntry
 
@@ -312,7 +311,7 @@ class Draft:
             self._temporary = ""
 
 
-class ObjectWriter:
+class ObjectWriter(Aborting):
     """One object written piece by piece; it appears whole at ``commit`` or never."""
 
     def __init__(self, directories: Directories, key: str) -> None:
@@ -349,17 +348,6 @@ class ObjectWriter:
     def abort(self) -> None:
         """Throw away what is not committed; a second call does nothing."""
         self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.abort()
 
 
 def write_batch(

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.patching import patched_file
-from fileroom.database import content_metrics, operations, stores
+from fileroom.database import operations
 from fileroom.database.instances import current_change_seq
 from fileroom.database.instances.deleting import count_below
 from fileroom.database.operations import Kind
@@ -15,6 +15,7 @@ from fileroom.database.values.operations import PATCH
 from fileroom.dicom.patching import check_patch_of_many, parse_patch
 from fileroom.errors import InvalidArgument
 from fileroom.names import OperationName, parse_instance_path
+from fileroom.transfer.asking import ask_for
 from fileroom.transfer.changing.rewriting import run_rewriting
 
 if TYPE_CHECKING:
@@ -59,22 +60,16 @@ def request_patch(
         uids[_SERIES_INSTANCE_UID] = str(path.series_instance_uid)
     check_patch_of_many(parse_patch(document), uids)
 
-    def insert(transaction: Connection) -> str:
-        store = stores.get_dicom_store(transaction, name, permission=permission)
-        content_metrics.check_exists(transaction, store.id, path)
-        of_study = path.series_instance_uid is None
-        return operations.insert_operation(
-            transaction,
-            stores.get_dataset(transaction, name.parent).id,
-            kind=Kind.UPDATE_STUDY if of_study else Kind.UPDATE_SERIES,
-            api_version=api_version,
-            store_id=store.id,
-            request={"name": str(name), "path": str(path), PATCH: document.decode()},
-        )
-
-    operation_id = facilities.database.write(insert)
-    facilities.wake()
-    return OperationName(name.parent, operation_id)
+    of_study = path.series_instance_uid is None
+    return ask_for(
+        facilities,
+        name,
+        Kind.UPDATE_STUDY if of_study else Kind.UPDATE_SERIES,
+        {PATCH: document.decode()},
+        path=path,
+        api_version=api_version,
+        permission=permission,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

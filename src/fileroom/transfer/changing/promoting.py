@@ -11,17 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fileroom.archive.promoting import promoted_file
-from fileroom.database import content_metrics, operations, stores
+from fileroom.database import operations
 from fileroom.database.instances import current_change_seq
 from fileroom.database.operations import Kind
-from fileroom.names import OperationName
+from fileroom.transfer.asking import ask_for
 from fileroom.transfer.changing.rewriting import run_rewriting
 from fileroom.transfer.selection import read_selection
 
 if TYPE_CHECKING:
     from fileroom.database.engine import Connection
-    from fileroom.database.operations import Json, Operation
-    from fileroom.names import DicomStoreName, InstancePath
+    from fileroom.database.operations import Operation
+    from fileroom.names import DicomStoreName, InstancePath, OperationName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
     from fileroom.transfer.selection import Selection
@@ -42,26 +42,15 @@ def request_promotion(
     NotFound
         If there is nothing at the path.
     """
-    request: Json = {"name": str(name)}
-    if path is not None:
-        request["path"] = str(path)
-
-    def insert(transaction: Connection) -> str:
-        store = stores.get_dicom_store(transaction, name, permission=permission)
-        if path is not None:
-            content_metrics.check_exists(transaction, store.id, path)
-        return operations.insert_operation(
-            transaction,
-            stores.get_dataset(transaction, name.parent).id,
-            kind=Kind.PROMOTE,
-            api_version=api_version,
-            store_id=store.id,
-            request=request,
-        )
-
-    operation_id = facilities.database.write(insert)
-    facilities.wake()
-    return OperationName(name.parent, operation_id)
+    return ask_for(
+        facilities,
+        name,
+        Kind.PROMOTE,
+        {},
+        path=path,
+        api_version=api_version,
+        permission=permission,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from fileroom.database import content_metrics, operations, stores
+from fileroom.database import content_metrics, operations
 from fileroom.database.instances import current_change_seq, next_change_seq
 from fileroom.database.operations import Counters, Kind
-from fileroom.names import OperationName
-from fileroom.objectstore.uri import parse_object_uri
+from fileroom.transfer.asking import ask_for, filter_config
 from fileroom.transfer.changing.slices import run_slices
 from fileroom.transfer.selection import read_selection
 
 if TYPE_CHECKING:
     from fileroom.database.engine import Connection
     from fileroom.database.operations import Json, Operation
-    from fileroom.names import DicomStoreName, InstancePath
+    from fileroom.names import DicomStoreName, InstancePath, OperationName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
     from fileroom.transfer.selection import Cursor, Selection
@@ -49,33 +48,19 @@ def request_storage_class(
     PermissionDenied
         If the filter's bucket is not one that this store may read.
     """
-    request: Json = {
-        "name": str(name),
+    details: Json = {
         "blobStorageSettings": {"blobStorageClass": storage_class},
+        **filter_config(facilities, name, filter_uri),
     }
-    if path is not None:
-        request["path"] = str(path)
-    if filter_uri:
-        source = parse_object_uri(filter_uri)
-        facilities.buckets.resolve(source.bucket_name, right="read", dicom_store=str(name))
-        request["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
-
-    def insert(transaction: Connection) -> str:
-        store = stores.get_dicom_store(transaction, name, permission=permission)
-        if path is not None:
-            content_metrics.check_exists(transaction, store.id, path)
-        return operations.insert_operation(
-            transaction,
-            stores.get_dataset(transaction, name.parent).id,
-            kind=Kind.SET_STORAGE_CLASS,
-            api_version=api_version,
-            store_id=store.id,
-            request=request,
-        )
-
-    operation_id = facilities.database.write(insert)
-    facilities.wake()
-    return OperationName(name.parent, operation_id)
+    return ask_for(
+        facilities,
+        name,
+        Kind.SET_STORAGE_CLASS,
+        details,
+        path=path,
+        api_version=api_version,
+        permission=permission,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fileroom.database import operations, stores
 from fileroom.database.operations import Kind
 from fileroom.errors import FailedPrecondition
-from fileroom.names import OperationName
 from fileroom.objectstore.buckets import open_bucket
-from fileroom.objectstore.uri import parse_object_uri, parse_uri_prefix
+from fileroom.objectstore.uri import parse_uri_prefix
+from fileroom.transfer.asking import ask_for, filter_config
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
-    from fileroom.database.engine import Connection
     from fileroom.database.operations import Json
-    from fileroom.names import DicomStoreName
+    from fileroom.names import DicomStoreName, OperationName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
@@ -58,28 +56,18 @@ def request_export(
     gcs_destination: Json = {"uriPrefix": uri_prefix}
     if mime_type:
         gcs_destination["mimeType"] = mime_type
-    request: Json = {"name": str(name), "gcsDestination": gcs_destination}
-    if filter_uri:
-        source = parse_object_uri(filter_uri)
-        facilities.buckets.resolve(source.bucket_name, right="read", dicom_store=str(name))
-        request["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
-
-    def insert(transaction: Connection) -> str:
-        store = stores.get_dicom_store(
-            transaction, name, permission="healthcare.dicomStores.export"
-        )
-        return operations.insert_operation(
-            transaction,
-            stores.get_dataset(transaction, name.parent).id,
-            kind=Kind.EXPORT,
-            api_version=api_version,
-            store_id=store.id,
-            request=request,
-        )
-
-    operation_id = facilities.database.write(insert)
-    facilities.wake()
-    return OperationName(name.parent, operation_id)
+    details: Json = {
+        "gcsDestination": gcs_destination,
+        **filter_config(facilities, name, filter_uri),
+    }
+    return ask_for(
+        facilities,
+        name,
+        Kind.EXPORT,
+        details,
+        api_version=api_version,
+        permission="healthcare.dicomStores.export",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from fileroom.archive.references import find_reference, open_bytes, split_reference
+from fileroom.archive.references import find_reference, open_bytes
 from fileroom.database.values.instances import PlaceKind
 from fileroom.errors import Code, FailedPrecondition, PermissionDenied, Reason, Unavailable
 from fileroom.objectstore.buckets import is_same_object
+from fileroom.objectstore.uri import split_uri
 from fileroom.transfer.executors import begin_item
 from fileroom.transfer.exporting.outcomes import OutOfReach, Unreadable
 from fileroom.transfer.pipeline import LARGE_BYTES
@@ -25,32 +26,48 @@ if TYPE_CHECKING:
 PIECE_BYTES: Final = 8 << 20
 
 
-def begun(
-    instances: Sequence[InstanceToExport],
-    destination: BucketSettings,
-    buckets: Buckets,
-    blame: Blame,
-    outcomes: Outcomes,
-    *,
-    alone: bool,
-) -> Iterator[int]:
+class Exporting(Protocol):
+    """What the tasks of all forms of an export have."""
+
+    @property
+    def instances(self) -> Sequence[InstanceToExport]:
+        """The instances of the batch."""
+
+    @property
+    def destination(self) -> BucketSettings:
+        """Where their files are written."""
+
+    @property
+    def buckets(self) -> Buckets:
+        """Where the objects are that are kept by reference."""
+
+    @property
+    def blame(self) -> Blame:
+        """What ended workers before."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is the deferred lane, which takes an instance of any size."""
+
+
+def begun(task: Exporting, outcomes: Outcomes) -> Iterator[int]:
     """Give the indices of the instances to work on, each as the one that is begun.
 
-    Those to blame for a lost worker, and large ones unless ``alone``, are put off. One whose file
-    would be written over the very object that it is read from fails.
+    Those to blame for a lost worker, and large ones unless it is ``alone``, are put off. One whose
+    file would be written over the very object that it is read from fails.
     """
-    blamed = dict(blame.reasons)
-    for index, instance in enumerate(instances):
+    blamed = dict(task.blame.reasons)
+    for index, instance in enumerate(task.instances):
         if index in blamed:
             outcomes.put_off(instance, blamed[index])
-        elif _is_source(instance, destination, buckets):
+        elif _is_source(instance, task):
             message = (
                 "the instance is kept by reference in the very object that its file would be"
                 " written to; export it to another place, or promote it before"
             )
             code = Code.FAILED_PRECONDITION
             outcomes.fail(instance, code, Reason.DESTINATION_EXISTS, message)
-        elif instance.size > LARGE_BYTES and not alone:
+        elif instance.size > LARGE_BYTES and not task.alone:
             outcomes.put_off(instance, "LARGE")
         else:
             begin_item(index)
@@ -58,13 +75,13 @@ def begun(
     begin_item(None)  # what follows makes all of them durable together
 
 
-def _is_source(instance: InstanceToExport, destination: BucketSettings, buckets: Buckets) -> bool:
+def _is_source(instance: InstanceToExport, task: Exporting) -> bool:
     """Whether an instance is kept in the object that its file would be written to."""
     if instance.place.kind is not PlaceKind.REFERENCE:
         return False
-    name, key = split_reference(instance.place.key)
-    source = buckets.find(name)
-    return source is not None and is_same_object(source, key, destination, instance.key)
+    name, key = split_uri(instance.place.key)
+    source = task.buckets.find(name)
+    return source is not None and is_same_object(source, key, task.destination, instance.key)
 
 
 def stored_pieces(blobs: LocalBucket, place: Place, buckets: Buckets) -> Iterator[bytes]:

@@ -131,14 +131,7 @@ class _Worker:
 
     def _make_all(self) -> Iterator[_Made]:
         task = self._task
-        for index in begun(
-            task.instances,
-            task.destination,
-            task.buckets,
-            task.blame,
-            self._outcomes,
-            alone=task.alone,
-        ):
+        for index in begun(task, self._outcomes):
             instance, row, offset = task.instances[index], task.rows[index], self._spool.size
             if row is None:
                 self._outcomes.put_off(instance, MISSING)

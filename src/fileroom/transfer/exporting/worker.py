@@ -104,14 +104,7 @@ class _Worker:
 
     def _begun(self) -> Iterator[InstanceToExport]:
         task = self._task
-        for index in begun(
-            task.instances,
-            task.destination,
-            task.buckets,
-            task.blame,
-            self._outcomes,
-            alone=task.alone,
-        ):
+        for index in begun(task, self._outcomes):
             self._index = index
             yield task.instances[index]
 

@@ -6,17 +6,15 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fileroom.database import operations, stores
 from fileroom.database.operations import Kind
-from fileroom.names import OperationName
 from fileroom.objectstore.uri import parse_pattern
+from fileroom.transfer.asking import ask_for
 from fileroom.transfer.importing.line import Import
 from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
-    from fileroom.database.engine import Connection
     from fileroom.database.operations import Json
-    from fileroom.names import DicomStoreName
+    from fileroom.names import DicomStoreName, OperationName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
@@ -44,28 +42,19 @@ def request_import(
     pattern = parse_pattern(uri)
     facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
 
-    request: Json = {"name": str(name), "gcsSource": {"uri": uri}}
+    details: Json = {"gcsSource": {"uri": uri}}
     if storage_class:
-        request["blobStorageSettings"] = {"blobStorageClass": storage_class}
+        details["blobStorageSettings"] = {"blobStorageClass": storage_class}
     if mode:
-        request["fileroomOptions"] = {"mode": mode}
-
-    def insert(transaction: Connection) -> str:
-        store = stores.get_dicom_store(
-            transaction, name, permission="healthcare.dicomStores.import"
-        )
-        return operations.insert_operation(
-            transaction,
-            stores.get_dataset(transaction, name.parent).id,
-            kind=Kind.IMPORT,
-            api_version=api_version,
-            store_id=store.id,
-            request=request,
-        )
-
-    operation_id = facilities.database.write(insert)
-    facilities.wake()
-    return OperationName(name.parent, operation_id)
+        details["fileroomOptions"] = {"mode": mode}
+    return ask_for(
+        facilities,
+        name,
+        Kind.IMPORT,
+        details,
+        api_version=api_version,
+        permission="healthcare.dicomStores.import",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

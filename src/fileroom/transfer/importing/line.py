@@ -86,7 +86,6 @@ class Import:
         )
         self._by_reference = is_by_reference(progress.request)
         self._counting_stopped = threading.Event()
-        self._blobs = facilities.blobs / store.blob_prefix
 
     def _begin(self, store_id: int) -> int:
         """Give the change of the store at which the operation first began."""
@@ -154,7 +153,7 @@ class Import:
             raise NotFound(explain_no_match(source, self._pattern))
 
     def _opened(self) -> Source:
-        return open_source(self._source, self._pattern.archive, self._blobs)
+        return open_source(self._source, self._pattern.archive, self._writer.bucket.root)
 
     # ------------------------------------------------------------------ the line
 

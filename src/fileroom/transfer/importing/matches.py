@@ -54,7 +54,7 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
     try:
         pattern = parse_pattern(uri)
     except InvalidArgument as error:
-        return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=error.message)
+        return _nothing(error.message)
     settings = facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
     with facilities.database.read() as connection:
         store = stores.get_dicom_store(connection, name, permission="healthcare.dicomStores.import")
@@ -66,9 +66,6 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
     count, size_bytes, more = 0, 0, False
     try:
         source = open_source(settings, pattern.archive, facilities.blobs / store.blob_prefix)
-    except (NotFound, BadArchive) as error:
-        return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=error.message)
-    try:
         for entry in list_candidates(source, pattern, deadline=deadline):
             if pattern.matches(entry.key):
                 count += 1
@@ -80,8 +77,8 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
                 break
     except DeadlinePassed:
         more = True
-    except BadArchive as error:
-        return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=error.message)
+    except (NotFound, BadArchive) as error:
+        return _nothing(error.message)
     return Preview(
         count=count,
         size_bytes=size_bytes,
@@ -89,6 +86,10 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
         more=more,
         explanation="" if count or more else explain_no_match(source, pattern),
     )
+
+
+def _nothing(explanation: str) -> Preview:
+    return Preview(count=0, size_bytes=0, samples=(), more=False, explanation=explanation)
 
 
 def list_candidates(

@@ -1,0 +1,74 @@
+"""An operation on a DICOM store is asked for: its row is all that makes it begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fileroom.database import content_metrics, operations, stores
+from fileroom.names import OperationName
+from fileroom.objectstore.uri import parse_object_uri
+
+if TYPE_CHECKING:
+    from fileroom.database.engine import Connection
+    from fileroom.database.operations import Json, Kind
+    from fileroom.names import DicomStoreName, InstancePath
+    from fileroom.transfer.facilities import Facilities
+
+
+def ask_for(
+    facilities: Facilities,
+    name: DicomStoreName,
+    kind: Kind,
+    details: Json,
+    *,
+    path: InstancePath | None = None,
+    api_version: str,
+    permission: str,
+) -> OperationName:
+    """Ask for an operation; it begins as soon as the runner has room for it.
+
+    ``details`` are what is kept of the request beside the names of the store and of ``path``, which
+    is what the operation is about where that is not the whole store.
+
+    Raises
+    ------
+    NotFound
+        If there is nothing at the path.
+    PermissionDenied
+        If there is no such store.
+    """
+    request: Json = {"name": str(name), **({} if path is None else {"path": str(path)}), **details}
+
+    def insert(transaction: Connection) -> str:
+        store = stores.get_dicom_store(transaction, name, permission=permission)
+        if path is not None:
+            content_metrics.check_exists(transaction, store.id, path)
+        return operations.insert_operation(
+            transaction,
+            stores.get_dataset(transaction, name.parent).id,
+            kind=kind,
+            api_version=api_version,
+            store_id=store.id,
+            request=request,
+        )
+
+    operation_id = facilities.database.write(insert)
+    facilities.wake()
+    return OperationName(name.parent, operation_id)
+
+
+def filter_config(facilities: Facilities, name: DicomStoreName, filter_uri: str) -> Json:
+    """Give what is kept of a filter; nothing without one.
+
+    Raises
+    ------
+    InvalidArgument
+        If its URI has another form.
+    PermissionDenied
+        If its bucket is not one that this store may read.
+    """
+    if not filter_uri:
+        return {}
+    source = parse_object_uri(filter_uri)
+    facilities.buckets.resolve(source.bucket_name, right="read", dicom_store=str(name))
+    return {"filterConfig": {"resourcePathsGcsUri": filter_uri}}
