@@ -101,8 +101,8 @@ def bucket(
     return opened(hostile, "anonymous")
 
 
-def keys_of(bucket: CloudBucket) -> list[str]:
-    return [entry.key for entry in bucket.list()]
+def keys_of(bucket: CloudBucket, *, start_after: str = "") -> list[str]:
+    return [entry.key for entry in bucket.list(start_after=start_after)]
 
 
 def filled(hostile: HostileBucket, number: int) -> dict[str, bytes]:

@@ -54,6 +54,8 @@ class Asked:
     """First byte and last."""
     prefix: str = ""
     start_after: str = ""
+    start_from: str = ""
+    """As ``start_after``, and may itself be listed."""
     token: str = ""
     at_most: int = 1000
     upload: str = ""
@@ -356,6 +358,7 @@ class _Az:
             version=headers.get("If-Match", "").strip('"'),
             span=_span(headers.get("x-ms-range") or headers.get("Range")),
             prefix=query.get("prefix", ""),
+            start_from=query.get("startFrom", ""),
             token=query.get("marker", ""),
             at_most=int(query.get("maxresults", "5000")),
             number=int(block) if block else 0,

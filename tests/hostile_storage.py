@@ -13,7 +13,7 @@ import struct
 import sys
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -294,7 +294,7 @@ class HostileBucket:
         with self._lock:
             keys = ManyKeys(self.many) if self.many else sorted(self._objects)
             last = bytes.fromhex(asked.token).decode() if asked.token else asked.start_after
-            first = bisect_right(keys, last)
+            first = max(bisect_right(keys, last), bisect_left(keys, asked.start_from))
             wanted = min(asked.at_most, self.page_keys)
             found = [key for key in keys[first : first + wanted] if key.startswith(asked.prefix)]
             entries = [(key, self._objects.get(key, some)) for key in found]

@@ -6,12 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fileroom.archive.packs import members
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.local import LocalBucket, is_head
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.database.instances import Place
+    from fileroom.objectstore.blobs.contract import Blobs
+
+
+def root_of(blobs: Blobs) -> Path:
+    """Give the directory of blobs that are kept in one."""
+    assert isinstance(blobs, LocalBlobs)
+    return blobs.root
+
 
 PLACES = frozenset[tuple[str, int]]
 """Keys of blobs, and offsets in them."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fileroom.archive.ingest import Content, Writer, store_contents
-from fileroom.archive.layout import blob_bucket, make_blob_bucket
+from fileroom.archive.layout import make_blob_bucket
 from fileroom.archive.retrieve import StoreContent
 from fileroom.database.engine import open_database
 from fileroom.database.instances import DuplicatePolicy, StoreWrite, store_records
 from fileroom.database.stores import insert_dataset, insert_dicom_store
 from fileroom.names import DatasetName, DicomStoreName, LocationName
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import Buckets
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class FilledStore:
     ) -> list[RecordResult]:
         """Store files; each call needs a writer of its own."""
         content = self.content
-        bucket = blob_bucket(content.blobs, content.blob_prefix)
+        bucket = content.blobs.bucket(content.blob_prefix)
         contents = (
             Content(ordinal=ordinal, source=f"gs://b/{ordinal}", version=None, data=data)
             for ordinal, data in enumerate(files)
@@ -77,10 +78,10 @@ def add_store(
         database.write(lambda transaction: insert_dataset(transaction, name.parent))
     store = database.write(lambda transaction: insert_dicom_store(transaction, name, {}))
     blobs.mkdir(exist_ok=True)
-    make_blob_bucket(blobs, store.blob_prefix, {})
+    make_blob_bucket(LocalBlobs(blobs), store.blob_prefix, {})
     content = StoreContent(
         database=database,
-        blobs=blobs,
+        blobs=LocalBlobs(blobs),
         buckets=Buckets([], blobs.parent / "buckets"),
         store_id=store.id,
         blob_prefix=store.blob_prefix,

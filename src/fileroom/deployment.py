@@ -21,7 +21,6 @@ from fileroom.archive.check import check_store
 from fileroom.archive.collect import Collector
 from fileroom.archive.drift import check_references
 from fileroom.archive.indexing import AttributeIndexer
-from fileroom.archive.layout import blob_bucket
 from fileroom.archive.metadata.cache import MetadataCache
 from fileroom.archive.metadata.filling import MetadataFiller
 from fileroom.archive.metadata.retrieval import Metadata
@@ -32,8 +31,11 @@ from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
 from fileroom.database.header_dictionaries import keep_header_dictionary
 from fileroom.database.operations import Kind
-from fileroom.errors import FailedPrecondition, NotFound, Unavailable
-from fileroom.objectstore.buckets import Buckets
+from fileroom.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from fileroom.objectstore.blobs.cloud import CloudBlobs
+from fileroom.objectstore.blobs.local import LocalBlobs
+from fileroom.objectstore.buckets import Buckets, cloud_address
+from fileroom.objectstore.cloud.provider import ANONYMOUS
 from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
 from fileroom.transfer.changing.deletion import DeleteJob
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from fileroom.auth.authenticate import AccessToken
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -84,7 +87,7 @@ class Deployment:
     settings: Settings
     database: Database
     buckets: Buckets
-    blobs: Path
+    blobs: Blobs
     facilities: Facilities
     runner: Runner
     requests: StoringRequests
@@ -121,14 +124,13 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         lock, holder = _lock(settings.data, stack)
         database = open_database(settings.database_path)
         stack.callback(database.close)
-        blobs = settings.blobs_directory
-        for directory in (blobs, settings.buckets_directory):
-            _make_directory(directory)
+        blobs = _open_blobs(settings)
+        _make_directory(settings.buckets_directory)
         token = open_access_token(database, settings.data) if "token" in settings.auth else None
         database.write(keep_header_dictionary)
         owner = uuid.uuid4().hex
         _take_over(database, blobs, owner)
-        buckets = Buckets(settings.buckets, settings.buckets_directory)
+        buckets = _open_buckets(settings)
         pool = WorkerPool(settings.workers, name="ingest", preload=WORKER_MODULES)
         stack.callback(pool.kill_workers)
         requests = StoringRequests()
@@ -149,7 +151,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             filler.start()
         transcoders = _transcoders(settings, stack)
         runner, facilities = _runner(
-            settings, database, buckets, (pool, transcoders), owner, collector, requests
+            settings, database, blobs, buckets, (pool, transcoders), owner, collector, requests
         )
         requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs, buckets)
@@ -193,10 +195,11 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding |
         stack.callback(database.close)
         with database.read() as connection:
             stores = collection.living_stores(connection)
-        buckets = Buckets(settings.buckets, settings.buckets_directory)
+        blobs = _open_blobs(settings)
+        buckets = _open_buckets(settings)
         yield chain.from_iterable(
             chain(
-                check_store(database, settings.blobs_directory, store, deep=deep),
+                check_store(database, blobs, store, deep=deep),
                 check_references(database, buckets, store, deep=deep),
             )
             for store in stores
@@ -259,14 +262,34 @@ def _write_holder(lock: int, holder: str) -> None:
     os.pwrite(lock, holder.encode(), 0)
 
 
-def _take_over(database: Database, blobs: Path, owner: str) -> None:
+def _open_blobs(settings: Settings) -> Blobs:
+    """Give the place of the archive's own bytes, made if it is a directory."""
+    directory = settings.blobs_directory
+    if directory is not None:
+        _make_directory(directory)
+        return LocalBlobs(directory)
+    _make_directory(settings.scratch_directory)
+    own = settings.blobs_bucket
+    if own.path is not None or own.credentials == ANONYMOUS:
+        raise InvalidArgument(
+            f"blobs is {settings.blobs}, but the settings say that {own.name} is a directory, or"
+            " has no credentials: give it credentials, or name a directory under blobs",
+            "blobs",
+        )
+    return CloudBlobs(cloud_address(own), settings.blobs_prefix, settings.scratch_directory)
+
+
+def _open_buckets(settings: Settings) -> Buckets:
+    return Buckets(settings.offered_buckets, settings.buckets_directory)
+
+
+def _take_over(database: Database, blobs: Blobs, owner: str) -> None:
     """Begin where an earlier server ended, however it ended."""
     database.write(lambda transaction: operations.void_leases(transaction, owner))
     with database.read() as connection:
         stores = collection.living_stores(connection)
     for store in stores:
-        if (blobs / store.blob_prefix).is_dir():
-            blob_bucket(blobs, store.blob_prefix).sweep_temporaries(older_than_seconds=0)
+        blobs.bucket(store.blob_prefix).sweep_temporaries(older_than_seconds=0)
 
 
 def _render_workers(settings: Settings, stack: ExitStack) -> RequestWorkers:
@@ -288,6 +311,7 @@ def _transcoders(settings: Settings, stack: ExitStack) -> WorkerPool:
 def _runner(
     settings: Settings,
     database: Database,
+    blobs: Blobs,
     buckets: Buckets,
     pools: tuple[WorkerPool, WorkerPool],
     owner: str,
@@ -304,7 +328,7 @@ def _runner(
     facilities = Facilities(
         database=database,
         buckets=buckets,
-        blobs=settings.blobs_directory,
+        blobs=blobs,
         requests=requests,
         turns=Turns(pool, settings.workers),
         pixel_turns=Turns(transcoders, settings.render_workers),

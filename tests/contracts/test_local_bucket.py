@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fileroom.errors import NotFound
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.local import LocalBucket
 from tests.contracts.object_store import ObjectStoreContract, keys_of
 
@@ -60,12 +61,16 @@ def test_a_path_that_is_written_in_another_way_is_no_key(bucket: LocalBucket, ke
     assert keys_of(bucket) == ["a", "d/a"]
 
 
-def test_a_writer_may_learn_the_name_at_the_end(bucket: LocalBucket) -> None:
-    with bucket.writer("d/unnamed") as writer:
-        writer.write(b"x")
-        assert writer.commit("name").key == "d/name"
-    with bucket.writer("top") as writer, pytest.raises(ValueError, match="another directory"):
-        writer.commit("e/name")
+def test_a_draft_learns_its_name_at_the_end(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    blobs.make("store", ("d", "e"))
+    bucket = blobs.bucket("store")
+    with bucket.drafts() as drafts:
+        draft, other = drafts.begin("d"), drafts.begin("d")
+        draft.write(b"x")
+        drafts.publish([(draft, "d/name")])
+        with pytest.raises(ValueError, match="another directory"):
+            drafts.publish([(other, "e/name")])
     assert keys_of(bucket) == ["d/name"]
 
 

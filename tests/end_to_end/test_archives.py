@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import random
 import tarfile
+import time
 import zipfile
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
-from fileroom.errors import InvalidArgument
+from fileroom.errors import Code, InvalidArgument
 from tests.end_to_end.conftest import slices
 
 if TYPE_CHECKING:
@@ -140,3 +143,39 @@ def test_a_preview_tells_what_an_archive_holds(place: Place) -> None:
     ).json()
     assert preview["count"] == str(NUMBER)
     assert preview["samples"][0] == f"gs://{place.bucket_id}/a.zip!/series/0/00.dcm"
+
+
+LARGE_BYTES = 2 << 30
+PIECE_BYTES = 64 << 20
+
+
+def write_large_tar_gz(path: Path) -> None:
+    """Write a member of 2 GB, of which 64 MB are packed once and come again and again."""
+    information = tarfile.TarInfo("large.bin")
+    information.size = LARGE_BYTES
+    piece = gzip.compress(random.Random(1).randbytes(16 << 10) * (PIECE_BYTES >> 14), 1)
+    with path.open("wb") as file:
+        file.write(gzip.compress(information.tobuf()))
+        for _ in range(LARGE_BYTES // PIECE_BYTES):
+            file.write(piece)
+        file.write(gzip.compress(bytes(1024)))
+
+
+def test_an_import_is_cancelled_while_its_archive_is_inflated(place: Place) -> None:
+    write_large_tar_gz(place.bucket / "large.tar.gz")
+    operation = place.client.import_(place.dicom_store, f"gs://{place.bucket_id}/large.tar.gz!/**")
+    data = place.server.data
+    deadline = time.monotonic() + 30
+    while not (drafts := list(data.rglob(".fileroom-archive-*-*"))):
+        assert time.monotonic() < deadline, "nothing is inflated"
+        time.sleep(0.02)
+
+    cancelled = time.monotonic()
+    place.client.cancel_operation(operation.name)
+    ended = place.client.wait(operation, poll_seconds=0.05)
+    seconds = time.monotonic() - cancelled
+
+    assert ended.error is not None
+    assert ended.error.code is Code.CANCELLED
+    assert seconds < 2
+    assert not any(draft.exists() for draft in drafts)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fileroom.archive.collect import Collector
+from tests.places import root_of
 from tests.store_content import filled_store
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_old_temporary_files_are_swept_and_young_ones_stay(tmp_path: Path) -> None:
     with filled_store(tmp_path) as store:
-        directory = store.content.blobs / store.content.blob_prefix / "tmp"
+        directory = root_of(store.content.blobs) / store.content.blob_prefix / "tmp"
         old, young = directory / ".fileroom-old-1", directory / ".fileroom-young-1"
         for path in (old, young):
             path.write_bytes(b"part of a file")

@@ -37,7 +37,7 @@ FIRST_KEY_SECONDS: Final = 2.0
 
 def _earlier(asked: Asked) -> Asked:
     """Ask for the page before: the first."""
-    return replace(asked, token="", start_after="")
+    return replace(asked, token="", start_after="", start_from="")
 
 
 LISTING_FAULTS: Final[dict[str, tuple[Callable[[Asked], Asked], int]]] = {
@@ -120,6 +120,51 @@ def test_a_page_token_that_expired_costs_no_key(
     found += [entry.key for entry in listing]
 
     assert found == sorted(content)
+
+
+def test_a_listing_that_goes_on_behind_a_key_asks_for_nothing_before_it(
+    bucket: CloudBucket, hostile: HostileBucket
+) -> None:
+    content = filled(hostile, 75)
+    hostile.page_keys = 20
+
+    assert keys_of(bucket, start_after="d/059") == sorted(content)[60:]
+    assert len(hostile.asked("list")) == 1
+
+
+@pytest.mark.parametrize("storage", ["az"], indirect=True)
+def test_a_server_that_refuses_a_first_key_is_asked_for_all(
+    bucket: CloudBucket, hostile: HostileBucket
+) -> None:
+    content = filled(hostile, 75)
+    hostile.page_keys = 20
+    fault = refused(400, "InvalidQueryParameterValue")
+    hostile.obey(Rule(fault=fault, when=lambda asked: bool(asked.start_from)))
+
+    for _ in range(2):
+        assert keys_of(bucket, start_after="d/059") == sorted(content)[60:]
+    assert len(hostile.asked("list")) == 1 + 4 + 4, "it is asked for a first key again"
+
+
+@pytest.mark.parametrize("storage", ["az"], indirect=True)
+def test_a_level_is_asked_for_from_a_key_on_it(bucket: CloudBucket, hostile: HostileBucket) -> None:
+    """Azure refuses a first key that lies deeper than the level."""
+    hostile.put("d/e/f", b"x")
+
+    assert list(bucket.list_directory("d/", "d/e/a"))
+    assert list(bucket.list_directory("d/", "c"))
+    assert [asked.start_from for asked in hostile.asked("list")] == ["d/e", ""]
+
+
+@pytest.mark.parametrize("storage", ["az"], indirect=True)
+def test_a_server_that_knows_no_first_key_lists_all(
+    bucket: CloudBucket, hostile: HostileBucket
+) -> None:
+    content = filled(hostile, 75)
+    hostile.page_keys = 20
+    hostile.obey(Rule(fault=asked_otherwise(lambda asked: replace(asked, start_from=""))))
+
+    assert keys_of(bucket, start_after="d/059") == sorted(content)[60:]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from fileroom.errors import Aborted, DataLoss, FileroomError, NotFound, Unavailable
+from fileroom.objectstore.cloud import bucket as cloud_bucket
 from fileroom.objectstore.cloud.attempts import AT_ONCE_FIRST, ATTEMPTS_MAX, LONGEST_WAIT_SECONDS
 from fileroom.objectstore.cloud.provider import CONNECTIONS_MAX
 from fileroom.transfer.importing.reading import ListedObject, ReadAhead, read_object
@@ -46,7 +47,7 @@ from tests.hostile_storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fileroom.objectstore.cloud import CloudBucket
 
@@ -194,6 +195,39 @@ def test_a_busy_bucket_is_asked_by_fewer_at_a_time_and_then_by_more(
     for key in content:
         bucket.read(key)
     assert bucket.at_once > AT_ONCE_FIRST
+
+
+@pytest.mark.parametrize(("bytes_max", "objects_max"), [(8000, 8), (500, 1)])
+def test_what_waits_to_be_written_is_bounded_by_its_bytes(
+    bucket: CloudBucket,
+    hostile: HostileBucket,
+    monkeypatch: pytest.MonkeyPatch,
+    bytes_max: int,
+    objects_max: int,
+) -> None:
+    monkeypatch.setattr(cloud_bucket, "_WAITING_BYTES_MAX", bytes_max)
+    monkeypatch.setattr(cloud_bucket, "_LOOK_SECONDS", 0.005)
+    answered: list[str] = []
+    waiting: list[int] = []
+    looked: list[float] = []
+
+    def slowly(asked: Asked, answer: Callable[[Asked], Reply]) -> Reply:
+        time.sleep(0.02)
+        reply = answer(asked)
+        answered.append(asked.key)
+        return reply
+
+    def contents() -> Iterator[tuple[str, bytes]]:
+        for number in range(30):
+            waiting.append(number - len(answered))
+            yield f"{number:02}", bytes(1000)
+
+    hostile.obey(Rule(fault=slowly, operation="put"))
+    entries = bucket.write_many(contents(), alive=lambda: looked.append(time.monotonic()))
+
+    assert [entry.key for entry in entries] == keys_of(bucket) == sorted(answered)
+    assert max(waiting) <= objects_max
+    assert looked
 
 
 # Bytes

@@ -15,11 +15,12 @@ from typing import Final
 import pytest
 
 from fileroom.archive.ingest import Writer
-from fileroom.archive.layout import FAN_OUT, STORE_ID_FILE, blob_bucket, make_blob_bucket
+from fileroom.archive.layout import FAN_OUT, STORE_ID_FILE, make_blob_bucket
 from fileroom.database.instances import Place, PlaceKind, record_key
 from fileroom.database.values.stored import StoredInstance
 from fileroom.dicom.part10 import scan
 from fileroom.names import InstancePath, Uid
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import Buckets, BucketSettings
 from fileroom.objectstore.local import LocalBucket
 from fileroom.transfer.exporting.forms import parse_form
@@ -40,7 +41,7 @@ def record_store(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -
     """Make the directories of a store."""
     root.mkdir()
     with recorded(root, patch, leave_out=leave_out) as recording:
-        make_blob_bucket(root, PREFIX, {})
+        make_blob_bucket(LocalBlobs(root), PREFIX, {})
         directories = [f"{number:02x}" for number in range(FAN_OUT)]
         recording.promise(f"{PREFIX}/{name}" for name in (*directories, "tmp", STORE_ID_FILE))
     return recording
@@ -52,7 +53,7 @@ def record_import(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
     One object is large enough for a file of its own.
     """
     root.mkdir()
-    make_blob_bucket(root, PREFIX, {})
+    make_blob_bucket(LocalBlobs(root), PREFIX, {})
     task = import_task(root)
     import_batch(replace(task, objects=task.objects[:5]))
     with recorded(root, patch, leave_out=leave_out) as recording:
@@ -69,7 +70,7 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
     """Export a batch into directories that are not there yet, and over an object that is."""
     blobs = root.with_name(f"{root.name}-blobs")
     blobs.mkdir()
-    make_blob_bucket(blobs, PREFIX, {})
+    make_blob_bucket(LocalBlobs(blobs), PREFIX, {})
     records = import_batch(import_task(blobs)).records
     instances = tuple(
         InstanceToExport(
@@ -86,7 +87,7 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
     with recorded(root, patch, leave_out=leave_out) as recording:
         outcome = export_batch(
             ExportTask(
-                blobs=blob_bucket(blobs, PREFIX),
+                blobs=LocalBlobs(blobs).bucket(PREFIX),
                 buckets=Buckets([], None),
                 destination=BucketSettings(name="gs://target", path=root),
                 instances=instances,
@@ -101,7 +102,7 @@ def record_transcoding(root: Path, patch: pytest.MonkeyPatch, leave_out: str | N
     """Export pictures, those of a multi-frame instance in a directory of its own."""
     blobs = root.with_name(f"{root.name}-blobs")
     blobs.mkdir()
-    make_blob_bucket(blobs, PREFIX, {})
+    make_blob_bucket(LocalBlobs(blobs), PREFIX, {})
     form = parse_form("image/png", "e/")
     root.mkdir()
     rows = [held(blobs, number) for number in (1, 3, 5)]
@@ -118,7 +119,7 @@ def record_transcoding(root: Path, patch: pytest.MonkeyPatch, leave_out: str | N
     with recorded(root, patch, leave_out=leave_out) as recording:
         outcome = transcode_batch(
             TranscodeTask(
-                blobs=blobs,
+                blobs=LocalBlobs(blobs),
                 blob_prefix=PREFIX,
                 buckets=Buckets([], None),
                 destination=BucketSettings(name="gs://target", path=root),
@@ -136,7 +137,7 @@ def record_transcoding(root: Path, patch: pytest.MonkeyPatch, leave_out: str | N
 def held(blobs: Path, number: int) -> StoredInstance:
     """Keep an instance in a blob of its own."""
     content, key = MIXED[numbered(number)], f"00/{number}"
-    blob_bucket(blobs, PREFIX).write(key, [content])
+    LocalBlobs(blobs).bucket(PREFIX).write(key, [content])
     return StoredInstance(
         id=number,
         path=InstancePath(*map(Uid, numbered(number))),
@@ -150,21 +151,20 @@ def held(blobs: Path, number: int) -> StoredInstance:
 def record_request(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
     """Spool the parts of a request, throw one away, and publish the others in two slices."""
     root.mkdir()
-    make_blob_bucket(root, PREFIX, {})
+    make_blob_bucket(LocalBlobs(root), PREFIX, {})
     with recorded(root, patch, leave_out=leave_out) as recording:
-        drafts = blob_bucket(root, PREFIX).drafts()
+        drafts = LocalBlobs(root).bucket(PREFIX).drafts()
         parts = []
         for number in range(8):
-            part = drafts.begin(f"{number % 2:02x}/unnamed")
+            part = drafts.begin(f"{number % 2:02x}")
             part.write(b"some")
             part.write(b"more" * number)
             part.rest()
-            part.rename(f"part-{number}")
-            parts.append(part)
-        drafts.discard(parts.pop())
+            parts.append((part, f"{number % 2:02x}/part-{number}"))
+        drafts.discard(parts.pop()[0])
         for some in (parts[:5], parts[5:]):
             drafts.publish(some)
-            recording.promise(f"{PREFIX}/{part.key}" for part in some)
+            recording.promise(f"{PREFIX}/{key}" for _, key in some)
         drafts.close()
     return recording
 
@@ -176,7 +176,7 @@ def import_task(root: Path) -> ImportTask:
     tools.write_large(source / "large.dcm")
     return ImportTask(
         source=BucketSettings(name="gs://source", path=source),
-        writer=Writer(bucket=blob_bucket(root, PREFIX), number=7),
+        writer=Writer(bucket=LocalBlobs(root).bucket(PREFIX), number=7),
         objects=tuple(
             ListedObject(ordinal=ordinal, key=one.key, size=one.size, version=one.version)
             for ordinal, one in enumerate(LocalBucket(source).list())

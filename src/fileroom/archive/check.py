@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.layout import blob_bucket, is_pack, request_of, writer_of
+from fileroom.archive.layout import is_pack, request_of, writer_of
 from fileroom.archive.packs import members, open_place
 from fileroom.database import collection
 from fileroom.database.collection import KnownPlace
@@ -25,15 +25,14 @@ from fileroom.objectstore.local import HEAD_BYTES, is_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from fileroom.archive.packs import Member
     from fileroom.archive.storing import LivingRequests
     from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Connection, Database
     from fileroom.database.instances import InstanceKey
-    from fileroom.objectstore.contract import ObjectEntry
-    from fileroom.objectstore.local import LocalBucket, LocalObject
+    from fileroom.objectstore.blobs.contract import BlobBucket, Blobs
+    from fileroom.objectstore.contract import ObjectEntry, StoredObject
 
 QUEUED_MAX: Final = 500
 _PIECE_BYTES: Final = 8 << 20
@@ -62,7 +61,9 @@ class Finding:
     """A place that is not as its row says, or what no row names."""
 
     path: str
-    """The blob's file, below the directory of blobs."""
+    """How an operator finds the blob."""
+    key: str
+    """Its key in the store's bucket."""
     fault: Fault
     place: KnownPlace | None = None
     """The place, as its row or the pack's footer says; None of a whole blob."""
@@ -70,7 +71,7 @@ class Finding:
 
 def check_store(
     database: Database,
-    blobs: Path,
+    blobs: Blobs,
     store: StoreArea,
     *,
     deep: bool = False,
@@ -81,7 +82,7 @@ def check_store(
     ``living`` says which requests might yet commit blobs, before any row is read here; without it
     there are none, since no server runs.
     """
-    bucket = blob_bucket(blobs, store.blob_prefix)
+    bucket = blobs.bucket(store.blob_prefix)
     missing: list[KnownPlace] = []
     with database.read() as connection:
         writers = _Writers(
@@ -91,17 +92,17 @@ def check_store(
         )
         known = groupby(collection.known_places(connection, store.id), key=lambda one: one.key)
         for key, places, entry in _merged(known, bucket.list()):
-            path = f"{store.blob_prefix}/{key}"
+            path = blobs.name_of(f"{store.blob_prefix}/{key}")
             if entry is None:
                 missing += [place for place in places if place.size is not None]
             elif not places:
                 if writers.have_ended(key):
-                    yield Finding(path=path, fault=Fault.ORPHANED)
+                    yield Finding(path=path, key=key, fault=Fault.ORPHANED)
             elif is_pack(key):
                 yield from _pack_findings(bucket, path, places, entry, writers, deep=deep)
             else:
                 for place, fault in _faults(bucket, places, entry, deep=deep):
-                    yield Finding(path=path, fault=fault, place=place)
+                    yield Finding(path=path, key=key, fault=fault, place=place)
     # A row that was deleted while the files were listed leaves nothing missing.
     for start in range(0, len(missing), QUEUED_MAX):
         some = missing[start : start + QUEUED_MAX]
@@ -109,12 +110,12 @@ def check_store(
             named = collection.still_named(connection, store.id, {place.key for place in some})
         for place in some:
             if (place.key, place.offset) in named:
-                path = f"{store.blob_prefix}/{place.key}"
-                yield Finding(path=path, fault=Fault.MISSING, place=place)
+                path = blobs.name_of(f"{store.blob_prefix}/{place.key}")
+                yield Finding(path=path, key=place.key, fault=Fault.MISSING, place=place)
 
 
 def queue_orphans(
-    database: Database, blobs: Path, store: StoreArea, living: LivingRequests | None = None
+    database: Database, blobs: Blobs, store: StoreArea, living: LivingRequests | None = None
 ) -> int:
     """Queue a store's orphans for collection; give how many there were."""
     orphans = [
@@ -124,7 +125,7 @@ def queue_orphans(
     ]
     for start in range(0, len(orphans), QUEUED_MAX):
         some = orphans[start : start + QUEUED_MAX]
-        keys = [one.path.removeprefix(f"{store.blob_prefix}/") for one in some if one.place is None]
+        keys = [one.key for one in some if one.place is None]
         members = [(_place(one.place), _NOBODY) for one in some if one.place is not None]
 
         def queue(
@@ -174,7 +175,7 @@ def _merged(
 
 
 def _pack_findings(
-    bucket: LocalBucket,
+    bucket: BlobBucket,
     path: str,
     places: Sequence[KnownPlace],
     entry: ObjectEntry,
@@ -189,28 +190,28 @@ def _pack_findings(
             try:
                 listed = members(pack)
             except DataLoss:
-                yield Finding(path=path, fault=Fault.DAMAGED_FOOTER)
+                yield Finding(path=path, key=entry.key, fault=Fault.DAMAGED_FOOTER)
             for place, fault in _faults(bucket, places, entry, deep=deep, pack=pack):
-                yield Finding(path=path, fault=fault, place=place)
+                yield Finding(path=path, key=entry.key, fault=fault, place=place)
             is_queued = any(place.kind is PlaceKind.OWN_BLOB for place in places)
             if not is_queued and writers.have_ended(entry.key):
                 known = {place.offset for place in places}
                 for member in listed:
                     if member.extent.offset not in known and _stands(pack, member.extent.offset):
                         left = _known_place(entry.key, member)
-                        yield Finding(path=path, fault=Fault.ORPHANED, place=left)
+                        yield Finding(path=path, key=entry.key, fault=Fault.ORPHANED, place=left)
     except (Aborted, NotFound):
         # Another server erases from it just now: it is looked at the next time.
         return
 
 
 def _faults(
-    bucket: LocalBucket,
+    bucket: BlobBucket,
     places: Sequence[KnownPlace],
     entry: ObjectEntry,
     *,
     deep: bool,
-    pack: LocalObject | None = None,
+    pack: StoredObject | None = None,
 ) -> Iterator[tuple[KnownPlace, Fault]]:
     """Find what is wrong with the places of one blob that rows name."""
     for place in places:
@@ -227,7 +228,7 @@ def _faults(
                 yield place, fault
 
 
-def _read_fault(bucket: LocalBucket, place: KnownPlace, sha256: bytes) -> Fault | None:
+def _read_fault(bucket: BlobBucket, place: KnownPlace, sha256: bytes) -> Fault | None:
     digest = hashlib.sha256()
     try:
         with open_place(bucket, _place(place)) as content:
@@ -240,7 +241,7 @@ def _read_fault(bucket: LocalBucket, place: KnownPlace, sha256: bytes) -> Fault 
     return None if digest.digest() == sha256 else Fault.DIFFERING_CHECKSUM
 
 
-def _stands(pack: LocalObject, offset: int) -> bool:
+def _stands(pack: StoredObject, offset: int) -> bool:
     return is_head(pack.read_at(offset, HEAD_BYTES))
 
 

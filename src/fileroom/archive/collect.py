@@ -12,19 +12,17 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import queue_orphans
-from fileroom.archive.layout import blob_bucket
 from fileroom.archive.packs import delete_members
 from fileroom.archive.storing import StoringRequests
 from fileroom.database import collection, operations
 from fileroom.database.instances import PlaceKind
 from fileroom.errors import DataLoss, FileroomError, PermissionDenied
-from fileroom.objectstore.local import DurabilityLost, Extent, LocalBucket
+from fileroom.objectstore.local import DurabilityLost, Extent
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fileroom.database.collection import Drop, StoreArea
     from fileroom.database.engine import Connection, Database
+    from fileroom.objectstore.blobs.contract import Blobs
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Collector:
     def __init__(
         self,
         database: Database,
-        blobs: Path,
+        blobs: Blobs,
         *,
         interval_seconds: float,
         after_crash: bool,
@@ -148,7 +146,7 @@ class Collector:
         blob = drops[0]
         if blob.place is PlaceKind.REFERENCE:
             return True
-        bucket = blob_bucket(self._blobs, blob.blob_prefix)
+        bucket = self._blobs.bucket(blob.blob_prefix)
         try:
             if blob.place is PlaceKind.PACK:
                 extents = [Extent(drop.offset, drop.size) for drop in drops]
@@ -205,7 +203,7 @@ class Collector:
         with self._database.read() as connection:
             stores = collection.living_stores(connection)
         for store in stores:
-            blob_bucket(self._blobs, store.blob_prefix).sweep_temporaries()
+            self._blobs.bucket(store.blob_prefix).sweep_temporaries()
         self._swept_at = now
 
     def _purge(self, store: StoreArea) -> None:
@@ -213,7 +211,7 @@ class Collector:
         while self._database.write(lambda transaction: collection.purge_rows(transaction, store)):
             if self._stopping.is_set():
                 return
-        LocalBucket(self._blobs).delete_prefix(f"{store.blob_prefix}/")
+        self._blobs.delete(store.blob_prefix)
         self._database.write(lambda transaction: collection.forget_store(transaction, store))
         logger.info("purged a deleted DICOM store", extra={"storeId": store.id})
 

@@ -57,7 +57,9 @@ def check_references(
         references = collection.references(connection, store.id)
         unreachable: set[str] = set()
         while some := list(islice(references, _SOME)):
-            reachable = [one for one in some if split_uri(one[1].key)[0] not in unreachable]
+            reachable = [
+                one for one in some if split_uri(one[1].key, buckets.roots)[0] not in unreachable
+            ]
             for drift in threads.map(partial(_check, buckets, deep), reachable):
                 if drift is None or drift.uri in unreachable:
                     continue
@@ -73,7 +75,7 @@ def _check(buckets: Buckets, deep: bool, reference: tuple[InstancePath, Place]) 
     except PermissionDenied:
         return Drift(uri=place.key, fault=Fault.SOURCE_UNREACHABLE, instance=path)
     except (FailedPrecondition, Unavailable):
-        name, _ = split_uri(place.key)
+        name, _ = split_uri(place.key, buckets.roots)
         return Drift(uri=name, fault=Fault.SOURCE_UNREACHABLE, instance=None)
     return None if fault is None else Drift(uri=place.key, fault=fault, instance=path)
 

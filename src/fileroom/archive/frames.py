@@ -47,7 +47,6 @@ from fileroom.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from fileroom.archive.reading import Content
     from fileroom.archive.retrieve import StoreContent
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from fileroom.dicom.frames import TableChunk
     from fileroom.dicom.header import Cut, Header
     from fileroom.names import InstancePath
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Frame:
 class FrameInBlob:
     """Where a frame lies: another process reads it faster than it can be sent there."""
 
-    blobs: Path
+    blobs: Blobs
     blob_prefix: str
     buckets: Buckets
     stored: StoredInstance

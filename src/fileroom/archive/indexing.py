@@ -26,12 +26,12 @@ from fileroom.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Database
     from fileroom.database.extra_attributes import Keys, Slice
     from fileroom.database.values.stored import StoredInstance
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ REST_SECONDS: Final = 0.01
 class AttributeIndexer:
     """A thread that fills the indexes which stores ask for."""
 
-    def __init__(self, database: Database, blobs: Path, buckets: Buckets) -> None:
+    def __init__(self, database: Database, blobs: Blobs, buckets: Buckets) -> None:
         self._database = database
         self._blobs = blobs
         self._buckets = buckets

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.archive.layout import blob_directory, blob_key
 from fileroom.archive.packs import PackWriter
@@ -22,9 +22,9 @@ from fileroom.dicom.frames import (
     frame_lengths,
     told_lengths,
 )
-from fileroom.dicom.header import CURRENT_DICTIONARY_ID, encode_header
+from fileroom.dicom.header import CURRENT_DICTIONARY_ID, ByteSource, encode_header
 from fileroom.dicom.media_types import NotAcceptable
-from fileroom.dicom.part10 import scan
+from fileroom.dicom.part10 import Refused, scan
 from fileroom.errors import DataLoss
 from fileroom.objectstore.local.durable import translating
 
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.dicom.frames import Read
-    from fileroom.dicom.header import ByteSource
     from fileroom.dicom.part10 import Scan
-    from fileroom.objectstore.local import LocalBucket
+    from fileroom.objectstore.blobs.contract import BlobBucket
 
 PIECE_BYTES: Final = 8 << 20
 HEADER_KEPT_BYTES: Final = 256 << 10
@@ -50,7 +49,7 @@ FRAGMENTS_MAX: Final = 1 << 20
 class Writer:
     """Who writes blobs: an operation, by its number, into the blobs of one store."""
 
-    bucket: LocalBucket
+    bucket: BlobBucket
     number: int
 
 
@@ -66,6 +65,13 @@ class Content:
     def read_at(self, offset: int, length: int) -> bytes:
         """Give bytes from ``offset`` on, fewer only at the end."""
         return self.data[offset : offset + length]
+
+
+class LargeContent(ByteSource, Protocol):
+    """One version of an object that is read in pieces."""
+
+    def recall(self, piece: bytes) -> None:
+        """Hear the next bytes, where they were read before; see ``Resumable``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +127,48 @@ def store_contents(
 
 
 def store_object(
-    writer: Writer, content: ByteSource, *, ordinal: int, source: str, version: str | None
+    writer: Writer, content: LargeContent, *, ordinal: int, source: str, version: str
 ) -> InstanceRecord:
     """Store one object of any size in pieces, once its header was read and accepted.
+
+    What an earlier attempt at the same version fetched on this machine is not fetched again.
 
     Raises
     ------
     Refused
-        If it is not DICOM; nothing was written then.
+        If it is not DICOM.
     """
-    scanned = scan(content)
-    digest = hashlib.sha256()
-    with writer.bucket.writer(f"{blob_directory(ordinal)}/unnamed") as blob:
-        for offset in range(0, content.size, PIECE_BYTES):
-            piece = content.read_at(offset, PIECE_BYTES)
-            digest.update(piece)
-            blob.write(piece)
-        key = blob_key(digest.digest(), writer.number, ordinal)
-        blob.commit(key.rpartition("/")[2])
-    place = Place(key=key, size=content.size, sha256=digest.digest())
-    return describe(ordinal, source, version, place, scanned, content.read_at)
+    scan(content, sparse=True)
+    with writer.bucket.drafts() as drafts:
+        part = drafts.take_up(
+            blob_directory(ordinal), part_name(writer.number, ordinal), f"{version} {source!r}"
+        )
+        digest = hashlib.sha256()
+        try:
+            for piece in part.pieces():
+                content.recall(piece)
+                digest.update(piece)
+            for offset in range(part.size, content.size, PIECE_BYTES):
+                piece = content.read_at(offset, PIECE_BYTES)
+                digest.update(piece)
+                part.write(piece)
+            place = Place(
+                key=blob_key(digest.digest(), writer.number, ordinal),
+                size=content.size,
+                sha256=digest.digest(),
+            )
+            with part.open() as copied:
+                record = describe(ordinal, source, version, place, scan(copied), copied.read_at)
+        except (Refused, DataLoss):
+            drafts.forget(part)
+            raise
+        drafts.publish([(part, place.key)])
+    return record
+
+
+def part_name(writer: int, ordinal: int | str = "") -> str:
+    """Give what a large object is called while it comes, or what all of a writer begin with."""
+    return f"{writer}-{ordinal}"
 
 
 def describe(

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from fileroom.errors import Unavailable
-from fileroom.objectstore.local import LocalBucket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from fileroom.objectstore.blobs.contract import Blobs
 
 FAN_OUT: Final = 256
 STORE_ID_FILE: Final = ".store-id"
@@ -61,22 +61,21 @@ def writer_of(key: str) -> int | None:
     return int(parts[1]) if (is_pack or is_blob) and parts[1].isdigit() else None
 
 
-def blob_bucket(blobs: Path, blob_prefix: str) -> LocalBucket:
-    """Give the blobs of a store as a bucket whose keys are the rows' ``place_key``."""
-    return LocalBucket(blobs / blob_prefix, managed=True)
-
-
-def make_blob_bucket(blobs: Path, blob_prefix: str, identity: Mapping[str, object]) -> None:
-    """Make the directories of a store, durably, so that no later write has to make one.
+def make_blob_bucket(blobs: Blobs, blob_prefix: str, identity: Mapping[str, object]) -> None:
+    """Make the place of a store's blobs, durably, so that no later write has to make any of it.
 
     May be repeated. ``identity`` names the store, should its rows ever have to be rebuilt.
     """
-    names = [*(f"{number:02x}" for number in range(FAN_OUT)), "tmp"]
-    LocalBucket(blobs).make_directories(f"{blob_prefix}/{name}" for name in names)
-    blob_bucket(blobs, blob_prefix).write(STORE_ID_FILE, [msgspec.json.encode(identity)])
+    blobs.make(blob_prefix, (f"{number:02x}" for number in range(FAN_OUT)))
+    write_identity(blobs, blob_prefix, identity)
 
 
-def check_blob_bucket(blobs: Path, blob_prefix: str) -> None:
+def write_identity(blobs: Blobs, blob_prefix: str, identity: Mapping[str, object]) -> None:
+    """Write beside a store's blobs whose they are, in place of what was said before."""
+    blobs.bucket(blob_prefix).write(STORE_ID_FILE, [msgspec.json.encode(identity)])
+
+
+def check_blob_bucket(blobs: Blobs, blob_prefix: str) -> None:
     """Refuse to go on where a store's blobs are not there: they may be on an unmounted disk.
 
     Raises
@@ -84,11 +83,12 @@ def check_blob_bucket(blobs: Path, blob_prefix: str) -> None:
     Unavailable
         If the file that every store's directory holds is missing.
     """
-    sentinel = blobs / blob_prefix / STORE_ID_FILE
-    if not sentinel.is_file():
+    if not blobs.bucket(blob_prefix).has(STORE_ID_FILE):
+        sentinel = blobs.name_of(f"{blob_prefix}/{STORE_ID_FILE}")
         raise Unavailable(
-            f"{sentinel} is missing: the disk that holds the blobs is not mounted, or it is "
-            "another one; mount the right one",
+            f"{sentinel} is missing: the disk that holds the blobs is not mounted, or what is there"
+            " is not what this database is about; mount the right one, or name the right place in"
+            " the settings, under blobs",
             "BLOBS_MISSING",
         )
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from fileroom.objectstore.local import LocalBucket, LocalExtent, LocalObject
+    from fileroom.objectstore.blobs.contract import BlobBucket, BlobExtent
+    from fileroom.objectstore.contract import StoredObject
 
 MEMBERS_MAX: Final = 1 << 16
 """Far more than the objects of a batch: what a footer claims is never believed further."""
@@ -50,7 +51,7 @@ class Member:
 class PackWriter(Aborting):
     """A pack that is being written; it appears whole at ``commit`` or never."""
 
-    def __init__(self, bucket: LocalBucket, writer: int, first_ordinal: int) -> None:
+    def __init__(self, bucket: BlobBucket, writer: int, first_ordinal: int) -> None:
         # A batch that is tried again writes another pack: the name is never used twice.
         self._key = pack_key(writer, first_ordinal, secrets.token_hex(8))
         self._pack = bucket.writer(self._key)
@@ -73,7 +74,7 @@ class PackWriter(Aborting):
         )
 
     def commit(self) -> None:
-        """Make the pack durable and give it its name; raises as ``LocalBucket.write`` does."""
+        """Make the pack durable and give it its name; raises as ``BlobBucket.write`` does."""
         entries = b"".join(
             _ENTRY.pack(member.extent.offset, member.extent.size, member.sha256)
             for member in self._members
@@ -92,7 +93,7 @@ class PackWriter(Aborting):
         self._pack.abort()
 
 
-def members(pack: LocalObject) -> list[Member]:
+def members(pack: StoredObject) -> list[Member]:
     """Give what the footer of a pack tells, erased members among them.
 
     Raises
@@ -113,7 +114,7 @@ def members(pack: LocalObject) -> list[Member]:
     ]
 
 
-def delete_members(bucket: LocalBucket, key: str, extents: Iterable[Extent]) -> None:
+def delete_members(bucket: BlobBucket, key: str, extents: Iterable[Extent]) -> None:
     """Delete members of a pack; the last of them take it with them.
 
     May be repeated; a pack that is not there is no error. Another server may do the same beside.
@@ -141,7 +142,7 @@ def delete_members(bucket: LocalBucket, key: str, extents: Iterable[Extent]) -> 
         raise
 
 
-def _others(bucket: LocalBucket, key: str, doomed: AbstractSet[Extent]) -> AbstractSet[Extent]:
+def _others(bucket: BlobBucket, key: str, doomed: AbstractSet[Extent]) -> AbstractSet[Extent]:
     """Give the members that are not to be deleted, whether they still stand or not."""
     for last_try in (False, False, True):
         try:
@@ -156,7 +157,7 @@ def _others(bucket: LocalBucket, key: str, doomed: AbstractSet[Extent]) -> Abstr
     return listed - doomed
 
 
-def open_place(bucket: LocalBucket, place: Place) -> LocalObject | LocalExtent:
+def open_place(bucket: BlobBucket, place: Place) -> StoredObject | BlobExtent:
     """Open the bytes of an instance that the archive itself holds.
 
     Raises

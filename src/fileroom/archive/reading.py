@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fileroom.archive.layout import blob_bucket
 from fileroom.archive.references import check_bucket_of, lost_reference, open_bytes, scan_reference
 from fileroom.closing import Closing
 from fileroom.database.values.instances import PlaceKind
@@ -23,13 +22,11 @@ from fileroom.dicom.rewriting import file_meta_bytes
 from fileroom.errors import Aborted, DataLoss, NotFound
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.header import ByteSource, Header
+    from fileroom.objectstore.blobs.contract import BlobExtent, Blobs
     from fileroom.objectstore.buckets import Buckets
     from fileroom.objectstore.contract import StoredObject
-    from fileroom.objectstore.local import LocalExtent
 
 _PREAMBLE_BYTES: Final = 132
 
@@ -38,12 +35,12 @@ class Content(Protocol):
     """Where the blobs of a store are, and who knows more than a row that was read before."""
 
     @property
-    def blobs(self) -> Path:
-        """The directory of all stores' blobs."""
+    def blobs(self) -> Blobs:
+        """The blobs of all stores."""
 
     @property
     def blob_prefix(self) -> str:
-        """The store's own below it."""
+        """The store's own among them."""
 
     @property
     def buckets(self) -> Buckets:
@@ -69,7 +66,7 @@ class InstanceReader(Closing):
         self._content = content
         self.stored = stored
         """The rows that are read by; others than given if the instance was replaced meanwhile."""
-        self._blob: StoredObject | LocalExtent | None = None
+        self._blob: StoredObject | BlobExtent | None = None
         self._source: ByteSource | None = None
         self._inflated: Inflated | None = None
         self._header: Header | None = None
@@ -157,7 +154,7 @@ class _Source:
     """The bytes of one instance, which never change while a row names them."""
 
     def __init__(
-        self, content: Content, stored: StoredInstance, blob: StoredObject | LocalExtent
+        self, content: Content, stored: StoredInstance, blob: StoredObject | BlobExtent
     ) -> None:
         self._content = content
         self._stored = stored
@@ -178,8 +175,8 @@ class _Source:
 
 def _open_blob(
     content: Content, stored: StoredInstance
-) -> tuple[StoredInstance, StoredObject | LocalExtent]:
-    bucket = blob_bucket(content.blobs, content.blob_prefix)
+) -> tuple[StoredInstance, StoredObject | BlobExtent]:
+    bucket = content.blobs.bucket(content.blob_prefix)
     try:
         return stored, open_bytes(bucket, stored.place, content.buckets)
     except (Aborted, NotFound) as error:

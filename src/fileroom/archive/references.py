@@ -17,7 +17,7 @@ from fileroom.database.values.instances import KnownBytes, Place, PlaceKind
 from fileroom.dicom.part10 import Limits, scan
 from fileroom.errors import Aborted, DataLoss, FailedPrecondition, NotFound
 from fileroom.objectstore.buckets import open_bucket
-from fileroom.objectstore.uri import split_uri
+from fileroom.objectstore.uri import FILE_PREFIX, split_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from fileroom.dicom.header import ByteSource
     from fileroom.dicom.part10 import Scan
     from fileroom.names import InstancePath
+    from fileroom.objectstore.blobs.contract import BlobBucket, BlobExtent
     from fileroom.objectstore.buckets import Buckets
     from fileroom.objectstore.contract import Bucket, StoredObject
-    from fileroom.objectstore.local import LocalBucket, LocalExtent
 
 HEAD_BYTES: Final = 96 << 10
 """Read of every object at one go: headers of 30 KB are whole in it (measured: CT has 2 to 10)."""
@@ -144,7 +144,7 @@ def look_at(buckets: Buckets, place: Place, progress: Callable[[], None]) -> Kno
         return KnownBytes(place=place, sha256=None)
 
 
-def open_bytes(blobs: LocalBucket, place: Place, buckets: Buckets) -> StoredObject | LocalExtent:
+def open_bytes(blobs: BlobBucket, place: Place, buckets: Buckets) -> StoredObject | BlobExtent:
     """Open the bytes of an instance, wherever they lie.
 
     Raises
@@ -174,12 +174,15 @@ def find_reference(buckets: Buckets, uri: str) -> tuple[Bucket, str]:
     FailedPrecondition
         If the bucket is not in the settings any more.
     """
-    name, key = split_uri(uri)
+    name, key = split_uri(uri, buckets.roots)
     settings = buckets.find(name)
     if settings is None:
+        where = f'under [buckets."{name}"]'
+        if name == FILE_PREFIX:
+            name, where = "that holds it", "under file_roots"
         raise FailedPrecondition(
             f"{uri} is kept by reference, and this server has no bucket {name}: name it again in"
-            f' the settings under [buckets."{name}"], where it was when {uri} was imported',
+            f" the settings {where}, where it was when {uri} was imported",
             "buckets",
         )
     return open_bucket(settings), key

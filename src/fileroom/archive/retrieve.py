@@ -20,13 +20,13 @@ from fileroom.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from fileroom.archive.reading import Content
     from fileroom.database.engine import Database
     from fileroom.database.values.stored import ListedInstance, StoredInstance
     from fileroom.dicom.header import ByteSource
     from fileroom.names import InstancePath
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets
 
 HEADERS_AT_A_TIME: Final = 100
@@ -37,7 +37,7 @@ class StoreContent:
     """Where the rows and the blobs of one DICOM store are."""
 
     database: Database
-    blobs: Path
+    blobs: Blobs
     buckets: Buckets
     """Where the objects are that are kept by reference."""
     store_id: int

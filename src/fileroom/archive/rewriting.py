@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fileroom.archive.layout import blob_bucket, check_blob_bucket, request_blob_directory
+from fileroom.archive.layout import check_blob_bucket, request_blob_directory
 from fileroom.archive.reading import InstanceReader
 from fileroom.archive.storing import SpooledPart, describe_part, publish
 from fileroom.database.instances import Moved, PlaceKind, Rewritten, forget_rewritten
@@ -44,7 +44,7 @@ class RewrittenFiles:
         self._requests = requests
         self._content = content
         self._rewrite = rewrite
-        self._drafts = blob_bucket(content.blobs, content.blob_prefix).drafts()
+        self._drafts = content.blobs.bucket(content.blob_prefix).drafts()
         self._writer = requests.begin()
         self._next_ordinal = 0
         self._drafted: list[tuple[Draft, Rewritten]] = []
@@ -128,4 +128,4 @@ class RewrittenFiles:
         ordinal = self._next_ordinal
         self._next_ordinal += 1
         directory = request_blob_directory(self._writer, ordinal)
-        return SpooledPart(ordinal, self._drafts.begin(f"{directory}/unnamed"))
+        return SpooledPart(ordinal, self._drafts.begin(directory))

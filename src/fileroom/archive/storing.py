@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from fileroom.archive.ingest import describe
 from fileroom.archive.layout import (
     RequestWriter,
-    blob_bucket,
     request_blob_directory,
     request_blob_key,
 )
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from fileroom.archive.retrieve import StoreContent
     from fileroom.database.engine import Connection
     from fileroom.database.instances import InstanceKey, RecordResult
-    from fileroom.objectstore.local.drafts import Drafts
+    from fileroom.objectstore.blobs.contract import Drafts
     from fileroom.objectstore.local.writing import Draft
 
 SLICE_PARTS: Final = 100
@@ -109,7 +108,7 @@ class StoringRequest:
         self._requests = requests
         self._content = content
         self._rules = rules
-        self._drafts: Drafts = blob_bucket(content.blobs, content.blob_prefix).drafts()
+        self._drafts = content.blobs.bucket(content.blob_prefix).drafts()
         self._writer = requests.begin()
         self._parts: list[SpooledPart | PartOutcome] = []
         self._replaced: set[InstanceKey] = set()
@@ -125,7 +124,7 @@ class StoringRequest:
         """Begin the next part."""
         ordinal = len(self._parts)
         directory = request_blob_directory(self._writer, ordinal)
-        part = SpooledPart(ordinal, self._drafts.begin(f"{directory}/unnamed"))
+        part = SpooledPart(ordinal, self._drafts.begin(directory))
         self._parts.append(part)
         return part
 
@@ -135,7 +134,7 @@ class StoringRequest:
 
     def begin_bulk(self) -> Draft:
         """Begin what is no instance, but holds bytes of some; it is never published."""
-        return self._drafts.begin(f"{request_blob_directory(self._writer, 0)}/bulk")
+        return self._drafts.begin(request_blob_directory(self._writer, 0))
 
     def discard_bulk(self, draft: Draft) -> None:
         """Throw away what is needed no more."""
@@ -317,9 +316,7 @@ def describe_part(part: SpooledPart, writer: RequestWriter, source: str) -> Inst
 
 def publish(drafts: Drafts, parts: Sequence[tuple[Draft, InstanceRecord]]) -> None:
     """Make parts durable under the names of the blobs that their records tell."""
-    for draft, record in parts:
-        draft.rename(record.place.key.rpartition("/")[2])
-    drafts.publish([draft for draft, _ in parts])
+    drafts.publish([(draft, record.place.key) for draft, record in parts])
 
 
 def _slices(

@@ -116,7 +116,7 @@ def check(
 
 def _buckets(data: Path | None, config: Path | None, given: tuple[str, ...]) -> Buckets:
     settings = load_settings({"data": data, "buckets": given}, os.environ, config)
-    return Buckets(settings.buckets, settings.buckets_directory)
+    return Buckets(settings.named_buckets, settings.buckets_directory)
 
 
 def place_of(settings: BucketSettings) -> str:

@@ -53,8 +53,7 @@ def check(
             if isinstance(finding, Drift):
                 click.echo(f"{finding.fault} {finding.uri} {finding.instance or ''}".rstrip())
                 continue
-            path = settings.blobs_directory / finding.path
-            click.echo(f"{finding.fault} {path}{_of(finding.place)}")
+            click.echo(f"{finding.fault} {finding.path}{_of(finding.place)}")
     harmless = found.pop(Fault.ORPHANED, 0)
     counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
     click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")

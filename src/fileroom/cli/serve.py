@@ -99,7 +99,7 @@ def _welcome(deployment: Deployment) -> str:
             f"  buckets  {buckets}",
             *(
                 f"           {bucket.name} is missing: {bucket.path} is no directory"
-                for bucket in settings.buckets
+                for bucket in settings.named_buckets
                 if bucket.path is not None and not bucket.path.is_dir()
             ),
             f"  token    {access[0]}",

@@ -21,7 +21,7 @@ from fileroom.errors import (
 from fileroom.objectstore.cloud import CloudAddress, CloudBucket
 from fileroom.objectstore.local import LocalBucket
 from fileroom.objectstore.local.durable import sync_directory, translating
-from fileroom.objectstore.uri import ObjectUri, parse_bucket_name
+from fileroom.objectstore.uri import FILE_PREFIX, ObjectUri, parse_bucket_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class BucketSettings:
     """One bucket of the settings: ``[buckets."gs://name"]``."""
 
     name: str
-    """With its scheme: ``gs://name``."""
+    """With its scheme: ``gs://name``; of a root ``file:///path``."""
     path: Path | None = None
     """The local directory of its ``url``; None for a bucket in the cloud of its scheme."""
     endpoint: str = ""
@@ -87,6 +87,12 @@ class Buckets:
     def __init__(self, settings: Sequence[BucketSettings], directory: Path | None) -> None:
         self._settings = {bucket.name: bucket for bucket in settings}
         self._directory = directory
+        self.roots = tuple(
+            name.removeprefix(FILE_PREFIX)
+            for name in self._settings
+            if name.startswith(FILE_PREFIX)
+        )
+        """The directories below which ``file://`` URIs name files: see ``uri``."""
 
     def resolve(self, bucket_name: str, *, right: Right, dicom_store: str) -> BucketSettings:
         """Give the bucket that a DICOM store may use in this way.
@@ -178,17 +184,20 @@ def open_bucket(settings: BucketSettings) -> Bucket:
     """Give the bucket, one for each process, so that it need not learn its place again."""
     if settings.path is not None:
         return _open_local(settings.path)
+    return _open_cloud(cloud_address(settings))
+
+
+def cloud_address(settings: BucketSettings) -> CloudAddress:
+    """Give where a bucket of the settings is that is no directory."""
     uri = parse_bucket_name(settings.name)
-    return _open_cloud(
-        CloudAddress(
-            scheme=uri.scheme,
-            bucket=uri.bucket,
-            endpoint=settings.endpoint,
-            region=settings.region,
-            account=settings.account,
-            credentials=settings.credentials,
-            ordered=settings.ordered,
-        )
+    return CloudAddress(
+        scheme=uri.scheme,
+        bucket=uri.bucket,
+        endpoint=settings.endpoint,
+        region=settings.region,
+        account=settings.account,
+        credentials=settings.credentials,
+        ordered=settings.ordered,
     )
 
 
@@ -210,6 +219,8 @@ def _is_bucket_name(name: str) -> bool:
 
 
 def _denied(bucket_name: str, right: Right, dicom_store: str) -> str:
+    if bucket_name.startswith(FILE_PREFIX):
+        return _denied_path(right, dicom_store)
     scheme, _, name = bucket_name.partition("://")
     mkdir = f", or by making the directory buckets/{name} in the data directory"
     return (
@@ -217,4 +228,15 @@ def _denied(bucket_name: str, right: Right, dicom_store: str) -> str:
         f"{dicom_store!r}, or the bucket does not exist; it needs {_ROLES[right]}: an operator "
         f'grants it with allow = ["{right}"] and this DICOM store among stores under '
         f'[buckets."{bucket_name}"] in the settings{mkdir if scheme == "gs" else ""}'
+    )
+
+
+def _denied_path(right: Right, dicom_store: str) -> str:
+    """Give the message about any path: it does not tell which directories are roots."""
+    return (
+        f"{SERVICE_AGENT} does not have {_PERMISSIONS[right]} access to the directory of this "
+        f"file:// URI for {dicom_store!r}; it needs {_ROLES[right]}: an operator grants it by "
+        "naming a directory above it under file_roots in the settings, and, where there is a table "
+        f'[buckets."file:///DIRECTORY"], with "{right}" among its allow and this DICOM store among '
+        "its stores"
     )

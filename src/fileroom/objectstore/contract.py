@@ -14,7 +14,7 @@ are not valid any more: then no object is to blame, and the same call may succee
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,7 +44,7 @@ class ObjectEntry:
     """When, in microseconds since 1970, as far as is told."""
 
 
-class _Held(Protocol):
+class Held(Protocol):
     """Given back at the end of a ``with``."""
 
     def __enter__(self) -> Self:
@@ -59,7 +59,7 @@ class _Held(Protocol):
         """Close it, or abort what is not committed."""
 
 
-class StoredObject(_Held, Protocol):
+class StoredObject(Held, Protocol):
     """One version of an object, open for reading at any offset."""
 
     key: str
@@ -81,7 +81,15 @@ class StoredObject(_Held, Protocol):
         """Give back what it holds; a second call does nothing."""
 
 
-class Writing(_Held, Protocol):
+@runtime_checkable
+class Resumable(Protocol):
+    """An object whose checksum is compared once all of it was read in order."""
+
+    def recall(self, piece: bytes) -> None:
+        """Count the next bytes into the checksum, which were read before it was opened."""
+
+
+class Writing(Held, Protocol):
     """One object written piece by piece; it appears whole at ``commit`` or never."""
 
     def write(self, piece: bytes) -> None:

@@ -2,17 +2,28 @@
 
 A URI carries a scheme, a bucket and a key, and nothing else: no host, port, user or query, so that
 no request can choose where the server connects. The key is taken literally; ``%`` decodes nothing.
+
+A ``file://`` URI names a file of the server. Its bucket is the innermost of the directories that
+the operator opened, the *roots*, that the path lies below; the functions here are told them as
+absolute paths. Below none of them its bucket is ``""``, which no server has.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from fileroom.errors import InvalidArgument
 from fileroom.objectstore.archives.naming import split_archive_key
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 SCHEMES = ("gs", "s3", "az")
+FILE_PREFIX = "file://"
+"""What the name of a root begins with; its path follows."""
 KEY_BYTES_MAX = 1024
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/]*)(?:/(.*))?", re.DOTALL)
@@ -42,7 +53,7 @@ class ObjectUri:
 
     @property
     def bucket_name(self) -> str:
-        """The bucket with its scheme, as settings name it: ``gs://bucket``."""
+        """The bucket with its scheme, as settings name it: ``gs://bucket``, ``file:///root``."""
         return f"{self.scheme}://{self.bucket}"
 
     def __str__(self) -> str:
@@ -71,7 +82,7 @@ class ObjectPattern:
         return self.regex.fullmatch(key) is not None
 
 
-def parse_object_uri(text: str) -> ObjectUri:
+def parse_object_uri(text: str, roots: Collection[str] = ()) -> ObjectUri:
     """Give the one object that ``gs://bucket/object`` names.
 
     Raises
@@ -79,14 +90,14 @@ def parse_object_uri(text: str) -> ObjectUri:
     InvalidArgument
         If it has another form or names a bucket alone.
     """
-    uri = _parse(text)
+    uri = _parse(text, roots)
     if not uri.key:
         raise _invalid(text, "it names a bucket, not an object; write gs://bucket/object")
     _refuse_wildcards(uri, text)
     return uri
 
 
-def parse_uri_prefix(text: str) -> ObjectUri:
+def parse_uri_prefix(text: str, roots: Collection[str] = ()) -> ObjectUri:
     """Give the place that ``gs://bucket[/directory]`` names; its key is empty or ends in one ``/``.
 
     Raises
@@ -94,7 +105,7 @@ def parse_uri_prefix(text: str) -> ObjectUri:
     InvalidArgument
         If it has another form, a wildcard or an empty segment.
     """
-    uri = _parse(text)
+    uri = _parse(text, roots)
     _refuse_wildcards(uri, text)
     directory = uri.key.rstrip("/")
     if "" in directory.split("/")[:-1]:
@@ -103,16 +114,18 @@ def parse_uri_prefix(text: str) -> ObjectUri:
 
 
 def parse_bucket_name(text: str) -> ObjectUri:
-    """Give the bucket that ``gs://bucket`` names; its key is empty.
+    """Give the bucket that ``gs://bucket`` or ``file:///root`` names; its key is empty.
 
     Raises
     ------
     InvalidArgument
         If it has another form or names more than a bucket.
     """
-    uri = _parse(text)
+    uri = _parse(text, roots=(text.removeprefix(FILE_PREFIX).rstrip("/"),))
     if uri.key:
         raise _invalid(text, "it names more than a bucket; write gs://bucket")
+    if _WILDCARD.search(uri.bucket):
+        raise _invalid(text, "a root cannot have '*' or '?' in its path")
     return uri
 
 
@@ -122,7 +135,7 @@ def check_object_key(key: str) -> None:
         raise InvalidArgument(f"invalid name {key[:200]!r}: {fault}", "name")
 
 
-def parse_pattern(text: str) -> ObjectPattern:
+def parse_pattern(text: str, roots: Collection[str] = ()) -> ObjectPattern:
     """Give the objects that ``gs://bucket/object`` with optional wildcards means.
 
     Raises
@@ -134,7 +147,7 @@ def parse_pattern(text: str) -> ObjectPattern:
     ----------
     Cloud Healthcare v1 GoogleCloudHealthcareV1DicomGcsSource
     """
-    uri = _parse(text)
+    uri = _parse(text, roots)
     if not uri.key:
         raise _invalid(
             text, f"it names a bucket, not objects; {uri.bucket_name}/** means all it holds"
@@ -155,31 +168,57 @@ def parse_pattern(text: str) -> ObjectPattern:
     )
 
 
-def split_uri(uri: str) -> tuple[str, str]:
+def split_uri(uri: str, roots: Collection[str]) -> tuple[str, str]:
     """Give the name of the bucket, and the key as it is, of the URI of one listed object."""
+    if uri.startswith(FILE_PREFIX):
+        root, key = _split_path(uri.removeprefix(FILE_PREFIX), roots)
+        return f"{FILE_PREFIX}{root}", key
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{scheme}://{bucket}", key
 
 
-def _parse(text: str) -> ObjectUri:
+def _parse(text: str, roots: Collection[str]) -> ObjectUri:
     match = _URI.fullmatch(text)
     if match is None:
         raise _invalid(text, "it must have the form gs://bucket/object")
     scheme, bucket, key = match[1], match[2], match[3] or ""
-    if scheme.lower() == "file":
+    if scheme.lower() == "file" and not roots:
         raise _invalid(
             text,
-            "file:// is not accepted: a request names a bucket, never a path on the server. Have "
-            "the server started with --bucket NAME=DIR, or put the files into buckets/NAME in its "
-            "data directory, and write gs://NAME/…",
+            "file:// is not accepted: this server was not told in the setting file_roots which "
+            "directories may be named so. Name yours there; or have the server started with "
+            "--bucket NAME=DIR, or put the files into buckets/NAME in its data directory, and "
+            "write gs://NAME/…",
         )
-    if scheme not in SCHEMES:
+    if scheme not in {*SCHEMES, "file"}:
         raise _invalid(text, f"unknown scheme {scheme!r}; it must begin with gs://, s3:// or az://")
-    _check_bucket(bucket, text)
     if (fault := _fault_of(key)) is not None:
         raise _invalid(text, fault)
+    if scheme == "file":
+        _check_path(bucket, key, text)
+        bucket, key = _split_path(f"/{key}", roots)
+    else:
+        _check_bucket(bucket, text)
     return ObjectUri(scheme=scheme, bucket=bucket, key=key)
+
+
+def _check_path(host: str, path: str, text: str) -> None:
+    """Refuse what another reader of the URI may take for another file than this server would."""
+    if host:
+        raise _invalid(text, "it names a host; write file:///directory/file")
+    decoded = unquote(path)
+    if "//" in f"/{decoded}":
+        raise _invalid(text, "a directory in it has an empty name ('//')")
+    if (fault := _fault_of(decoded)) is not None:
+        raise _invalid(text, f"{fault}, nor in another spelling")
+
+
+def _split_path(path: str, roots: Collection[str]) -> tuple[str, str]:
+    """Give the innermost root that a path lies below, and the rest; else ``""`` and all of it."""
+    above = (root for root in roots if f"{path}/".startswith(f"{root}/"))
+    root = max(above, key=len, default="")
+    return root, path[len(root) + 1 :]
 
 
 def _check_bucket(bucket: str, text: str) -> None:

@@ -13,7 +13,12 @@ from fileroom.errors import InvalidArgument, Unimplemented
 from fileroom.names import LocationName
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.objectstore.cloud.provider import ANONYMOUS, DEFAULT
-from fileroom.objectstore.uri import parse_bucket_name
+from fileroom.objectstore.uri import (
+    FILE_PREFIX,
+    ObjectUri,
+    parse_bucket_name,
+    parse_uri_prefix,
+)
 
 if TYPE_CHECKING:
     from fileroom.settings.table import Kind, Setting
@@ -29,6 +34,7 @@ _BUCKET_KEYS: Final = (
     "allow",
     "stores",
 )
+_ROOT_KEYS: Final = ("project", "allow", "stores")
 _CLOUD_KEYS: Final = ("endpoint", "region", "account", "credentials")
 _RIGHTS: Final = ("read", "write", "delete")
 _LATER_AUTH: Final = ("oidc", "service-account")
@@ -63,14 +69,9 @@ def parse_setting(setting: Setting, given: Given) -> object:
     value = parsers[setting.kind](setting, given)
     _refuse_what_comes_later(setting.name, value, given)
     if setting.name == "blobs":
-        blobs = _local_path(str(value), given)
-        if blobs is None:
-            raise Unimplemented(
-                f"blobs = {value!r} (from {given.origin}): this version keeps the archive's own"
-                " bytes in a directory only",
-                "blobs",
-            )
-        return str(blobs)
+        return _blobs(str(value), given)
+    if setting.name == "file_roots":
+        return tuple(dict.fromkeys(_root(root, given) for root in cast("tuple[str, ...]", value)))
     if setting.name == "locations":
         for location in cast("tuple[str, ...]", value):
             LocationName("any", location)
@@ -166,6 +167,8 @@ def _bucket(name: str, entry: object, given: Given) -> BucketSettings:
         if key not in _BUCKET_KEYS:
             raise InvalidArgument(f"{where}: unknown {key!r}{guess(key, _BUCKET_KEYS)}", "buckets")
     uri = parse_bucket_name(name)
+    if uri.bucket_name.startswith(FILE_PREFIX):
+        return _root_bucket(uri, entry, where)
     texts = {key: _text(entry, key, where) for key in ("url", "project", *_CLOUD_KEYS)}
     url = texts.pop("url")
     if url and (given_beside := [key for key in _CLOUD_KEYS if texts[key]]):
@@ -184,10 +187,8 @@ def _bucket(name: str, entry: object, given: Given) -> BucketSettings:
         )
     credentials = _credentials(texts["credentials"], uri.scheme, given, where)
     default = ["read"] if credentials == ANONYMOUS else ["read", "write"]
-    allow = _texts(entry.get("allow", default), where, "allow")
+    allow = _rights(entry, default, where)
     for right in allow:
-        if right not in _RIGHTS:
-            raise InvalidArgument(f"{where}: allow knows {', '.join(_RIGHTS)}", "buckets")
         if credentials == ANONYMOUS and right != "read":
             raise InvalidArgument(f"{where}: without credentials it can be read only", "buckets")
     return BucketSettings(
@@ -202,6 +203,31 @@ def _bucket(name: str, entry: object, given: Given) -> BucketSettings:
         stores=_texts(entry.get("stores", ["*"]), where, "stores"),
         project=texts["project"] or None,
     )
+
+
+def _root_bucket(uri: ObjectUri, entry: Mapping[str, object], where: str) -> BucketSettings:
+    """Give a root whose table says for whom and what it is; where it is, its name says."""
+    if given_too := [key for key in entry if key not in _ROOT_KEYS]:
+        raise InvalidArgument(
+            f"{where}: {given_too[0]} is not for a directory of file_roots, which takes"
+            f" {', '.join(_ROOT_KEYS)}",
+            "buckets",
+        )
+    return BucketSettings(
+        name=uri.bucket_name,
+        path=Path(uri.bucket),
+        allow=frozenset(_rights(entry, ["read", "write"], where)),
+        stores=_texts(entry.get("stores", ["*"]), where, "stores"),
+        project=_text(entry, "project", where) or None,
+    )
+
+
+def _rights(entry: Mapping[str, object], default: Sequence[str], where: str) -> tuple[str, ...]:
+    allow = _texts(entry.get("allow", default), where, "allow")
+    for right in allow:
+        if right not in _RIGHTS:
+            raise InvalidArgument(f"{where}: allow knows {', '.join(_RIGHTS)}", "buckets")
+    return allow
 
 
 def _text(entry: Mapping[str, object], key: str, where: str) -> str:
@@ -261,6 +287,33 @@ def _local_path(url: str, given: Given) -> Path | None:
     if "://" in url:
         return None
     return (given.directory / Path(url).expanduser()).absolute()
+
+
+def _root(text: str, given: Given) -> str:
+    """Give the absolute path of a directory that ``file://`` URIs may name files below."""
+    path = _local_path(text, given)
+    wrong = f"file_roots (from {given.origin}) must be directories as in /srv/dicom, not {text!r}"
+    if path is None or path == Path("/"):
+        raise InvalidArgument(wrong, "file_roots")
+    try:
+        return parse_bucket_name(f"{FILE_PREFIX}{path}").bucket
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{wrong}: {error.message}", "file_roots") from error
+
+
+def _blobs(text: str, given: Given) -> str:
+    """Give the directory, or the place in a bucket, that keeps the archive's own bytes."""
+    directory = _local_path(text, given)
+    if directory is not None:
+        return str(directory)
+    try:
+        return str(parse_uri_prefix(text))
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            f"blobs (from {given.origin}) must be a directory, or a place in a bucket as in"
+            f" s3://bucket/fileroom: {error.message}",
+            "blobs",
+        ) from error
 
 
 def merge_buckets(

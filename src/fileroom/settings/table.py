@@ -103,6 +103,12 @@ SETTINGS: Final = (
         " NAME=DIRECTORY.",
     ),
     Setting(
+        name="file_roots",
+        kind="list",
+        default_text="none: file:// is refused",
+        help="Directories of the server below which requests may name files as file:///path.",
+    ),
+    Setting(
         name="database",
         kind="text",
         default_text="DATA/fileroom.db",
@@ -112,7 +118,8 @@ SETTINGS: Final = (
         name="blobs",
         kind="text",
         default_text="DATA/blobs",
-        help="Where instances' bytes are kept: a local directory.",
+        help="Where instances' bytes are kept: a directory, or a place in a bucket, as in"
+        " s3://bucket/fileroom.",
     ),
     Setting(
         name="executor",

@@ -5,18 +5,20 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from fileroom.errors import InvalidArgument, Unimplemented
+from fileroom.objectstore.buckets import BucketSettings
+from fileroom.objectstore.uri import FILE_PREFIX, parse_uri_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fileroom.auth.authenticate import AuthMode
-    from fileroom.objectstore.buckets import BucketSettings
 
 Search = Literal["extended", "google"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -35,6 +37,7 @@ class Settings:
     auth: tuple[AuthMode, ...] = ("token",)
     locations: tuple[str, ...] = ("us-central1",)
     buckets: tuple[BucketSettings, ...] = ()
+    file_roots: tuple[str, ...] = ()
     database: str | None = None
     blobs: str | None = None
     executor: str = "processes"
@@ -55,6 +58,7 @@ class Settings:
         if not self.public_url:
             object.__setattr__(self, "public_url", _default_url(self.host, self.port))
         _check_reach(self)
+        _check_roots(self)
 
     @property
     def database_path(self) -> Path:
@@ -62,9 +66,49 @@ class Settings:
         return self.data / "fileroom.db"
 
     @property
-    def blobs_directory(self) -> Path:
-        """The directory of all blobs."""
-        return self.data / "blobs" if self.blobs is None else Path(self.blobs)
+    def blobs_directory(self) -> Path | None:
+        """The directory of the archive's own bytes; None where a bucket in a cloud has them."""
+        if self.blobs is None:
+            return self.data / "blobs"
+        return None if "://" in self.blobs else Path(self.blobs)
+
+    @property
+    def blobs_prefix(self) -> str:
+        """Where in its bucket the archive's own bytes are: empty, or up to a slash."""
+        return "" if self.blobs is None else parse_uri_prefix(self.blobs).key
+
+    @property
+    def blobs_bucket(self) -> BucketSettings:
+        """The bucket that has the archive's own bytes, as its table in the settings tells it."""
+        assert self.blobs is not None
+        name = parse_uri_prefix(self.blobs).bucket_name
+        tables = (bucket for bucket in self.buckets if bucket.name == name)
+        return next(tables, BucketSettings(name=name))
+
+    @property
+    def named_buckets(self) -> tuple[BucketSettings, ...]:
+        """The buckets that the settings name: those of a table, and the roots without one."""
+        roots = (
+            BucketSettings(
+                name=f"{FILE_PREFIX}{root}", path=Path(root), allow=frozenset({"read", "write"})
+            )
+            for root in self.file_roots
+        )
+        # Of two with one name the later counts: the table.
+        return tuple({bucket.name: bucket for bucket in (*roots, *self.buckets)}.values())
+
+    @property
+    def offered_buckets(self) -> tuple[BucketSettings, ...]:
+        """The named buckets that DICOM stores may use: not the archive's own."""
+        if self.blobs_directory is not None:
+            return self.named_buckets
+        own = self.blobs_bucket.name
+        return tuple(bucket for bucket in self.named_buckets if bucket.name != own)
+
+    @property
+    def scratch_directory(self) -> Path:
+        """The directory of what is on its way to a cloud."""
+        return self.data / "scratch"
 
     @property
     def buckets_directory(self) -> Path:
@@ -115,3 +159,41 @@ def _check_reach(settings: Settings) -> None:
                 " auth=token, or take public_url away",
                 "auth",
             )
+
+
+def _check_roots(settings: Settings) -> None:
+    """Refuse a root that nobody switched on, and one that would open the server's own files."""
+    roots = {f"{FILE_PREFIX}{root}" for root in settings.file_roots}
+    for bucket in settings.buckets:
+        if bucket.name.startswith(FILE_PREFIX) and bucket.name not in roots:
+            raise InvalidArgument(
+                f'[buckets."{bucket.name}"] is for a directory among file_roots; add it there',
+                "file_roots",
+            )
+    places = {
+        bucket: Path(bucket.path).resolve()
+        for bucket in settings.named_buckets
+        if bucket.path is not None and bucket.name in roots
+    }
+    for own in {settings.data.resolve(), (settings.blobs_directory or settings.data).resolve()}:
+        for root, place in places.items():
+            if place.is_relative_to(own) or own.is_relative_to(place):
+                raise InvalidArgument(
+                    f"file_roots: {root.path} and {own}, which holds the server's own files, lie"
+                    " in one another; choose a directory beside it",
+                    "file_roots",
+                )
+    for (inner, below), (outer, above) in permutations(places.items(), 2):
+        if below.is_relative_to(above) and not _is_as_open(inner, outer):
+            raise InvalidArgument(
+                f'[buckets."{inner.name}"] allows less than file_roots or a table does for'
+                f" {outer.path}, which holds it: a wildcard there would read it all the same. Allow"
+                " as much, or put them beside one another",
+                "file_roots",
+            )
+
+
+def _is_as_open(inner: BucketSettings, outer: BucketSettings) -> bool:
+    """Whether a bucket can be used by all who may use the other, and in the same ways."""
+    stores = set(inner.stores)
+    return outer.allow <= inner.allow and ("*" in stores or set(outer.stores) <= stores)

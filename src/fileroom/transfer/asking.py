@@ -69,6 +69,6 @@ def filter_config(facilities: Facilities, name: DicomStoreName, filter_uri: str)
     """
     if not filter_uri:
         return {}
-    source = parse_object_uri(filter_uri)
+    source = parse_object_uri(filter_uri, facilities.buckets.roots)
     facilities.buckets.resolve(source.bucket_name, right="read", dicom_store=str(name))
     return {"filterConfig": {"resourcePathsGcsUri": filter_uri}}

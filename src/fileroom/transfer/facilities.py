@@ -9,11 +9,11 @@ from fileroom.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from fileroom.archive.storing import StoringRequests
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets, BucketSettings
     from fileroom.objectstore.contract import Right
     from fileroom.transfer.pipeline import Turns
@@ -25,8 +25,8 @@ class Facilities:
 
     database: Database
     buckets: Buckets
-    blobs: Path
-    """The directory of all stores' blobs."""
+    blobs: Blobs
+    """The archive's own bytes."""
     requests: StoringRequests
     """Whose names the blobs bear that this process itself writes."""
     turns: Turns

@@ -97,7 +97,8 @@ def read_selection(facilities: Facilities, operation: Operation) -> Selection:
         return Selection(paths=[parse_instance_path(path)], start=start)
     if not isinstance(filter_config, dict):
         return Selection(paths=[None], start=start)
-    uri = parse_object_uri(str(filter_config["resourcePathsGcsUri"]))
+    text = str(filter_config["resourcePathsGcsUri"])
+    uri = parse_object_uri(text, facilities.buckets.roots)
     bucket = open_bucket(facilities.bucket(operation, uri.bucket_name, "read"))
     entry = bucket.find(uri.key)
     if entry is None:

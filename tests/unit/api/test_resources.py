@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.places import root_of
+
 if TYPE_CHECKING:
     from tests.unit.api.conftest import ServedDeployment
 
@@ -324,7 +326,7 @@ def test_store_keeps_its_identity_beside_its_blobs(server: ServedDeployment) -> 
     name = server.make_store(server.make_dataset("identity"), "s1", {"labels": {"a": "1"}})
     server.call("PATCH", name, {"labels": {"a": "2"}}, updateMask="labels")
 
-    kept = [path.read_text() for path in server.deployment.blobs.glob("*/.store-id")]
+    kept = [path.read_text() for path in root_of(server.deployment.blobs).glob("*/.store-id")]
 
     (mine,) = (text for text in kept if f'"{name}"' in text)
     assert json.loads(mine) == {"name": name, "config": {"labels": {"a": "2"}}}
@@ -339,7 +341,7 @@ def test_identity_is_that_of_the_last_of_many_patches(server: ServedDeployment) 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(patch, "abcdefghijklmnop"))
 
-    kept = [path.read_text() for path in server.deployment.blobs.glob("*/.store-id")]
+    kept = [path.read_text() for path in root_of(server.deployment.blobs).glob("*/.store-id")]
     (mine,) = (text for text in kept if f'"{name}"' in text)
     assert json.loads(mine)["config"]["labels"] == server.get(name)["labels"]
 

@@ -24,6 +24,7 @@ from fileroom.database.instances import CONFLICT_MESSAGE
 from fileroom.errors import ResourceExhausted
 from tests.corpus import UID_ROOT, minimal_instance
 from tests.multipart_bodies import BOUNDARY, DICOM_PARTS, multipart_body
+from tests.places import root_of
 from tests.unit.database.rows import all_rows
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Web:
     def blobs(self) -> Path:
         with self.server.deployment.database.read() as connection:
             prefix = living_stores(connection)[-1].blob_prefix
-        return self.server.deployment.blobs / prefix
+        return root_of(self.server.deployment.blobs) / prefix
 
     @property
     def left_in_tmp(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fileroom.archive.ingest import Content, Writer, store_contents, store_object
-from fileroom.archive.layout import blob_bucket
 from fileroom.database import schema
 from fileroom.database.collection import StoreArea
 from fileroom.database.instances import (
@@ -48,20 +47,20 @@ def write_blobs(
         )
         for n in range(first, first + count)
     )
-    bucket = blob_bucket(site.facilities.blobs, site.blob_prefix)
+    bucket = site.facilities.blobs.bucket(site.blob_prefix)
     return store_contents(Writer(bucket=bucket, number=writer), contents, refuse)
 
 
 def write_large(site: Site, number: int, *, writer: int) -> InstanceRecord:
     """Write an instance that has no row yet as a blob of its own."""
-    bucket = blob_bucket(site.facilities.blobs, site.blob_prefix)
+    bucket = site.facilities.blobs.bucket(site.blob_prefix)
     content = _Bytes(instance(uids(number)))
     return store_object(
         Writer(bucket=bucket, number=writer),
         content,
         ordinal=number,
         source=f"gs://b/{number}",
-        version=None,
+        version="v0",
     )
 
 
@@ -72,6 +71,9 @@ class _Bytes:
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self._data[offset : offset + length]
+
+    def recall(self, piece: bytes) -> None:
+        raise AssertionError(f"{len(piece)} bytes were taken up, and none were left")
 
 
 def store(site: Site, records: list[InstanceRecord], *, writer: int) -> None:

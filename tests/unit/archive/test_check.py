@@ -47,10 +47,7 @@ def offset(finding: Finding) -> int:
 def found(site: Site, *, deep: bool = False) -> dict[tuple[str, int], Fault]:
     store = area(site)
     findings = list(check_store(site.database, site.facilities.blobs, store, deep=deep))
-    faults = {
-        (finding.path.removeprefix(f"{store.blob_prefix}/"), offset(finding)): finding.fault
-        for finding in findings
-    }
+    faults = {(finding.key, offset(finding)): finding.fault for finding in findings}
     assert len(faults) == len(findings)
     return faults
 

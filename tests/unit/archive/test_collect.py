@@ -18,7 +18,7 @@ from fileroom.database.instances import Place, PlaceKind, queue_drops, record_ke
 from fileroom.errors import PermissionDenied, ResourceExhausted, Unavailable
 from fileroom.names import DicomStoreName
 from fileroom.objectstore.local import BLOCK_BYTES, Extent, LocalBucket
-from tests.places import of_place
+from tests.places import of_place, root_of
 from tests.unit.archive.holding import (
     drop,
     drops,
@@ -460,7 +460,7 @@ def test_store_made_later_under_the_same_name_is_left_alone(site: Site) -> None:
     for store_id in (again, other):
         with site.database.read() as connection:
             living = {area.id: area for area in collection.living_stores(connection)}
-        (site.facilities.blobs / living[store_id].blob_prefix / "tmp").mkdir(parents=True)
+        (root_of(site.facilities.blobs) / living[store_id].blob_prefix / "tmp").mkdir(parents=True)
     collector(site).collect()
 
     with site.database.read() as connection:

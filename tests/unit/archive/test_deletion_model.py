@@ -27,7 +27,6 @@ from hypothesis.stateful import (
 from fileroom.archive import deletion
 from fileroom.archive.collect import Collector
 from fileroom.archive.ingest import Content, Writer, store_contents
-from fileroom.archive.layout import blob_bucket
 from fileroom.archive.retrieve import StoreContent
 from fileroom.database import schema
 from fileroom.database.instances import (
@@ -176,7 +175,7 @@ class Machine(RuleBasedStateMachine):
     def write(
         self, operation: int, policy: DuplicatePolicy, objects: list[tuple[InstanceKey, str]]
     ) -> None:
-        bucket = blob_bucket(self.content.blobs, self.content.blob_prefix)
+        bucket = self.content.blobs.bucket(self.content.blob_prefix)
         contents = [
             Content(
                 ordinal=next(self.ordinals),

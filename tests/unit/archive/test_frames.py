@@ -18,7 +18,6 @@ from sqlalchemy.engine import Engine
 from fileroom.archive import frames
 from fileroom.archive.frames import read_frames
 from fileroom.archive.ingest import Writer, store_object
-from fileroom.archive.layout import blob_bucket
 from fileroom.database import schema
 from fileroom.database.instances import DuplicatePolicy, StoreWrite, store_records
 from fileroom.database.stored import (
@@ -45,6 +44,7 @@ from tests.corpus import (
     multi_frame_instance,
 )
 from tests.frames import encapsulated, frames_of
+from tests.places import root_of
 from tests.store_content import FilledStore, filled_store
 from tests.unit.database.rows import all_rows
 
@@ -97,7 +97,7 @@ class Case:
     @property
     def blob(self) -> Path:
         content = self.store.content
-        return content.blobs / content.blob_prefix / self.stored.place.key
+        return root_of(content.blobs) / content.blob_prefix / self.stored.place.key
 
     def chunks(self) -> list[bytes]:
         with self.store.database.read() as connection:
@@ -324,7 +324,7 @@ class Large:
                 file.seek(self.offset(head, pieces, number))
                 file.write(b"frame %d" % number)
         place = self._case.stored.place
-        bucket = blob_bucket(self._case.store.content.blobs, self._case.store.content.blob_prefix)
+        bucket = self._case.store.content.blobs.bucket(self._case.store.content.blob_prefix)
         with bucket.open(place.key) as blob:
             header = encode_header(scan(blob).header, CURRENT_DICTIONARY_ID)
             size = blob.size
@@ -527,7 +527,7 @@ def test_a_missing_or_shortened_blob_is_data_loss(case: Case) -> None:
 def test_an_object_stored_in_pieces_gets_its_table_too(case: Case) -> None:
     data = encapsulated([[b"a" * 40, b"b"], [b"cc"]], RLE, "basic", **case.uids)
     content = case.store.content
-    writer = Writer(bucket=blob_bucket(content.blobs, content.blob_prefix), number=999_999)
+    writer = Writer(bucket=content.blobs.bucket(content.blob_prefix), number=999_999)
 
     class Source:
         size = len(data)
@@ -535,7 +535,10 @@ def test_an_object_stored_in_pieces_gets_its_table_too(case: Case) -> None:
         def read_at(self, offset: int, length: int) -> bytes:
             return data[offset : offset + length]
 
-    record = store_object(writer, Source(), ordinal=0, source="gs://b/0", version=None)
+        def recall(self, piece: bytes) -> None:
+            raise AssertionError(f"{len(piece)} bytes were taken up, and none were left")
+
+    record = store_object(writer, Source(), ordinal=0, source="gs://b/0", version="v0")
     write = StoreWrite(store_id=content.store_id, operation_id=999_999)
     case.store.database.write(lambda transaction: store_records(transaction, write, [record]))
 

@@ -16,12 +16,13 @@ from fileroom.archive.ingest import (
     store_object,
     unspool_headers,
 )
-from fileroom.archive.layout import blob_bucket, blob_key, make_blob_bucket
+from fileroom.archive.layout import STORE_ID_FILE, blob_key, make_blob_bucket
 from fileroom.archive.packs import open_place
 from fileroom.database.instances import PlaceKind
 from fileroom.dicom.header import decode_header, header_dictionary
 from fileroom.dicom.part10 import Refused, scan
-from fileroom.errors import NotFound, Unavailable
+from fileroom.errors import DataLoss, FileroomError, NotFound, Unavailable
+from fileroom.objectstore.blobs.local import LocalBlobs
 from tests import corpus
 
 if TYPE_CHECKING:
@@ -39,15 +40,19 @@ class Source:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.size = len(data)
+        self.recalled = b""
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self._data[offset : offset + length]
 
+    def recall(self, piece: bytes) -> None:
+        self.recalled += piece
+
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
-    make_blob_bucket(tmp_path, "prefix", {})
-    return Writer(bucket=blob_bucket(tmp_path, "prefix"), number=7)
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {})
+    return Writer(bucket=LocalBlobs(tmp_path).bucket("prefix"), number=7)
 
 
 def stored(writer: Writer, *files: bytes) -> tuple[list[InstanceRecord], dict[int, Exception]]:
@@ -138,7 +143,7 @@ def test_same_bytes_of_another_object_have_another_place(writer: Writer) -> None
 def test_batch_of_nothing_that_is_dicom_writes_no_file(writer: Writer) -> None:
     stored(writer, b"text", b"")
 
-    assert not [*(writer.bucket.root / "00").iterdir()]
+    assert [entry.key for entry in writer.bucket.list()] == [STORE_ID_FILE]
 
 
 def test_header_too_large_to_keep_is_left_to_the_blob(
@@ -152,7 +157,7 @@ def test_header_too_large_to_keep_is_left_to_the_blob(
 
 def test_missing_directories_are_a_volume_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "prefix").mkdir()
-    writer = Writer(bucket=blob_bucket(tmp_path, "prefix"), number=7)
+    writer = Writer(bucket=LocalBlobs(tmp_path).bucket("prefix"), number=7)
 
     with pytest.raises(Unavailable, match="volume mounted"):
         stored(writer, corpus.minimal_instance())
@@ -167,16 +172,17 @@ def test_object_in_pieces_gives_the_record_of_the_whole(
     (packed,), _ = stored(writer, file)
 
     assert record.place.key == blob_key(hashlib.sha256(file).digest(), 7, 0)
-    assert writer.bucket.read(record.place.key) == file
+    with writer.bucket.open(record.place.key) as blob:
+        assert blob.read_at(0, blob.size) == file
     assert replace(record, place=packed.place) == packed
 
 
 def test_object_in_pieces_that_is_refused_leaves_no_file(writer: Writer) -> None:
     with pytest.raises(Refused):
-        store_object(writer, Source(b"text"), ordinal=0, source="gs://b/0", version=None)
+        store_object(writer, Source(b"text"), ordinal=0, source="gs://b/0", version="v0")
 
-    assert not [*(writer.bucket.root / "tmp").iterdir()]
-    assert not [*(writer.bucket.root / "00").iterdir()]
+    assert not [*writer.bucket.scratch.iterdir()]
+    assert [entry.key for entry in writer.bucket.list()] == [STORE_ID_FILE]
 
 
 def test_object_whose_source_ends_half_way_leaves_no_file(
@@ -194,9 +200,72 @@ def test_object_whose_source_ends_half_way_leaves_no_file(
     source = Failing(corpus.mr_instance())
 
     with pytest.raises(NotFound):
-        store_object(writer, source, ordinal=0, source="gs://b/0", version=None)
-    assert not [*(writer.bucket.root / "tmp").iterdir()]
-    assert not [*(writer.bucket.root / "00").iterdir()]
+        store_object(writer, source, ordinal=0, source="gs://b/0", version="v0")
+    assert not [*writer.bucket.scratch.iterdir()]
+    assert [entry.key for entry in writer.bucket.list()] == [STORE_ID_FILE]
+
+
+class Breaking(Source):
+    """Bytes that end with an error, and who asked for which."""
+
+    def __init__(self, data: bytes, error: FileroomError | None = None) -> None:
+        super().__init__(data)
+        self.error = error
+        self.asked: list[int] = []
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if length == 1000:
+            if self.error is not None and offset >= 5000:
+                raise self.error
+            self.asked.append(offset)
+        return super().read_at(offset, length)
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 1000)
+    monkeypatch.setattr("fileroom.objectstore.local.parts.NOTED_BYTES", 2000)
+
+
+def store_from(writer: Writer, source: Breaking) -> InstanceRecord:
+    return store_object(writer, source, ordinal=0, source="gs://b/0", version="v0")
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_object_in_pieces_goes_on_where_it_was_broken_off(writer: Writer) -> None:
+    file = corpus.mr_instance()
+    with pytest.raises(Unavailable):
+        store_from(writer, Breaking(file, Unavailable("the network is gone")))
+    again = Breaking(file)
+
+    record = store_from(writer, again)
+
+    assert again.recalled == file[:4000]
+    assert again.asked[0] == 4000
+    assert record.place.sha256 == hashlib.sha256(file).digest()
+    with writer.bucket.open(record.place.key) as blob:
+        assert blob.read_at(0, blob.size) == file
+    assert not [*writer.bucket.scratch.iterdir()]
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_object_in_pieces_that_differs_from_its_checksum_begins_again(writer: Writer) -> None:
+    file = corpus.mr_instance()
+    with pytest.raises(DataLoss):
+        store_from(writer, Breaking(file, DataLoss("it differs from its checksum")))
+    assert not [*writer.bucket.scratch.iterdir()]
+    again = Breaking(file)
+    store_from(writer, again)
+    assert (again.recalled, again.asked[0]) == (b"", 0)
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_object_that_turns_out_bad_behind_its_header_leaves_no_file(writer: Writer) -> None:
+    file = corpus.encapsulated_instance(frames=3)
+    with pytest.raises(Refused):
+        store_from(writer, Breaking(file[: len(file) - 30] + bytes(30)))
+    assert not [*writer.bucket.scratch.iterdir()]
+    assert [entry.key for entry in writer.bucket.list()] == [STORE_ID_FILE]
 
 
 def test_only_frames_beyond_the_first_cost_a_table(writer: Writer) -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from fileroom.archive.layout import (
     FAN_OUT,
     STORE_ID_FILE,
-    blob_bucket,
     blob_directory,
     blob_key,
     check_blob_bucket,
@@ -22,6 +21,7 @@ from fileroom.archive.layout import (
     writer_of,
 )
 from fileroom.errors import Unavailable
+from fileroom.objectstore.blobs.local import LocalBlobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def test_objects_of_a_batch_lie_in_two_directories_at_most() -> None:
 
 
 def test_store_has_every_directory_that_a_key_may_name(tmp_path: Path) -> None:
-    make_blob_bucket(tmp_path, "prefix", {"name": "x"})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "x"})
     named = {blob_directory(ordinal) for ordinal in range(0, 1 << 17, 1 << 8)}
 
     found = {path.name for path in (tmp_path / "prefix").iterdir() if path.is_dir()}
@@ -83,19 +83,19 @@ def test_store_has_every_directory_that_a_key_may_name(tmp_path: Path) -> None:
 
 
 def test_store_says_whose_content_it_holds(tmp_path: Path) -> None:
-    make_blob_bucket(tmp_path, "prefix", {"name": "projects/p/…/s"})
-    check_blob_bucket(tmp_path, "prefix")
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "projects/p/…/s"})
+    check_blob_bucket(LocalBlobs(tmp_path), "prefix")
 
     identity = json.loads((tmp_path / "prefix" / STORE_ID_FILE).read_text())
     assert identity == {"name": "projects/p/…/s"}
 
 
 def test_directories_can_be_made_again(tmp_path: Path) -> None:
-    make_blob_bucket(tmp_path, "prefix", {"name": "old"})
-    blob_bucket(tmp_path, "prefix").write("00/kept", [b"content"])
-    make_blob_bucket(tmp_path, "prefix", {"name": "new"})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "old"})
+    LocalBlobs(tmp_path).bucket("prefix").write("00/kept", [b"content"])
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "new"})
 
-    assert blob_bucket(tmp_path, "prefix").read("00/kept") == b"content"
+    assert LocalBlobs(tmp_path).bucket("prefix").read("00/kept") == b"content"
     assert json.loads((tmp_path / "prefix" / STORE_ID_FILE).read_text()) == {"name": "new"}
 
 
@@ -103,11 +103,11 @@ def test_store_without_its_sign_is_on_another_disk(tmp_path: Path) -> None:
     (tmp_path / "prefix").mkdir()
 
     with pytest.raises(Unavailable, match="not mounted"):
-        check_blob_bucket(tmp_path, "prefix")
+        check_blob_bucket(LocalBlobs(tmp_path), "prefix")
 
 
 def test_blobs_are_for_their_owner_alone(tmp_path: Path) -> None:
-    make_blob_bucket(tmp_path, "prefix", {})
-    blob_bucket(tmp_path, "prefix").write("00/blob", [b""])
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {})
+    LocalBlobs(tmp_path).bucket("prefix").write("00/blob", [b""])
 
     assert stat.S_IMODE((tmp_path / "prefix" / "00" / "blob").stat().st_mode) == 0o600

@@ -30,6 +30,7 @@ from fileroom.names import InstancePath, Uid
 from fileroom.transfer.executors import WorkerLimits, WorkerPool, begin_item
 from tests.contracts import tasks
 from tests.corpus import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, minimal_instance
+from tests.places import root_of
 from tests.store_content import FilledStore, filled_store
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def test_what_moved_meanwhile_is_told_at_its_new_place_and_what_is_gone_is_not(c
     before = case.rows()
     case.add(minimal_instance(**case.uids(1), patient_id="new"), replace=True)
     case.write(delete(schema.instances).where(schema.instances.c.id == before[2].id))
-    area = case.content.blobs / case.content.blob_prefix
+    area = root_of(case.content.blobs) / case.content.blob_prefix
     for place in {stored.place.key for stored in before[1:]}:
         (area / place).rename(area / f"{place}-gone")
     found = case.rows()
@@ -285,7 +286,7 @@ def test_a_damaged_blob_without_a_header_is_data_loss(case: Case) -> None:
     case.add_series(1)
     case.forget_headers()
     (stored,) = case.rows()
-    place = case.content.blobs / case.content.blob_prefix / stored.place.key
+    place = root_of(case.content.blobs) / case.content.blob_prefix / stored.place.key
     place.write_bytes(b"x" * place.stat().st_size)
     with pytest.raises(DataLoss, match="damaged"):
         case.told(1)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.archive.layout import blob_bucket, make_blob_bucket, writer_of
+from fileroom.archive.layout import make_blob_bucket, writer_of
 from fileroom.archive.packs import Member, PackWriter, delete_members, members, open_place
 from fileroom.errors import DataLoss, Internal, NotFound
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.local import BLOCK_BYTES, Extent
 from tests import corpus
 
@@ -25,8 +26,8 @@ FILES = [corpus.minimal_instance(), corpus.mr_instance(), corpus.sr_instance()]
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> LocalBucket:
-    make_blob_bucket(tmp_path, "prefix", {})
-    return blob_bucket(tmp_path, "prefix")
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {})
+    return LocalBlobs(tmp_path).bucket("prefix")
 
 
 def packed(bucket: LocalBucket, *files: bytes) -> list[Place]:

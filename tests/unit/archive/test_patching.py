@@ -9,7 +9,7 @@ import pytest
 
 from fileroom.archive import patching
 from fileroom.archive.check import check_store
-from fileroom.archive.layout import STORE_ID_FILE, blob_bucket
+from fileroom.archive.layout import STORE_ID_FILE
 from fileroom.archive.patching import patch_instance, patched_file
 from fileroom.archive.retrieve import StoreContent, find_instance, open_as_stored
 from fileroom.archive.rewriting import RewrittenFiles
@@ -300,6 +300,6 @@ def test_files_that_break_off_are_told_of_and_orphans(site: Site) -> None:
 
 def test_missing_disk_of_blobs_is_no_loss(site: Site, requests: StoringRequests) -> None:
     store(site, write_blobs(site, 1, writer=1), writer=1)
-    blob_bucket(site.facilities.blobs, site.blob_prefix).delete(STORE_ID_FILE)
+    site.facilities.blobs.bucket(site.blob_prefix).delete(STORE_ID_FILE)
     with pytest.raises(Unavailable, match="mounted"):
         patch(site, requests)

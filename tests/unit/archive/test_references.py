@@ -13,7 +13,6 @@ from fileroom.archive.check import Fault
 from fileroom.archive.drift import check_references
 from fileroom.archive.frames import read_frames
 from fileroom.archive.ingest import describe
-from fileroom.archive.layout import blob_bucket
 from fileroom.archive.reading import InstanceReader
 from fileroom.archive.references import (
     HEAD_BYTES,
@@ -36,6 +35,7 @@ from fileroom.objectstore.local import LocalBucket
 from tests.corpus import DEFLATED, encapsulated_instance, mr_instance
 from tests.dicom_files import wheel_files
 from tests.frames import encapsulated, frames_of
+from tests.places import root_of
 from tests.real_corpus import corpus_root
 from tests.store_content import filled_store
 
@@ -218,7 +218,7 @@ def store(tmp_path: Path) -> Iterator[FilledStore]:
 
 
 def outside(store: FilledStore) -> LocalBucket:
-    return LocalBucket(store.content.blobs.parent / "buckets" / "outside")
+    return LocalBucket(root_of(store.content.blobs).parent / "buckets" / "outside")
 
 
 def add(store: FilledStore, key: str, data: bytes) -> InstanceRecord:
@@ -264,7 +264,7 @@ def test_a_header_that_is_not_kept_is_cut_from_the_source_again(
 def test_only_the_version_that_was_imported_is_read(store: FilledStore) -> None:
     record = add(store, "a", mr_instance(rows=16))
     content, place = store.content, record.place
-    blobs = blob_bucket(content.blobs, content.blob_prefix)
+    blobs = content.blobs.bucket(content.blob_prefix)
     with open_bytes(blobs, place, content.buckets) as source:
         assert source.read_at(0, place.size) == mr_instance(rows=16)
     outside(store).write("a", [mr_instance(rows=16)])

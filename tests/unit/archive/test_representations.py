@@ -50,6 +50,7 @@ from tests.corpus import (
     sr_instance,
 )
 from tests.frames import encapsulated
+from tests.places import root_of
 from tests.store_content import FilledStore, filled_store
 
 if TYPE_CHECKING:
@@ -434,7 +435,7 @@ def test_a_frame_that_ends_its_worker_fails_alone(case: Case) -> None:
 
 def test_a_frame_whose_blob_is_gone_is_asked_for_again(case: Case, pooled: PoolCodecs) -> None:
     stored = case.add(mr_instance(**case.uids))
-    blob = case.content.blobs / case.content.blob_prefix / stored.place.key
+    blob = root_of(case.content.blobs) / case.content.blob_prefix / stored.place.key
     with read_frames(case.content, case.path) as frames:
         kept = blob.rename(blob.with_suffix(".away"))
         with pytest.raises(Aborted, match="ask again"):

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import delete
 
 from fileroom.archive import retrieve
-from fileroom.archive.layout import blob_bucket
 from fileroom.database import schema
 from fileroom.database.instances import DuplicatePolicy
 from fileroom.dicom.rewriting import PIECE_BYTES
@@ -21,6 +20,7 @@ from tests.corpus import (
     minimal_instance,
     mr_instance,
 )
+from tests.places import root_of
 from tests.store_content import FilledStore, filled_store
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Case:
 
     @property
     def blob(self) -> Path:
-        return self.content.blobs / self.content.blob_prefix / self.find().place.key
+        return root_of(self.content.blobs) / self.content.blob_prefix / self.find().place.key
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_an_instance_erased_while_it_is_read_is_data_loss(case: Case) -> None:
     file = retrieve.open_as_stored(case.content, case.find())
     next(file.pieces)
     place = case.find().place
-    area = blob_bucket(case.content.blobs, case.content.blob_prefix)
+    area = case.content.blobs.bucket(case.content.blob_prefix)
     area.erase_extents(place.key, [Extent(place.offset, place.size)])
     with pytest.raises(DataLoss):
         list(file.pieces)

@@ -11,6 +11,7 @@ from fileroom.dicom.levels import Level
 from fileroom.dicom.matching import parse_query
 from fileroom.names import Uid
 from tests.corpus import DataSet, minimal_instance, mr_instance
+from tests.places import root_of
 from tests.store_content import FilledStore, filled_store
 
 if TYPE_CHECKING:
@@ -244,8 +245,8 @@ def test_no_header_is_read_where_rows_tell_everything(store: FilledStore) -> Non
     assert count == 2
     query = parse_query(Level.INSTANCE, [("includefield", "PatientName")], extended=True)
     told = search(store.content, query, URL, counting=False).results
-    blobs = store.content.blobs
-    store.content.blobs.rename(blobs.with_name("away"))
+    blobs = root_of(store.content.blobs)
+    blobs.rename(blobs.with_name("away"))
     try:
         assert len(list(told)) == 2
     finally:

@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from fileroom.archive.check import Fault, check_store, queue_orphans
 from fileroom.archive.collect import Collector
-from fileroom.archive.layout import RequestWriter, blob_bucket, request_blob_key, request_of
+from fileroom.archive.layout import RequestWriter, request_blob_key, request_of
 from fileroom.archive.retrieve import StoreContent
 from fileroom.archive.storing import LivingRequests, StoreRules, StoringRequest, StoringRequests
 from fileroom.database import schema, stores
@@ -274,7 +274,7 @@ def test_parts_that_lie_for_hours_are_not_swept(site: Site) -> None:
     long_ago = time.time() - 7200
     for path in (site.blobs / "tmp").iterdir():
         os.utime(path, (long_ago, long_ago))
-    swept = blob_bucket(site.facilities.blobs, site.blob_prefix).sweep_temporaries()
+    swept = site.facilities.blobs.bucket(site.blob_prefix).sweep_temporaries()
 
     assert swept == 0
     assert [outcome.failure for outcome in request.store()] == [None]

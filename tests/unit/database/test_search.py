@@ -20,6 +20,7 @@ from fileroom.dicom.levels import Level
 from fileroom.dicom.matching import parse_query
 from fileroom.names import DicomStoreName, InstancePath, Uid
 from tests.corpus import minimal_instance
+from tests.places import root_of
 from tests.store_content import STORE, FilledStore, add_store, filled_store
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilledStore]:
     files = [file_of(*at) for at in product(range(4), range(2), range(3))]
     with filled_store(tmp_path_factory.mktemp("search"), files) as filled:
         other = DicomStoreName(STORE.parent, "other")
-        add_store(filled.database, filled.content.blobs, other, files[:6])
+        add_store(filled.database, root_of(filled.content.blobs), other, files[:6])
         yield filled
 
 

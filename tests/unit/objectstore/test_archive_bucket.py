@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.errors import Aborted, NotFound
+from fileroom.errors import Aborted, Cancelled, NotFound
 from fileroom.objectstore.archives.bucket import open_archive
 from fileroom.objectstore.archives.member import BadArchive
 from fileroom.objectstore.local import LocalBucket
@@ -64,6 +65,39 @@ def test_what_was_swept_is_inflated_again(bucket: Noting, tmp_path: Path) -> Non
     with archive.open(entry.key, entry.version) as member:
         assert member.read_at(0, member.size) == MEMBERS["0.dcm"]
     assert bucket.opened == ["a.tgz", "a.tgz"]
+
+
+def _cancel() -> None:
+    raise Cancelled("nobody waits for it")
+
+
+def test_looking_up_members_ends_when_nobody_waits_for_them(bucket: Noting, tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    with pytest.raises(Cancelled):
+        list(open_archive(bucket, "a.tgz", spool, check=_cancel).list())
+    assert list(spool.iterdir()) == []
+
+    assert len(list(open_archive(bucket, "a.tgz", spool).list())) == len(MEMBERS)
+
+
+def test_who_waits_for_another_to_look_members_up_may_leave(bucket: Noting, tmp_path: Path) -> None:
+    begun, end = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        end.wait(10)
+
+    spool = tmp_path / "spool"
+    with ThreadPoolExecutor(1) as threads:
+        archive = open_archive(bucket, "a.tgz", spool, check=hold)
+        first = threads.submit(lambda: list(archive.list()))
+        try:
+            assert begun.wait(10)
+            with pytest.raises(Cancelled):
+                list(open_archive(bucket, "a.tgz", spool, check=_cancel).list())
+        finally:
+            end.set()
+        assert len(first.result()) == len(MEMBERS)
 
 
 def test_a_member_changes_with_its_archive(bucket: Noting, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fileroom.errors import (
     PermissionDenied,
 )
 from fileroom.objectstore.buckets import Buckets, BucketSettings, is_same_object, open_bucket
+from fileroom.objectstore.uri import parse_object_uri, parse_pattern
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,10 +88,45 @@ def test_denial_does_not_tell_whether_a_bucket_exists(buckets: Buckets) -> None:
     assert len(messages) == 1
 
 
-@pytest.mark.parametrize("name", ["gs://..", "gs://a/b", "file:///etc", "demo", "gs://../demo"])
+@pytest.mark.parametrize("name", ["gs://..", "gs://a/b", "file:///e/..", "demo", "gs://../demo"])
 def test_what_is_no_bucket_name_is_refused(buckets: Buckets, name: str) -> None:
     with pytest.raises(InvalidArgument):
         buckets.resolve(name, right="read", dicom_store=_STORE)
+
+
+def _with_roots(tmp_path: Path) -> Buckets:
+    roots = [
+        BucketSettings(name=f"file://{tmp_path}/scans", path=tmp_path / "scans"),
+        BucketSettings(
+            name=f"file://{tmp_path}/locked",
+            path=tmp_path / "locked",
+            allow=frozenset({"read"}),
+            stores=("projects/q/*",),
+        ),
+    ]
+    return Buckets(roots, None)
+
+
+def test_a_root_is_a_bucket_of_its_path(tmp_path: Path) -> None:
+    buckets = _with_roots(tmp_path)
+    assert buckets.roots == (f"{tmp_path}/scans", f"{tmp_path}/locked")
+    uri = parse_object_uri(f"file://{tmp_path}/scans/d/a.dcm", buckets.roots)
+    found = buckets.resolve(uri.bucket_name, right="write", dicom_store=_STORE)
+    assert (found.path, uri.key) == (tmp_path / "scans", "d/a.dcm")
+    assert buckets.find("file://") is None
+
+
+def test_a_path_is_denied_alike_whether_it_is_below_a_root_or_exists(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    buckets = _with_roots(tmp_path)
+    messages = set()
+    for path in ("locked/a.dcm", "other/a.dcm", "absent/a.dcm", "scans2/a.dcm", "scan*/a.dcm"):
+        pattern = parse_pattern(f"file://{tmp_path}/{path}", buckets.roots)
+        with pytest.raises(PermissionDenied, match="file_roots") as caught:
+            buckets.resolve(pattern.bucket_name, right="read", dicom_store=_STORE)
+        messages.add(caught.value.message)
+    assert len(messages) == 1
+    assert str(tmp_path) not in messages.pop()
 
 
 def test_a_bucket_is_made_once(buckets: Buckets, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import time
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,10 @@ from fileroom.objectstore.uri import (
     parse_object_uri,
     parse_pattern,
     parse_uri_prefix,
+    split_uri,
 )
+
+_ROOTS = ("/srv/dicom", "/srv/dicom/new", "/data")
 
 
 @pytest.mark.parametrize(
@@ -215,3 +220,97 @@ def test_a_key_that_no_uri_can_name_is_refused(key: str, why: str) -> None:
     check_object_key("d/é *.dcm")
     with pytest.raises(InvalidArgument, match=why):
         check_object_key(key)
+
+
+@pytest.mark.parametrize(
+    ("uri", "bucket_name", "key"),
+    [
+        ("file:///srv/dicom/a.dcm", "file:///srv/dicom", "a.dcm"),
+        ("file:///srv/dicom/new/d/a.dcm", "file:///srv/dicom/new", "d/a.dcm"),
+        ("file:///srv/dicom/new.dcm", "file:///srv/dicom", "new.dcm"),
+        ("file:///data/50%25 #1 é.dcm", "file:///data", "50%25 #1 é.dcm"),
+        ("file:///srv/dicom2/a.dcm", "file://", "srv/dicom2/a.dcm"),
+        ("file:///srv/a.dcm", "file://", "srv/a.dcm"),
+        ("file:///etc/passwd", "file://", "etc/passwd"),
+    ],
+)
+def test_a_path_belongs_to_the_innermost_root_above_it(
+    uri: str, bucket_name: str, key: str
+) -> None:
+    for roots in (_ROOTS, tuple(reversed(_ROOTS))):
+        parsed = parse_object_uri(uri, roots)
+        assert (parsed.bucket_name, parsed.key, str(parsed)) == (bucket_name, key, uri)
+        assert split_uri(uri, roots) == (bucket_name, key)
+
+
+@pytest.mark.parametrize(
+    ("uri", "bucket_name", "text"),
+    [
+        ("file:///srv/dicom/**.dcm", "file:///srv/dicom", "**.dcm"),
+        ("file:///srv/dicom/n*/a?", "file:///srv/dicom", "n*/a?"),
+        ("file:///srv/dicom/new/a.zip!/**", "file:///srv/dicom/new", "a.zip!/**"),
+        ("file:///srv/dicom*/a", "file://", "srv/dicom*/a"),
+        ("file:///sr?/dicom/a", "file://", "sr?/dicom/a"),
+        ("file:///**", "file://", "**"),
+    ],
+)
+def test_a_root_is_found_before_the_first_wildcard(uri: str, bucket_name: str, text: str) -> None:
+    pattern = parse_pattern(uri, _ROOTS)
+    assert (pattern.bucket_name, pattern.text, str(pattern)) == (bucket_name, text, uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("file:///srv/dicom/../a", "'.' and '..'"),
+        ("file:///srv/dicom/%2e%2E/a", "'.' and '..' are not allowed as parts of an object's name"),
+        ("file:///srv/dicom/..%2f..%2fa", "nor in another spelling"),
+        ("file:///srv/dicom/a%00", "NUL"),
+        ("file:///srv/dicom/a\0", "NUL"),
+        ("file:///srv/dicom//a", "'//'"),
+        ("file:////srv/dicom/a", "'//'"),
+        ("file://localhost/srv/dicom/a", "it names a host"),
+        ("file://user@host:80/srv/dicom/a", "it names a host"),
+        ("file://srv/dicom/a", "it names a host"),
+        ("file:/srv/dicom/a", "must have the form"),
+        ("FILE:///srv/dicom/a", "unknown scheme 'FILE'"),
+        ("file:///srv/dicom/" + "a" * 1024, "1024 bytes"),
+        ("file:///srv/dicom", "it names a bucket"),
+        ("file:///srv/dicom/", "it names a bucket"),
+    ],
+)
+def test_a_path_in_a_doubtful_spelling_is_refused(uri: str, why: str) -> None:
+    for parse in (parse_pattern, parse_object_uri):
+        with pytest.raises(InvalidArgument, match=re.escape(why)):
+            parse(uri, _ROOTS)
+
+
+@pytest.mark.parametrize("uri", ["file:///data/a?x=1", "file:///data/*", "file:///data/a//b"])
+def test_a_destination_below_a_root_is_named_plainly(uri: str) -> None:
+    assert parse_uri_prefix("file:///data/out/", _ROOTS).key == "out/"
+    assert parse_uri_prefix("file:///data", _ROOTS).bucket_name == "file:///data"
+    with pytest.raises(InvalidArgument):
+        parse_uri_prefix(uri, _ROOTS)
+
+
+def test_without_roots_the_refusal_names_the_setting() -> None:
+    with pytest.raises(InvalidArgument, match="setting file_roots"):
+        parse_pattern("file:///srv/dicom/**")
+
+
+def test_a_root_is_named_as_a_bucket() -> None:
+    root = parse_bucket_name("file:///srv/dicom/")
+    assert (root.bucket, root.bucket_name, root.key) == ("/srv/dicom", "file:///srv/dicom", "")
+    for name in ("file:///srv/*", "file:///srv/../etc", "file://host/srv", "file:///srv//d"):
+        with pytest.raises(InvalidArgument):
+            parse_bucket_name(name)
+
+
+@given(path=st.text("ab/.%2eEfF*?", max_size=14))
+def test_no_spelling_of_a_path_leaves_its_root(path: str) -> None:
+    try:
+        pattern = parse_pattern(f"file:///srv/dicom/{path}", _ROOTS)
+    except InvalidArgument:
+        return
+    assert pattern.bucket_name.startswith("file:///srv/dicom")
+    assert not {"", ".", ".."} & set(unquote(pattern.text).split("/")[:-1])

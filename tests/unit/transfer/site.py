@@ -13,13 +13,14 @@ from sqlalchemy import update
 from fileroom.archive.layout import make_blob_bucket
 from fileroom.archive.storing import StoringRequests
 from fileroom.database import operations, schema, stores
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import Buckets
 from fileroom.operations.runner import Run
 from fileroom.transfer.facilities import Facilities
 from fileroom.transfer.ledger import LedgerLine, decode_chunk
 from fileroom.transfer.pipeline import Turns
 from tests import corpus
-from tests.places import standing
+from tests.places import root_of, standing
 from tests.unit.database.rows import OWNER, STORE, claimed, new_store, opened_database
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Site:
     @property
     def blobs(self) -> Path:
         """The directory of the store's blobs."""
-        return self.facilities.blobs / self.blob_prefix
+        return root_of(self.facilities.blobs) / self.blob_prefix
 
     def put(self, key: str, content: bytes) -> None:
         """Put an object into the bucket."""
@@ -114,12 +115,12 @@ def opened_site(directory: Path) -> Iterator[Site]:
         store_id = database.write(new_store)
         with database.read() as connection:
             blob_prefix = stores.get_dicom_store(connection, STORE).blob_prefix
-        make_blob_bucket(blobs, blob_prefix, {})
+        make_blob_bucket(LocalBlobs(blobs), blob_prefix, {})
         suspects = Suspects()
         facilities = Facilities(
             database=database,
             buckets=Buckets([], buckets),
-            blobs=blobs,
+            blobs=LocalBlobs(blobs),
             requests=StoringRequests(),
             turns=Turns(executor, WORKERS),
             pixel_turns=Turns(executor, WORKERS),

@@ -18,6 +18,7 @@ from fileroom.transfer.changing.deletion import DeleteJob, request_delete
 from fileroom.transfer.changing.storage_class import StorageClassJob, request_storage_class
 from fileroom.transfer.exporting.job import ExportJob, request_export
 from fileroom.transfer.importing.job import ImportJob, request_import
+from tests.places import root_of
 from tests.unit.database.rows import DATASET, OWNER, STORE, all_rows
 from tests.unit.operations.running import wait_until
 from tests.unit.transfer.site import UIDS, Site, instance, uids
@@ -245,7 +246,7 @@ def test_store_deleted_meanwhile_ends_a_deletion_and_is_purged(site: Site) -> No
     Collector(site.database, blobs, interval_seconds=60, after_crash=False).collect()
 
     assert not any(rows(site, table) for table in (schema.instances, schema.dicom_stores))
-    assert list(blobs.iterdir()) == []
+    assert list(root_of(blobs).iterdir()) == []
 
 
 # Deletion beside imports and exports

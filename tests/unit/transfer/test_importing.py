@@ -10,7 +10,6 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from fileroom.archive.ingest import Writer
-from fileroom.archive.layout import blob_bucket
 from fileroom.database import operations, schema, stores
 from fileroom.database.operations import Counters, Kind, State
 from fileroom.errors import (
@@ -24,6 +23,7 @@ from fileroom.errors import (
     Unavailable,
 )
 from fileroom.names import DicomStoreName
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.objectstore.contract import ObjectEntry
 from fileroom.objectstore.local import LocalBucket, LocalObject, durability_lost
@@ -428,7 +428,7 @@ def test_cancelled_import_ends_with_what_it_committed(site: Site) -> None:
 def task(site: Site) -> ImportTask:
     return ImportTask(
         source=BucketSettings(name="gs://bucket", path=site.bucket),
-        writer=Writer(bucket=blob_bucket(site.facilities.blobs, site.blob_prefix), number=9),
+        writer=Writer(bucket=site.facilities.blobs.bucket(site.blob_prefix), number=9),
         objects=(),
         slow_seconds=60.0,
     )
@@ -456,7 +456,7 @@ def listed(site: Site, key: str, ordinal: int = 0) -> ListedObject:
     version = None
     size = 0
     if (site.bucket / key).exists():
-        entry = blob_bucket(site.bucket.parent, "bucket").find(key)
+        entry = LocalBlobs(site.bucket.parent).bucket("bucket").find(key)
         assert entry is not None
         version, size = entry.version, entry.size
     return ListedObject(ordinal=ordinal, key=key, size=size, version=version)

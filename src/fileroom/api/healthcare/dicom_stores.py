@@ -22,13 +22,12 @@ from fileroom.api.wire import (
     int64,
     json_answer,
 )
-from fileroom.archive.layout import STORE_ID_FILE, blob_bucket, make_blob_bucket
+from fileroom.archive.layout import make_blob_bucket, write_identity
 from fileroom.database import stores
 from fileroom.database.content_metrics import store_metrics
 from fileroom.database.extra_attributes import set_indexed_attributes
 from fileroom.errors import FileroomError, InvalidArgument, Unimplemented
 from fileroom.names import DicomStoreName
-from fileroom.objectstore.local import LocalBucket
 from fileroom.transfer.changing.storage_class import request_storage_class
 from fileroom.transfer.exporting.job import request_export
 from fileroom.transfer.importing.job import request_import
@@ -70,7 +69,7 @@ def create(call: Call) -> Answer:
             )
         )
     except FileroomError:
-        LocalBucket(blobs, managed=True).delete_prefix(f"{blob_prefix}/")
+        blobs.delete(blob_prefix)
         raise
     _log_undelivered(store)
     return json_answer(to_wire(store))
@@ -232,9 +231,8 @@ def _keep_identity(call: Call) -> None:
     """Bring what lies beside the blobs up to date; the last of several patches has the say."""
     with _identity_lock:
         store = _get(call)
-        blob_bucket(call.deployment.blobs, store.blob_prefix).write(
-            STORE_ID_FILE, [msgspec.json.encode(_identity(str(store.name), store.config))]
-        )
+        identity = _identity(str(store.name), store.config)
+        write_identity(call.deployment.blobs, store.blob_prefix, identity)
 
 
 def _identity(name: str, config: stores.Config) -> dict[str, object]:

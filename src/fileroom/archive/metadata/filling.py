@@ -13,11 +13,10 @@ from fileroom.database.stored import find_series, list_changed_series
 from fileroom.errors import FileroomError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fileroom.archive.metadata.retrieval import Metadata
     from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Database
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets
 
 logger = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ class MetadataFiller:
     def __init__(
         self,
         database: Database,
-        blobs: Path,
+        blobs: Blobs,
         buckets: Buckets,
         metadata: Metadata,
         *,

@@ -21,9 +21,9 @@ from fileroom.errors import DataLoss, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from fileroom.database.values.stored import StoredInstance
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets
 
 METADATA_FORMAT: Final = 1
@@ -47,7 +47,7 @@ Form = Literal["json", "xml"]
 class Slice:
     """Instances of one store to be told of."""
 
-    blobs: Path
+    blobs: Blobs
     blob_prefix: str
     buckets: Buckets
     instances: tuple[StoredInstance, ...]

@@ -13,7 +13,7 @@ from fileroom.database.instances.rewriting import (
     forget_rewritten,
     replace_rewritten,
 )
-from fileroom.database.instances.storing import store_records
+from fileroom.database.instances.storing import foresee_records, store_records
 from fileroom.database.values.instances import (
     DuplicatePolicy,
     FramesKnown,
@@ -43,6 +43,7 @@ __all__ = [
     "Rewritten",
     "StoreWrite",
     "current_change_seq",
+    "foresee_records",
     "forget_rewritten",
     "next_change_seq",
     "queue_blob_drops",

@@ -12,6 +12,8 @@ import os
 import shutil
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -37,18 +39,33 @@ if TYPE_CHECKING:
     from fileroom.objectstore.archives.member import Member
     from fileroom.objectstore.contract import Source, StoredObject
 
-_PIECE_BYTES: Final = 8 << 20
+_PIECE_BYTES: Final = 1 << 20
 _MEMBER_AHEAD_BYTES: Final = 256 << 10
 _ARCHIVES_KNOWN: Final = 4
 ROOM_LEFT_BYTES: Final = 1 << 30
 """Left to others on the disk on which a tar.gz is inflated."""
 _NAME_CHARACTERS_MAX: Final = 800
+_LOOK_SECONDS: Final = 0.25
 _knowing: Final = threading.Lock()
 """So that two who list one archive at a time share it, and what is inflated of it."""
 
 
-def open_archive(source: Source, archive_key: str, spool: Path) -> ArchiveBucket:
+@dataclass(slots=True)
+class _Known:
+    """What all who read one version of an archive share."""
+
+    members: dict[str, Member] | None = None
+    """By key, in key order; None until they were looked up."""
+    finding: threading.RLock = field(default_factory=threading.RLock)
+
+
+def open_archive(
+    source: Source, archive_key: str, spool: Path, *, check: Callable[[], None] = lambda: None
+) -> ArchiveBucket:
     """Give the archive of this key as it is now; ``spool`` is a directory for what is inflated.
+
+    ``check`` is called several times a second while members are looked up, which may take minutes;
+    what it raises ends that.
 
     Raises
     ------
@@ -60,20 +77,28 @@ def open_archive(source: Source, archive_key: str, spool: Path) -> ArchiveBucket
     entry = source.find(archive_key)
     if entry is None:
         raise NotFound(f"the archive {archive_key!r} does not exist")
-    known: Callable[..., ArchiveBucket] = _known_archive
+    known: Callable[..., _Known] = _known_archive
     with _knowing:
-        return known(source, entry, spool)
+        return ArchiveBucket(source, entry, spool, known(source, entry, spool), check)
 
 
 @lru_cache(maxsize=_ARCHIVES_KNOWN)
-def _known_archive(source: Source, entry: ObjectEntry, spool: Path) -> ArchiveBucket:
-    return ArchiveBucket(source, entry, spool)
+def _known_archive(source: Source, entry: ObjectEntry, spool: Path) -> _Known:
+    del source, entry, spool  # they tell one archive from others
+    return _Known()
 
 
 class ArchiveBucket:
     """The members of one version of an archive."""
 
-    def __init__(self, source: Source, archive: ObjectEntry, spool: Path) -> None:
+    def __init__(
+        self,
+        source: Source,
+        archive: ObjectEntry,
+        spool: Path,
+        known: _Known,
+        check: Callable[[], None],
+    ) -> None:
         archive_format = find_archive_format(archive.key)
         if archive_format is None:
             raise BadArchive(f"{archive.key!r} is no .zip, .tar, .tar.gz or .tgz")
@@ -81,8 +106,9 @@ class ArchiveBucket:
         self._source = source
         self._format = archive_format
         self._spool = spool
-        self._found: dict[str, Member] | None = None
-        self._finding = threading.RLock()
+        self._known = known
+        self._check = check
+        self._checked = 0.0
 
     @property
     def at_once(self) -> int:
@@ -154,8 +180,8 @@ class ArchiveBucket:
 
     def _members(self, deadline: float | None = None) -> dict[str, Member]:
         """Give all members by key, in key order; they are looked up once."""
-        with self._finding:
-            if self._found is None:
+        with self._finding():
+            if self._known.members is None:
                 keyed: dict[str, Member] = {}
                 for number, member in enumerate(self._walk()):
                     key = f"{self.archive.key}{MARKER}{_name_of(member)}"
@@ -165,8 +191,24 @@ class ArchiveBucket:
                     keyed[key] = member
                     if deadline is not None and time.monotonic() > deadline:
                         raise DeadlinePassed
-                self._found = dict(sorted(keyed.items()))
-            return self._found
+                    self._check_now_and_then()
+                self._known.members = dict(sorted(keyed.items()))
+            return self._known.members
+
+    @contextmanager
+    def _finding(self) -> Iterator[None]:
+        """Wait until nobody else looks the members up."""
+        while not self._known.finding.acquire(timeout=_LOOK_SECONDS):
+            self._check()
+        try:
+            yield
+        finally:
+            self._known.finding.release()
+
+    def _check_now_and_then(self) -> None:
+        if time.monotonic() - self._checked >= _LOOK_SECONDS:
+            self._check()
+            self._checked = time.monotonic()
 
     def _walk(self) -> Iterator[Member]:
         match self._format:
@@ -190,7 +232,7 @@ class ArchiveBucket:
         try:
             file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
-            with self._finding:
+            with self._finding():
                 if not path.exists():
                     self._inflate(path)
             with translating(name):
@@ -206,6 +248,7 @@ class ArchiveBucket:
                 stream = GzipStream(archive)
                 while piece := stream.read(_PIECE_BYTES):
                     _check_room(path.parent, self.archive.key)
+                    self._check_now_and_then()
                     file.write(piece)
             draft.rename(path)
         finally:

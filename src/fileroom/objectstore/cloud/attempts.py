@@ -94,10 +94,12 @@ class Attempts:
         name: str,
         *,
         forget_credentials: Callable[[], None] = lambda: None,
+        is_own: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._name = name
         self._forget_credentials = forget_credentials
+        self._is_own = is_own
         self._sleep = sleep
         self._denied_in_a_row = 0
         self.pace = Pace()
@@ -148,6 +150,8 @@ class Attempts:
                 return NotFound(f"{where} does not exist")
             case Kind.CHANGED:
                 return Aborted(f"{where} was changed while it was read; read it again")
+            case Kind.DENIED | Kind.REFUSED if self._is_own:
+                return self._credentials(fault, "the archive's own bucket refuses it")
             case Kind.DENIED:
                 self._denied_in_a_row += 1
                 if self._denied_in_a_row >= DENIED_MAX:

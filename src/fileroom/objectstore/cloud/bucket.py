@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
@@ -28,18 +29,26 @@ PROBE_PREFIX: Final = "fileroom-probe-"
 """What the names of objects begin with that are tried and never made."""
 _LOOK_SECONDS: Final = 1.0
 _WAITING_WRITES_MAX: Final = 2 * CONNECTIONS_MAX
+_WAITING_BYTES_MAX: Final = 64 << 20
+"""What ``write_many`` holds of objects that are not written yet, unless one alone is larger."""
 
 
 class CloudBucket:
-    """Objects at ``gs://``, ``s3://`` or ``az://``."""
+    """Objects at ``gs://``, ``s3://`` or ``az://``.
 
-    def __init__(self, address: CloudAddress) -> None:
+    ``is_own`` marks the bucket of the archive's own blobs: what it refuses is no object's fault.
+    """
+
+    def __init__(self, address: CloudAddress, *, is_own: bool = False) -> None:
         self.address = address
-        self._attempts = Attempts(address.name, forget_credentials=self._forget_credentials)
+        self._is_own = is_own
+        self._attempts = Attempts(
+            address.name, forget_credentials=self._forget_credentials, is_own=is_own
+        )
         self._listing = Listing(address.name, self._page)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return CloudBucket, (self.address,)
+        return _unpickled, (self.address, self._is_own)
 
     def __repr__(self) -> str:
         return f"CloudBucket({self.address!r})"
@@ -115,16 +124,32 @@ class CloudBucket:
                 writing.write(piece)
             return writing.commit()
 
+    def replace(self, key: str, version: str, content: bytes) -> ObjectEntry:
+        """Write an object in place of one version of it; Aborted if another one is there."""
+        return self._attempts.run(
+            lambda: self._provider.put(key, content, replacing=version), f"object {key!r}"
+        )
+
     def write_many(
         self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = lambda: None
     ) -> Sequence[ObjectEntry]:
         """Write a batch of small objects, as many at a time as the cloud bears."""
         writes: list[Future[ObjectEntry]] = []
+        waiting: deque[tuple[Future[ObjectEntry], int]] = deque()
+        waiting_bytes = 0
         with ThreadPoolExecutor(self._attempts.pace.limit) as threads:
-            for number, (key, content) in enumerate(items):
-                if number >= _WAITING_WRITES_MAX:
-                    _waited_for(writes[number - _WAITING_WRITES_MAX], alive)
-                writes.append(threads.submit(self.write, key, (content,)))
+            for key, content in items:
+                while waiting and (
+                    len(waiting) >= _WAITING_WRITES_MAX
+                    or waiting_bytes + len(content) > _WAITING_BYTES_MAX
+                ):
+                    write, size = waiting.popleft()
+                    _waited_for(write, alive)
+                    waiting_bytes -= size
+                write = threads.submit(self.write, key, (content,))
+                writes.append(write)
+                waiting.append((write, len(content)))
+                waiting_bytes += len(content)
             return [_waited_for(write, alive) for write in writes]
 
     def delete(self, key: str) -> bool:
@@ -189,6 +214,10 @@ class CloudBucket:
             ),
             "",
         )
+
+
+def _unpickled(address: CloudAddress, is_own: bool) -> CloudBucket:
+    return CloudBucket(address, is_own=is_own)
 
 
 def _waited_for(write: Future[ObjectEntry], alive: Callable[[], None]) -> ObjectEntry:

@@ -144,7 +144,7 @@ class Gs:
         sums = _hashes(response.headers.get("x-goog-hash", ""))
         return Content(data=data, crc32c=sums.get("crc32c"), md5=sums.get("md5"))
 
-    def put(self, key: str, content: bytes) -> ObjectEntry:
+    def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
         """Write an object; Cloud Storage compares its checksum before it shows it."""
         crc32c = base64.b64encode(Crc32c(content).digest()).decode()
         metadata = msgspec.json.encode({"name": key, "crc32c": crc32c})
@@ -157,10 +157,11 @@ class Gs:
                 b"\r\n--" + boundary + b"--\r\n",
             )
         )
+        condition = {"ifGenerationMatch": replacing} if replacing else {}
         response = self.ask(
             "POST",
             self._uploads,
-            parameters={"uploadType": "multipart", "fields": f"{_FIELDS},crc32c"},
+            parameters={"uploadType": "multipart", "fields": f"{_FIELDS},crc32c"} | condition,
             headers={"Content-Type": f"multipart/related; boundary={boundary.decode()}"},
             body=body,
         )

@@ -104,8 +104,8 @@ class Provider(Protocol):
     def get(self, key: str, version: str, *, offset: int, length: int, whole: bool) -> Content:
         """Give bytes of one version; ``whole`` where they are all of it."""
 
-    def put(self, key: str, content: bytes) -> ObjectEntry:
-        """Write an object with its checksum."""
+    def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
+        """Write an object with its checksum; only in place of a version, where one is given."""
 
     def begin(self, key: str) -> Upload:
         """Begin an object that is sent in pieces."""

@@ -47,6 +47,10 @@ class CloudObject(Closing):
             raise self._damaged()
         return content.data
 
+    def recall(self, piece: bytes) -> None:
+        """Count the next bytes into the checksum; see ``Resumable``."""
+        self._sums.recall(piece)
+
     def close(self) -> None:
         """Hold nothing: each read is a request of its own."""
 
@@ -99,6 +103,12 @@ class _Sums:
             self._crc32c.update(content.data)
         elif self._needs_md5:
             self._md5.update(content.data)
+
+    def recall(self, piece: bytes) -> None:
+        """Take the next bytes, of which it is not known yet by which checksum they are checked."""
+        self.position += len(piece)
+        self._crc32c.update(piece)
+        self._md5.update(piece)
 
     def agree(self, content: Content) -> bool:
         """Whether the bytes are those of the checksum that came with the last of them."""

@@ -213,11 +213,12 @@ class S3:
             raise answered(response.status, told.get("Code", ""), message, response.headers)
         return response
 
-    def put(self, key: str, content: bytes) -> ObjectEntry:
+    def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
         """Write an object; S3 compares its checksum before it shows it."""
+        condition = {"IfMatch": f'"{replacing}"'} if replacing else {}
         with _faults():
             made = self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=content, ContentMD5=_md5(content)
+                Bucket=self._bucket, Key=key, Body=content, ContentMD5=_md5(content), **condition
             )
         return ObjectEntry(key=key, size=len(content), version=_plain(made["ETag"]))
 

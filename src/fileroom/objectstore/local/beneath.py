@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPORARY_PREFIX = ".fileroom-"
+PART_PREFIX = f"{TEMPORARY_PREFIX}part-"
+"""Of what another process may take up."""
 OWN_TEMPORARY_PREFIX = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
 """Of what this process writes."""
 _INVALID = re.compile(rf"(?:^|/)(?:\.{{0,2}}(?:/|\Z)|{re.escape(TEMPORARY_PREFIX)})|\0")

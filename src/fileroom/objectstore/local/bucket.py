@@ -73,6 +73,11 @@ class LocalBucket:
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickled, (self.root, self.managed)
 
+    @property
+    def scratch(self) -> Path:
+        """The directory of a managed bucket for what is being made."""
+        return self.root / TEMPORARY_DIRECTORY
+
     def __repr__(self) -> str:
         return f"LocalBucket({str(self.root)!r}, managed={self.managed})"
 
@@ -118,6 +123,10 @@ class LocalBucket:
         if status is None or not stat.S_ISREG(status.st_mode):
             return None
         return entry_of(key, status)
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object of this key; False too where not even the root is there."""
+        return (self.root / key).is_file()
 
     def is_directory(self, key: str) -> bool:
         """Whether a directory has this key, written with or without a slash at its end."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from fileroom.closing import Closing
 from fileroom.objectstore.local.durable import check_right_to_write, translating
+from fileroom.objectstore.local.parts import Part, PartTaken
 from fileroom.objectstore.local.syncing import LaggingSyncs
+from fileroom.objectstore.local.writing import TEMPORARY_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fileroom.objectstore.local.writing import Directories, Draft
 
+_UNNAMED: Final = "unnamed"
 
-class Drafts:
+
+class Drafts(Closing):
     """Objects of a managed bucket that come one after another and are published together.
 
     Few files are open at a time, however many objects there are; what is not published is gone
@@ -23,23 +28,46 @@ class Drafts:
     def __init__(self, directories: Directories) -> None:
         check_right_to_write()
         self._directories = directories
-        self._open: dict[str, Draft] = {}
+        self._open: set[Draft] = set()
 
-    def begin(self, key: str) -> Draft:
-        """Begin an object; ``rest`` closes its file once its bytes are all there."""
-        with translating(key):
-            draft = self._directories.draft(key)
-        self._open[draft.temporary] = draft
+    def begin(self, directory: str) -> Draft:
+        """Begin an object that will lie in a directory; ``rest`` once its bytes are all there."""
+        with translating(directory):
+            draft = self._directories.draft(f"{directory}/{_UNNAMED}" if directory else _UNNAMED)
+        self._open.add(draft)
+        return draft
+
+    def take_up(self, directory: str, name: str, of: str) -> Draft:
+        """Begin a large object, or go on where its last writer ended; see ``Part``.
+
+        Of what is discarded, or left by a crash, the next writer takes up what was noted. While
+        another one holds it, it is begun again, under another name.
+        """
+        key = f"{directory}/{_UNNAMED}" if directory else _UNNAMED
+        try:
+            with translating(directory):
+                own = self._directories.open(directory), self._directories.open(TEMPORARY_DIRECTORY)
+                draft = Part(key, *own, name, of)
+        except PartTaken:
+            return self.begin(directory)
+        self._open.add(draft)
         return draft
 
     def discard(self, draft: Draft) -> None:
         """Throw one away."""
-        temporary = draft.temporary
         draft.discard()
-        del self._open[temporary]
+        self._open.discard(draft)
 
-    def publish(self, drafts: Sequence[Draft]) -> None:
-        """Make some of them durable and give them their names."""
+    def forget(self, draft: Draft) -> None:
+        """Throw one away, so that nobody takes it up again."""
+        draft.forget()
+        self._open.discard(draft)
+
+    def publish(self, named: Sequence[tuple[Draft, str]]) -> None:
+        """Make some of them durable under these keys, which are in the directories they have."""
+        drafts = [draft for draft, _ in named]
+        for draft, key in named:
+            draft.rename(key)
         if len(drafts) == 1:
             drafts[0].sync()
         else:
@@ -48,14 +76,13 @@ class Drafts:
                     syncs.add(draft, draft.size)
                 syncs.finish()
         for draft in drafts:
-            temporary = draft.temporary
             draft.publish()
-            del self._open[temporary]
+            self._open.discard(draft)
         self._directories.sync_parents(drafts)
 
     def close(self) -> None:
         """Throw away what is not published; a second call does nothing."""
-        for draft in self._open.values():
+        for draft in self._open:
             draft.discard()
         self._open.clear()
         self._directories.close()

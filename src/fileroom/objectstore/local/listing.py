@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import stat
 import time
@@ -15,6 +16,7 @@ from fileroom.objectstore.contract import DeadlinePassed, ObjectEntry
 from fileroom.objectstore.local.beneath import (
     BENEATH,
     OWN_TEMPORARY_PREFIX,
+    PART_PREFIX,
     READABLE,
     TEMPORARY_PREFIX,
     is_valid,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+PART_SECONDS: Final = 86_400.0
+"""How long a large object that has come in part is kept for who goes on with it."""
 logger = logging.getLogger(__name__)
 
 NAMES_A_LOOK: Final = 1000
@@ -135,9 +139,10 @@ def _sweep(directory: int, names: Iterable[str], changed_before: float) -> int:
     swept = 0
     for name in names:
         if name.startswith(TEMPORARY_PREFIX) and not name.startswith(OWN_TEMPORARY_PREFIX):
+            part_before = time.time() - PART_SECONDS if name.startswith(PART_PREFIX) else math.inf
             with suppress(OSError):
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if status.st_mtime <= changed_before:
+                if status.st_mtime <= min(changed_before, part_before):
                     os.unlink(name, dir_fd=directory)
                     swept += 1
     return swept

@@ -29,7 +29,7 @@ from fileroom.objectstore.local.reading import LocalObject, entry_of
 from fileroom.objectstore.local.syncing import LaggingSyncs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fileroom.objectstore.contract import ObjectEntry
@@ -186,15 +186,22 @@ class Draft:
                  "_temporary_directory", "_written_back", "directory")  # fmt: skip
 
     def __init__(
-        self, key: str, directory: int | None, temporary_directory: int, mode: int
+        self,
+        key: str,
+        directory: int | None,
+        temporary_directory: int,
+        mode: int,
+        *,
+        flags: int = _NEW_FILE,
+        temporary: str = "",
     ) -> None:
         self._key = key
         self.directory = directory
         """Where it will have its name; must be there to date or publish it."""
         self._temporary_directory = temporary_directory
-        self._temporary = f"{OWN_TEMPORARY_PREFIX}-{next(_numbers)}"
+        self._temporary = temporary or f"{OWN_TEMPORARY_PREFIX}-{next(_numbers)}"
         self._size = self._written_back = self._inode = 0
-        self._file = os.open(self._temporary, _NEW_FILE | BENEATH, mode, dir_fd=temporary_directory)
+        self._file = os.open(self._temporary, flags | BENEATH, mode, dir_fd=temporary_directory)
 
     @property
     def key(self) -> str:
@@ -214,6 +221,10 @@ class Draft:
     def size(self) -> int:
         """How many bytes were appended."""
         return self._size
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give the bytes that were there when it was taken up, before any is appended."""
+        return iter(())
 
     def write(self, piece: bytes) -> None:
         """Append bytes."""
@@ -276,12 +287,11 @@ class Draft:
         self._inode = status.st_ino
         return entry_of(self._key, status)
 
-    def rename(self, name: str) -> None:
-        """Choose another name in the same directory for what is not yet published."""
-        directory, slash, _ = self._key.rpartition("/")
-        if "/" in name:
-            raise ValueError(f"{name!r} leads into another directory")
-        check_key(key := f"{directory}{slash}{name}")
+    def rename(self, key: str) -> None:
+        """Choose another key in the same directory for what is not yet published."""
+        if key.rpartition("/")[0] != self._key.rpartition("/")[0]:
+            raise ValueError(f"{key!r} leads into another directory")
+        check_key(key)
         self._key = key
 
     def publish(self) -> None:
@@ -299,6 +309,10 @@ class Draft:
                 if os.stat(self._name, dir_fd=self.directory).st_ino != self._inode:
                     raise
         self._temporary = ""
+
+    def forget(self) -> None:
+        """Delete what was not published, so that nobody takes it up again."""
+        self.discard()
 
     def discard(self) -> None:
         """Delete what was not published; a second call does nothing."""
@@ -328,13 +342,8 @@ class ObjectWriter(Aborting):
         """Append bytes."""
         self._draft.write(piece)
 
-    def commit(self, name: str | None = None) -> ObjectEntry:
-        """Make the object durable and give it its name, in place of one that had it.
-
-        ``name`` takes the place of the key's last segment, where only the bytes decide it.
-        """
-        if name is not None:
-            self._draft.rename(name)
+    def commit(self) -> ObjectEntry:
+        """Make the object durable and give it its name, in place of one that had it."""
         with translating(self._draft.key):
             self._directories.place(self._draft)
             if not self._directories.managed:

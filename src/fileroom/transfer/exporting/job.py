@@ -43,7 +43,7 @@ def request_export(
     FailedPrecondition
         If the prefix names an object where a directory would have to be.
     """
-    destination = parse_uri_prefix(uri_prefix)
+    destination = parse_uri_prefix(uri_prefix, facilities.buckets.roots)
     parse_form(mime_type, destination.key)
     bucket = facilities.buckets.resolve(
         destination.bucket_name, right="write", dicom_store=str(name)

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.layout import blob_bucket, check_blob_bucket
+from fileroom.archive.layout import check_blob_bucket
 from fileroom.archive.references import lost_reference
 from fileroom.database import exports, operations, stores
 from fileroom.database.instances import current_change_seq
@@ -63,7 +63,7 @@ class Export:
         name, request = progress.dicom_store_name, progress.request["gcsDestination"]
         assert name is not None
         assert isinstance(request, dict)
-        prefix = parse_uri_prefix(str(request["uriPrefix"]))
+        prefix = parse_uri_prefix(str(request["uriPrefix"]), facilities.buckets.roots)
         self._form = parse_form(str(request.get("mimeType", "")), prefix.key)
         pixels, copying = facilities.pixel_turns, facilities.turns
         self._turns = copying if self._form.is_as_stored else pixels
@@ -75,7 +75,7 @@ class Export:
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._store_id = store.id
         self._blob_prefix = store.blob_prefix
-        self._blobs = blob_bucket(facilities.blobs, store.blob_prefix)
+        self._blobs = facilities.blobs.bucket(store.blob_prefix)
         self._selection = read_selection(facilities, progress)
         self._horizon = self._begin()
         if progress.total is None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fileroom.database.values.instances import Place
+    from fileroom.objectstore.blobs.contract import BlobBucket
     from fileroom.objectstore.buckets import Buckets, BucketSettings
-    from fileroom.objectstore.local import LocalBucket
     from fileroom.transfer.exporting.outcomes import InstanceToExport, Outcomes
     from fileroom.transfer.pipeline import Blame
 
@@ -79,12 +79,12 @@ def _is_source(instance: InstanceToExport, task: Exporting) -> bool:
     """Whether an instance is kept in the object that its file would be written to."""
     if instance.place.kind is not PlaceKind.REFERENCE:
         return False
-    name, key = split_uri(instance.place.key)
+    name, key = split_uri(instance.place.key, task.buckets.roots)
     source = task.buckets.find(name)
     return source is not None and is_same_object(source, key, task.destination, instance.key)
 
 
-def stored_pieces(blobs: LocalBucket, place: Place, buckets: Buckets) -> Iterator[bytes]:
+def stored_pieces(blobs: BlobBucket, place: Place, buckets: Buckets) -> Iterator[bytes]:
     """Give the stored bytes of an instance in pieces of at most 8 MB.
 
     Raises
@@ -103,14 +103,14 @@ def stored_pieces(blobs: LocalBucket, place: Place, buckets: Buckets) -> Iterato
             yield content.read_at(offset, PIECE_BYTES)
 
 
-def check_readable(blobs: LocalBucket, place: Place, buckets: Buckets) -> None:
+def check_readable(blobs: BlobBucket, place: Place, buckets: Buckets) -> None:
     """Read as little of the stored bytes as shows that they are there; raises the same."""
     with _blaming(blobs, place, buckets), open_bytes(blobs, place, buckets) as content:
         content.read_at(0, 1)
 
 
 @contextmanager
-def _blaming(blobs: LocalBucket, place: Place, buckets: Buckets) -> Iterator[None]:
+def _blaming(blobs: BlobBucket, place: Place, buckets: Buckets) -> Iterator[None]:
     """Tell what one instance alone cannot have from what is no instance's fault."""
     try:
         yield

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Final
 from fileroom.closing import Closing
 from fileroom.objectstore.local.beneath import TEMPORARY_PREFIX
 from fileroom.objectstore.local.durable import translating
-from fileroom.objectstore.local.writing import TEMPORARY_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from fileroom.objectstore.local import LocalBucket
+    from pathlib import Path
 
 MEMORY_BYTES: Final = 32 << 20
 """What a spool holds in memory; all of it is on disk once it holds more."""
@@ -21,16 +19,15 @@ _PIECE_BYTES: Final = 8 << 20
 
 
 class Spool(Closing):
-    """Bytes in memory, or in a file of a bucket's disk that has no name and ends with the process.
+    """Bytes in memory, or in a file that has no name and ends with the process.
 
-    Raises ``ResourceExhausted`` or ``Unavailable``, as every write of the bucket does.
+    Raises ``ResourceExhausted`` or ``Unavailable``, as every write to that disk does.
     """
 
-    def __init__(self, bucket: LocalBucket) -> None:
+    def __init__(self, directory: Path) -> None:
         self.size = 0
-        directory = str(bucket.root / TEMPORARY_DIRECTORY)
         self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed by ``close``
-            MEMORY_BYTES, "w+b", prefix=TEMPORARY_PREFIX, dir=directory
+            MEMORY_BYTES, "w+b", prefix=TEMPORARY_PREFIX, dir=str(directory)
         )
 
     def append(self, piece: bytes) -> None:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fileroom.archive.codecs import OwnCodecs
 from fileroom.archive.frames import open_frames
-from fileroom.archive.layout import blob_bucket
 from fileroom.archive.representations import frame_data, open_file, pictures
 from fileroom.dicom.frames import NoPixelData
 from fileroom.dicom.media_types import NotAcceptable
@@ -55,11 +54,11 @@ from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from fileroom.archive.codecs import Codecs
     from fileroom.database.values.stored import StoredInstance
     from fileroom.dicom.pixels.rendering_options import PictureType
+    from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets, BucketSettings
     from fileroom.objectstore.contract import Bucket
     from fileroom.transfer.exporting.forms import Form
@@ -75,7 +74,7 @@ FILES_TOGETHER: Final = 250
 class TranscodeTask:
     """Instances for a worker to write in another form."""
 
-    blobs: Path
+    blobs: Blobs
     blob_prefix: str
     buckets: Buckets
     """Where the objects are that are kept by reference."""
@@ -117,12 +116,12 @@ class _Worker:
     def __init__(self, task: TranscodeTask) -> None:
         self._task = task
         self._bucket: Bucket = open_bucket(task.destination)
-        self._blobs = blob_bucket(task.blobs, task.blob_prefix)
+        self._blobs = task.blobs.bucket(task.blob_prefix)
         self._outcomes = Outcomes()
 
     def work(self) -> ExportOutcome:
         began = time.monotonic()
-        with Spool(self._blobs) as self._spool:
+        with Spool(self._blobs.scratch) as self._spool:
             made = list(self._make_all())
             self._write(made)
         return self._outcomes.freeze(time.monotonic() - began)
@@ -245,7 +244,7 @@ class _Worker:
 
     def _write_files(self, files: Iterator[tuple[str, int, int]]) -> None:
         while some := list(islice(files, FILES_TOGETHER)):
-            self._bucket.write_many(self._contents(some))
+            self._bucket.write_many(self._contents(some), alive=partial(begin_item, None))
 
     def _contents(self, files: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, bytes]]:
         for key, offset, length in files:

@@ -37,9 +37,9 @@ from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fileroom.objectstore.blobs.contract import BlobBucket
     from fileroom.objectstore.buckets import Buckets, BucketSettings
     from fileroom.objectstore.contract import Bucket
-    from fileroom.objectstore.local import LocalBucket
     from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
 
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class ExportTask:
     """Instances for a worker to write as objects."""
 
-    blobs: LocalBucket
+    blobs: BlobBucket
     buckets: Buckets
     """Where the objects are that are kept by reference."""
     destination: BucketSettings

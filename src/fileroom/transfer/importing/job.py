@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fileroom.database.operations import Kind
+from fileroom.errors import Cancelled
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer.asking import ask_for
 from fileroom.transfer.importing.line import Import
@@ -39,7 +40,7 @@ def request_import(
     PermissionDenied
         If its bucket is not one that this store may read.
     """
-    pattern = parse_pattern(uri)
+    pattern = parse_pattern(uri, facilities.buckets.roots)
     facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
 
     details: Json = {"gcsSource": {"uri": uri}}
@@ -80,7 +81,13 @@ class ImportJob:
         counting = threading.Thread(target=work.count, name="counting-lister", daemon=True)
         counting.start()
         try:
-            return run_pipeline(run, work, self.facilities.turns.workers)
+            done = run_pipeline(run, work, self.facilities.turns.workers)
+            if done:
+                work.forget_parts()
+            return done
+        except Cancelled:
+            work.forget_parts()
+            raise
         finally:
             work.stop_counting()
             counting.join()

@@ -8,8 +8,8 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.ingest import Writer, unspool_headers
-from fileroom.archive.layout import blob_bucket, check_blob_bucket
+from fileroom.archive.ingest import Writer, part_name, unspool_headers
+from fileroom.archive.layout import check_blob_bucket
 from fileroom.database import operations, stores
 from fileroom.database.collection import named_blobs
 from fileroom.database.engine import now_microseconds
@@ -18,11 +18,13 @@ from fileroom.database.instances import (
     Result,
     StoreWrite,
     current_change_seq,
+    foresee_records,
     queue_drops,
     record_key,
     store_records,
 )
-from fileroom.errors import Code, FileroomError, NotFound, ObjectFailure, Reason
+from fileroom.errors import Cancelled, Code, FileroomError, NotFound, ObjectFailure, Reason
+from fileroom.objectstore.local.parts import forget_parts
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
@@ -39,10 +41,10 @@ from fileroom.transfer.importing.worker import (
     import_batch,
 )
 from fileroom.transfer.ledger import LedgerLine, failure_line
-from fileroom.transfer.pipeline import BATCH_BYTES_MAX, Batch, Blame, cut_batches
+from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, Batch, Blame, cut_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
     from fileroom.database.engine import Connection
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REFERENCE: Final = "REFERENCE"
+_WANTED: Final = "wanted"
 
 
 class Import:
@@ -67,16 +70,14 @@ class Import:
         name, request = progress.dicom_store_name, progress.request["gcsSource"]
         assert name is not None
         assert isinstance(request, dict)
-        self._pattern = parse_pattern(str(request["uri"]))
+        self._pattern = parse_pattern(str(request["uri"]), facilities.buckets.roots)
         self._source = facilities.bucket(progress, self._pattern.bucket_name, "read")
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
         if store.id != progress.store_id:
             raise NotFound(f"DICOM store {name} was deleted while the operation waited")
         check_blob_bucket(facilities.blobs, store.blob_prefix)
-        self._writer = Writer(
-            bucket=blob_bucket(facilities.blobs, store.blob_prefix), number=progress.id
-        )
+        self._writer = Writer(bucket=facilities.blobs.bucket(store.blob_prefix), number=progress.id)
         self._write = StoreWrite(
             store_id=store.id,
             operation_id=progress.id,
@@ -107,7 +108,7 @@ class Import:
             return
         try:
             total = 0
-            for entry in list_candidates(self._opened(), self._pattern):
+            for entry in list_candidates(self._opened(self._check_counting), self._pattern):
                 if self._counting_stopped.is_set():
                     return
                 total += self._pattern.matches(entry.key)
@@ -121,6 +122,11 @@ class Import:
         """Have ``count`` come to its end."""
         self._counting_stopped.set()
 
+    def _check_counting(self) -> None:
+        if self._counting_stopped.is_set():
+            raise Cancelled("nobody waits for the number any more")
+        self._run.check()
+
     def batches(self) -> Iterator[Batch[ListedObject]]:
         """List from the cursor on.
 
@@ -130,8 +136,9 @@ class Import:
             If nothing matches at all.
         """
         first_ordinal = self._progress.next_ordinal
-        source = self._opened()
-        listed_entries = list_candidates(source, self._pattern, self._progress.cursor or "")
+        source = self._opened(self._run.check)
+        start_after = self._key(self._progress.cursor or "")
+        listed_entries = list_candidates(source, self._pattern, start_after)
         matches = (entry for entry in listed_entries if self._pattern.matches(entry.key))
         entries = enumerate(matches, first_ordinal)
         items = (
@@ -139,7 +146,8 @@ class Import:
                 ListedObject(
                     ordinal=ordinal, key=entry.key, size=entry.size, version=entry.version
                 ),
-                entry.key,
+                # The whole URI: meanwhile a root may be opened, or closed, within another one.
+                f"{self._source.name}/{entry.key}",
             )
             for ordinal, entry in entries
         )
@@ -152,8 +160,12 @@ class Import:
         if not listed:
             raise NotFound(explain_no_match(source, self._pattern))
 
-    def _opened(self) -> Source:
-        return open_source(self._source, self._pattern.archive, self._writer.bucket.root)
+    def _key(self, uri: str) -> str:
+        return uri.removeprefix(f"{self._source.name}/")
+
+    def _opened(self, check: Callable[[], None]) -> Source:
+        scratch = self._writer.bucket.scratch
+        return open_source(self._source, self._pattern.archive, scratch, check=check)
 
     # ------------------------------------------------------------------ the line
 
@@ -249,7 +261,7 @@ class Import:
         """Give one deferred object to a worker, alone."""
         listed = ListedObject(
             ordinal=deferred.ordinal,
-            key=deferred.source.removeprefix(f"{self._source.name}/"),
+            key=self._key(deferred.source),
             size=deferred.size,
             # What changed since it was listed is read once more, as it stands.
             version=None if deferred.why == Reason.SOURCE_CHANGED else deferred.version,
@@ -262,7 +274,7 @@ class Import:
             slow_seconds=0.0,
             spool_name=self._spool_name(deferred.ordinal),
             alone=True,
-            by_reference=self._by_reference,
+            by_reference=self._by_reference or self._is_looked_at(deferred),
             comparison=find_comparison(self._facilities, self._write.store_id, deferred),
         )
         return self._facilities.turns.submit(self._progress.id, import_batch, task)
@@ -278,9 +290,29 @@ class Import:
                 return
             outcome = _given_up(deferred, outcome.deferred[0].why)
         whole = _with_headers(outcome)
-        attempts = deferred.attempts + 1
-        commits.commit_deferred(self._run, deferred, lambda tx: self._settle(tx, whole, attempts))
+
+        def settle(transaction: Connection) -> list[LedgerLine | DeferredObject]:
+            if self._is_looked_at(deferred) and self._is_wanted(transaction, whole):
+                return [replace(deferred, state={_WANTED: True})]
+            return self._settle(transaction, whole, deferred.attempts + 1)
+
+        commits.commit_deferred(self._run, deferred, settle)
         _forget_spool(outcome)
+
+    def _is_looked_at(self, deferred: DeferredObject) -> bool:
+        """Whether only the header of an object is read yet, to learn whether it is wanted."""
+        is_known = self._by_reference or _WANTED in (deferred.state or {})
+        return deferred.size > LARGE_BYTES and not self._pattern.archive and not is_known
+
+    def _is_wanted(self, transaction: Connection, outcome: ImportOutcome) -> bool:
+        """Whether the bytes of an object whose header was read would be stored, or decide it."""
+        foreseen = foresee_records(transaction, self._write, outcome.records)
+        decided = {Result.IDENTICAL, Result.KEPT, Result.FAILED}
+        return any(result.result not in decided for result in foreseen)
+
+    def forget_parts(self) -> None:
+        """Delete what came in part of objects that nobody goes on with."""
+        forget_parts(self._writer.bucket.scratch, part_name(self._progress.id))
 
 
 def is_by_reference(request: Json) -> bool:

@@ -52,7 +52,7 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
         If its bucket is not one that this store may read, or there is no such store.
     """
     try:
-        pattern = parse_pattern(uri)
+        pattern = parse_pattern(uri, facilities.buckets.roots)
     except InvalidArgument as error:
         return _nothing(error.message)
     settings = facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
@@ -65,7 +65,8 @@ def preview_import(facilities: Facilities, name: DicomStoreName, uri: str) -> Pr
     samples: list[str] = []
     count, size_bytes, more = 0, 0, False
     try:
-        source = open_source(settings, pattern.archive, facilities.blobs / store.blob_prefix)
+        scratch = facilities.blobs.bucket(store.blob_prefix).scratch
+        source = open_source(settings, pattern.archive, scratch)
         for entry in list_candidates(source, pattern, deadline=deadline):
             if pattern.matches(entry.key):
                 count += 1

@@ -14,7 +14,7 @@ from fileroom.closing import Closing
 from fileroom.errors import FileroomError
 from fileroom.objectstore.archives.bucket import open_archive
 from fileroom.objectstore.buckets import open_bucket
-from fileroom.objectstore.local import TEMPORARY_DIRECTORY
+from fileroom.objectstore.contract import Resumable
 from fileroom.transfer.executors import begin_item
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX
 
@@ -50,10 +50,16 @@ class ReadObject:
     """None where they are too many to be held."""
 
 
-def open_source(settings: BucketSettings, archive: str, store_blobs: Path) -> Source:
+def open_source(
+    settings: BucketSettings,
+    archive: str,
+    scratch: Path,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> Source:
     """Give what a pattern's objects are read from: a bucket, or an archive in it.
 
-    ``store_blobs`` is the directory of the DICOM store's blobs, in which archives are inflated.
+    ``scratch`` is the directory in which archives are inflated; what ``check`` raises ends that.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def open_source(settings: BucketSettings, archive: str, store_blobs: Path) -> So
     bucket = open_bucket(settings)
     if not archive:
         return bucket
-    return open_archive(bucket, archive, store_blobs / TEMPORARY_DIRECTORY)
+    return open_archive(bucket, archive, scratch, check=check)
 
 
 class ReadAhead(Closing, Generic[T]):
@@ -162,6 +168,12 @@ class Watched:
         self._index = index
         self.size = source.size
         self.error: FileroomError | None = None
+
+    def recall(self, piece: bytes) -> None:
+        """Have the source count bytes that were read before, if it compares a checksum."""
+        begin_item(self._index)
+        if isinstance(self._source, Resumable):
+            self._source.recall(piece)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Give bytes as the source does."""

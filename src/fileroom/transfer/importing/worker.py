@@ -135,7 +135,7 @@ class _Worker:
 
     def __init__(self, task: ImportTask) -> None:
         self._task = task
-        self._source = open_source(task.source, task.archive, task.writer.bucket.root)
+        self._source = open_source(task.source, task.archive, task.writer.bucket.scratch)
         self._failures: list[tuple[int, ObjectFailure]] = []
         self._deferred: list[DeferredObject] = []
         self._large: list[InstanceRecord] = []
@@ -168,7 +168,7 @@ class _Worker:
         """Give the records, what weighs too much for a message left in a file."""
         if sum(record.kept_bytes for record in records) <= MESSAGE_BYTES_MAX:
             return records, None
-        path = self._task.writer.bucket.root / "tmp" / self._task.spool_name
+        path = self._task.writer.bucket.scratch / self._task.spool_name
         spooled = spool_headers(records, path)
         return [replace(record, header=None, frame_table=()) for record in records], spooled
 

@@ -1,0 +1,36 @@
+"""Blobs in a directory of this machine, or of a file system that several machines share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fileroom.objectstore.local import LocalBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBlobs:
+    """The blobs below a directory; see ``Blobs``."""
+
+    root: Path
+
+    def bucket(self, blob_prefix: str) -> LocalBucket:
+        """Give the blobs of one store."""
+        return LocalBucket(self.root / blob_prefix, managed=True)
+
+    def make(self, blob_prefix: str, directories: Iterable[str]) -> None:
+        """Make the directories of a store, durably; may be repeated."""
+        names = [*directories, self.bucket(blob_prefix).scratch.name]
+        LocalBucket(self.root).make_directories(f"{blob_prefix}/{name}" for name in names)
+
+    def delete(self, blob_prefix: str) -> None:
+        """Delete all of a store's blobs; what is absent already is no error."""
+        LocalBucket(self.root, managed=True).delete_prefix(f"{blob_prefix}/")
+
+    def name_of(self, path: str) -> str:
+        """Give the file that has this path."""
+        return str(self.root / path)
