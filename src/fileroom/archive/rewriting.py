@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fileroom.archive.storing import StoringRequests
     from fileroom.database.engine import Connection, Lane
     from fileroom.database.values.stored import StoredInstance
-    from fileroom.objectstore.local.writing import Draft
+    from fileroom.objectstore.local.draft import Draft
 
     Rewrite = Callable[[InstanceReader], Iterator[bytes] | None]
     """Gives the pieces of an instance's new file, or None where it stays as it is."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Connection
     from fileroom.database.instances import InstanceKey, RecordResult
     from fileroom.objectstore.blobs.contract import Drafts
-    from fileroom.objectstore.local.writing import Draft
+    from fileroom.objectstore.local.draft import Draft
 
 SLICE_PARTS: Final = 100
 """Parts that are made durable together and committed in one transaction (measured: 3 ms)."""

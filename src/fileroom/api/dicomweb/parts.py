@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fileroom.archive.storing import SpooledPart, StoringRequest
     from fileroom.dicom.json_model import JsonObject
-    from fileroom.objectstore.local.writing import Draft
+    from fileroom.objectstore.local.draft import Draft
 
 PARTS_MAX: Final = 20_000
 """Parts of one request; what is told of each in the answer is held until the last is stored."""

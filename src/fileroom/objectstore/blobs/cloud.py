@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from fileroom.objectstore.cloud.writing import CloudWriting
     from fileroom.objectstore.contract import StoredObject
     from fileroom.objectstore.local import Extent
+    from fileroom.objectstore.local.draft import Draft
     from fileroom.objectstore.local.drafts import Drafts
-    from fileroom.objectstore.local.writing import Draft
 
 FIRST_BYTES: Final = 1 << 20
 """How much of an extent is asked for as it is opened, which tells too whether it stands."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fileroom.objectstore.contract import ObjectEntry, StoredObject, Writing
     from fileroom.objectstore.local import Extent
-    from fileroom.objectstore.local.writing import Draft
+    from fileroom.objectstore.local.draft import Draft
 
 
 class BlobExtent(Held, Protocol):

@@ -13,7 +13,8 @@ from fileroom.objectstore.local.writing import TEMPORARY_DIRECTORY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fileroom.objectstore.local.writing import Directories, Draft
+    from fileroom.objectstore.local.draft import Draft
+    from fileroom.objectstore.local.writing import Directories
 
 _UNNAMED: Final = "unnamed"
 

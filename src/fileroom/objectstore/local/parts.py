@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from fileroom.objectstore.local.beneath import BENEATH, PART_PREFIX
+from fileroom.objectstore.local.draft import Draft
 from fileroom.objectstore.local.durable import sync_unnamed, translating
-from fileroom.objectstore.local.writing import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from fileroom.objectstore.contract import ObjectEntry
-    from fileroom.objectstore.local.writing import Draft
+    from fileroom.objectstore.local.draft import Draft
 
 _SYNC_THREADS: Final = 4
 _SYNC_GROUP_BYTES: Final = 16 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fileroom.database.operations import Kind
 from fileroom.errors import Cancelled
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from fileroom.names import DicomStoreName, OperationName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
+
+COUNTING_SECONDS: Final = 5.0
+"""How long an import that ended waits for its counting, which may wait for a cloud."""
 
 
 def request_import(
@@ -90,4 +93,4 @@ class ImportJob:
             raise
         finally:
             work.stop_counting()
-            counting.join()
+            counting.join(COUNTING_SECONDS)
