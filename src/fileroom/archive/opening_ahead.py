@@ -1,7 +1,7 @@
 """Files of a study opened in order, some ahead of the one that is drawn.
 
-Where frames must be decoded, opening a file takes as long as its first frames do: one after another
-would leave all workers but one idle.
+Where frames must be decoded, opening a file takes as long as its first frames do; where blobs are
+in a cloud, as long as a request. One after another would leave all workers, or the network, idle.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from fileroom.api.dicomweb.bodies import announced_part, file_part, one_part, re
 from fileroom.api.multipart import multipart_related
 from fileroom.archive.codecs import PoolCodecs
 from fileroom.archive.frames import read_frames
-from fileroom.archive.opening_ahead import opened_files
+from fileroom.archive.opening_ahead import AHEAD_MAX, opened_files
 from fileroom.archive.representations import (
     check_first,
     come_as_stored,
@@ -53,6 +53,13 @@ _MULTIPART: Final = tuple(dicom_file(syntax, multipart=True) for syntax in _SYNT
 _EITHER: Final = (*_MULTIPART, *(dicom_file(syntax) for syntax in _SYNTAXES))
 
 
+def _ahead(call: Call, to_decode: int) -> int:
+    """Give how many files are best opened ahead of the one that is sent."""
+    if call.deployment.blobs.is_remote:
+        return AHEAD_MAX
+    return call.deployment.render_workers.count if to_decode > 1 else 0
+
+
 @answers_406
 def retrieve_instances(call: Call) -> Answer:
     """Give the instances of ``…/studies/{study}[/series/{series}]`` as parts.
@@ -73,7 +80,7 @@ def retrieve_instances(call: Call) -> Answer:
     files = opened_files(
         each_stored(content, (each.id for each in found)),
         partial(_open, call, content, acceptable),
-        ahead=call.deployment.render_workers.count if len(to_decode) > 1 else 0,
+        ahead=_ahead(call, len(to_decode)),
     )
     parts = (file_part(file, dicom_file(file.transfer_syntax_uid)) for file in files)
     with _not_acceptable_without_pixels():

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.closing import Aborting, Closing
 from fileroom.errors import Aborted, DataLoss, NotFound, Unavailable
+from fileroom.objectstore.blobs.windows import Windows
 from fileroom.objectstore.cloud import CloudBucket
 from fileroom.objectstore.contract import BUCKET_SETTINGS, ObjectEntry
 from fileroom.objectstore.local import HEAD_BYTES, LocalBucket, is_head
@@ -50,6 +51,11 @@ class CloudBlobs:
     prefix: str
     """Empty, or ends in a slash."""
     scratch: Path
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each read is a request over a network."""
+        return True
 
     def bucket(self, blob_prefix: str) -> CloudBlobBucket:
         """Give the blobs of one store, one bucket for each process."""
@@ -84,6 +90,12 @@ def _open_own(address: CloudAddress) -> CloudBucket:
     return CloudBucket(address, is_own=True)
 
 
+@lru_cache(maxsize=1000)
+def _windows_of(address: CloudAddress) -> Windows:
+    del address
+    return Windows()
+
+
 class CloudBlobBucket:
     """The blobs of one store; see ``BlobBucket``."""
 
@@ -92,6 +104,7 @@ class CloudBlobBucket:
         self._blob_prefix = blob_prefix
         self._prefix = f"{blobs.prefix}{blob_prefix}/"
         self._bucket = _open_own(blobs.address)
+        self.windows = _windows_of(blobs.address)
         self._versions: dict[str, ObjectEntry] = {}
         self._seen: set[str] = set()
 
@@ -144,9 +157,12 @@ class CloudBlobBucket:
         return not key or self._bucket.is_directory(self._prefix + key)
 
     def open(self, key: str) -> StoredObject:
-        """Open one object for reading; NotFound without one."""
+        """Open one object for reading, a small one by reading it; NotFound without one."""
         try:
-            return self._bucket.open(self._prefix + key)
+            opened = self._bucket.open(self._prefix + key)
+            if opened.size > FIRST_BYTES:
+                return opened
+            return HeldObject(opened, opened.read_at(0, opened.size))
         except NotFound:
             self.is_directory("")
             raise
@@ -180,6 +196,7 @@ class CloudBlobBucket:
                         end = min(extent.end, len(content))
                         content[extent.offset : end] = bytes(max(0, end - extent.offset))
                     self._bucket.replace(self._prefix + key, pack.version, bytes(content))
+                    self.windows.forget(self._prefix + key)
             except Aborted:
                 if attempt == _ATTEMPTS_MAX:
                     raise
@@ -215,6 +232,7 @@ class CloudBlobBucket:
     def delete(self, key: str) -> bool:
         """Delete one object; False if there is none."""
         self._versions.pop(key, None)
+        self.windows.forget(self._prefix + key)
         return self._bucket.delete(self._prefix + key)
 
     def sweep_temporaries(self, *, older_than_seconds: float = 3600) -> int:
@@ -228,6 +246,24 @@ class CloudBlobBucket:
             version=entry.version,
             changed=entry.changed,
         )
+
+
+class HeldObject(Closing):
+    """A small object whose bytes were read as it was opened."""
+
+    def __init__(self, opened: StoredObject, data: bytes) -> None:
+        self.key = opened.key
+        self.size = opened.size
+        self.version = opened.version
+        self._data = data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Give bytes of the object, fewer only at its end."""
+        return self._data[offset : offset + length]
+
+    def close(self) -> None:
+        """Forget the bytes."""
+        self._data = b""
 
 
 class CloudExtent(Closing):
@@ -273,7 +309,7 @@ class CloudExtent(Closing):
     def _read(self, offset: int, length: int) -> bytes:
         for _ in range(_ATTEMPTS_MAX):
             try:
-                return self._pack.read_at(self._extent.offset + offset, length)
+                return self._bucket.windows.read(self._pack, self._extent.offset + offset, length)
             except (Aborted, NotFound):  # others were erased from it, perhaps
                 self._pack = self._bucket.open_version(self._key, known=False)
                 if not self._stands():

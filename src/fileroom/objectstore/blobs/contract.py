@@ -130,6 +130,10 @@ class BlobBucket(Protocol):
 class Blobs(Protocol):
     """The blobs of all DICOM stores; it pickles."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether each read is a request over a network, of which some are best made at a time."""
+
     def bucket(self, blob_prefix: str) -> BlobBucket:
         """Give the blobs of one store."""
 

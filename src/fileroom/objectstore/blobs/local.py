@@ -18,6 +18,11 @@ class LocalBlobs:
 
     root: Path
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether each read is a request over a network."""
+        return False
+
     def bucket(self, blob_prefix: str) -> LocalBucket:
         """Give the blobs of one store."""
         return LocalBucket(self.root / blob_prefix, managed=True)
