@@ -10,7 +10,7 @@ import pytest
 
 from fileroom.archive.packs import PackWriter, delete_members, members, open_place
 from fileroom.errors import Aborted, DataLoss, NotFound
-from fileroom.objectstore.blobs.cloud import FIRST_BYTES
+from fileroom.objectstore.blobs.reading import FIRST_BYTES
 from fileroom.objectstore.local import BLOCK_BYTES, Extent
 
 if TYPE_CHECKING:
