@@ -6,7 +6,6 @@ back to whoever commits them. A record exists only for a blob that is durable (I
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -143,20 +142,14 @@ def store_object(
         part = drafts.take_up(
             blob_directory(ordinal), part_name(writer.number, ordinal), f"{version} {source!r}"
         )
-        digest = hashlib.sha256()
         try:
             for piece in part.pieces():
                 content.recall(piece)
-                digest.update(piece)
             for offset in range(part.size, content.size, PIECE_BYTES):
-                piece = content.read_at(offset, PIECE_BYTES)
-                digest.update(piece)
-                part.write(piece)
-            place = Place(
-                key=blob_key(digest.digest(), writer.number, ordinal),
-                size=content.size,
-                sha256=digest.digest(),
-            )
+                part.write(content.read_at(offset, PIECE_BYTES))
+            sha256 = part.sha256.digest()
+            key = blob_key(sha256, writer.number, ordinal)
+            place = Place(key=key, size=content.size, sha256=sha256)
             with part.open() as copied:
                 record = describe(ordinal, source, version, place, scan(copied), copied.read_at)
         except (Refused, DataLoss):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fileroom.objectstore.local import Extent
     from fileroom.objectstore.local.draft import Draft
     from fileroom.objectstore.local.drafts import Drafts
+    from fileroom.objectstore.local.parts import Part
 
 _PIECE_BYTES: Final = 8 << 20
 _ATTEMPTS_MAX: Final = 10
@@ -281,7 +282,7 @@ class CloudDrafts(Closing):
         del directory
         return self._spooled.begin("")
 
-    def take_up(self, directory: str, name: str, of: str) -> Draft:
+    def take_up(self, directory: str, name: str, of: str) -> Part:
         """Begin a large object, or go on where its last writer on this machine ended."""
         del directory
         return self._spooled.take_up("", name, of)

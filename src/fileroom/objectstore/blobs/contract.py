@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fileroom.objectstore.contract import ObjectEntry, StoredObject, Writing
     from fileroom.objectstore.local import Extent
     from fileroom.objectstore.local.draft import Draft
+    from fileroom.objectstore.local.parts import Part
 
 
 class BlobExtent(Held, Protocol):
@@ -52,7 +53,7 @@ class Drafts(Held, Protocol):
     def begin(self, directory: str) -> Draft:
         """Begin an object that will lie in a directory; ``rest`` once its bytes are all there."""
 
-    def take_up(self, directory: str, name: str, of: str) -> Draft:
+    def take_up(self, directory: str, name: str, of: str) -> Part:
         """Begin a large object, or go on where its last writer on this machine ended.
 
         ``of`` tells in one line what object in which version ``name`` is; of another one nothing

@@ -13,8 +13,6 @@ from fileroom.objectstore.local.durable import start_write_back, sync_unnamed, t
 from fileroom.objectstore.local.reading import LocalObject, entry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fileroom.objectstore.contract import ObjectEntry
 
 _WRITE_BACK_BYTES: Final = 8 << 20
@@ -66,10 +64,6 @@ class Draft:
     def size(self) -> int:
         """How many bytes were appended."""
         return self._size
-
-    def pieces(self) -> Iterator[bytes]:
-        """Give the bytes that were there when it was taken up, before any is appended."""
-        return iter(())
 
     def write(self, piece: bytes) -> None:
         """Append bytes."""

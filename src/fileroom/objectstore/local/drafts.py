@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Final
 
 from fileroom.closing import Closing
@@ -38,21 +39,21 @@ class Drafts(Closing):
         self._open.add(draft)
         return draft
 
-    def take_up(self, directory: str, name: str, of: str) -> Draft:
+    def take_up(self, directory: str, name: str, of: str) -> Part:
         """Begin a large object, or go on where its last writer ended; see ``Part``.
 
         Of what is discarded, or left by a crash, the next writer takes up what was noted. While
         another one holds it, it is begun again, under another name.
         """
         key = f"{directory}/{_UNNAMED}" if directory else _UNNAMED
-        try:
-            with translating(directory):
-                own = self._directories.open(directory), self._directories.open(TEMPORARY_DIRECTORY)
-                draft = Part(key, *own, name, of)
-        except PartTaken:
-            return self.begin(directory)
-        self._open.add(draft)
-        return draft
+        with translating(directory):
+            own = self._directories.open(directory), self._directories.open(TEMPORARY_DIRECTORY)
+            try:
+                part = Part(key, *own, name, of)
+            except PartTaken:
+                part = Part(key, *own, f"{name}-{secrets.token_hex(8)}", of)
+        self._open.add(part)
+        return part
 
     def discard(self, draft: Draft) -> None:
         """Throw one away."""
