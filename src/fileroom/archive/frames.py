@@ -7,7 +7,8 @@ and kept for the next time. Who has no database walks each time.
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,7 @@ from fileroom.errors import (
     FileroomError,
     InvalidArgument,
     NotFound,
+    ResourceExhausted,
     Unimplemented,
 )
 
@@ -65,6 +67,8 @@ TABLE_KEPT_BYTES: Final = 4 << 20
 """A larger table is made again each time: two million frames of random sizes."""
 FRAGMENTS_MAX: Final = 8 << 20
 """Of more fragments no table is made: it would take over 150 MB while it is."""
+READ_ONCE_BYTES: Final = 64 << 20
+"""A larger object is read whole for its table by one request at a time."""
 _ATTEMPTS: Final = 3
 """How often an instance is read that is replaced just then."""
 _NUMBER_MAX: Final = (1 << 31) - 1
@@ -345,15 +349,49 @@ def _find_frames(
     frames = find_frames(reader.header)
     if isinstance(frames, NativeFrames):
         return frames
-    chunks = {} if is_single else _made_table(reader, database)
+    chunks = {}
+    if not is_single:
+        with _making(reader.stored):
+            chunks = _made_table(reader, database)
     return _TableFrames(reader, database, chunks) if chunks else _SingleFrame(frames)
+
+
+_in_the_making: Final[set[int]] = set()
+_in_the_making_lock: Final = threading.Lock()
+
+
+@contextmanager
+def _making(stored: StoredInstance) -> Iterator[None]:
+    """Have one request at a time read a large object whole, to find its frames.
+
+    Raises
+    ------
+    ResourceExhausted
+        To the others, which find the table once it is kept.
+    """
+    if stored.place.size < READ_ONCE_BYTES:
+        yield
+        return
+    with _in_the_making_lock:
+        if stored.id in _in_the_making:
+            raise ResourceExhausted(
+                f"the frames of {stored.path} are being looked for, since no offset table tells"
+                " where they are; ask again in a while",
+                "frames",
+            )
+        _in_the_making.add(stored.id)
+    try:
+        yield
+    finally:
+        with _in_the_making_lock:
+            _in_the_making.discard(stored.id)
 
 
 def _made_table(reader: InstanceReader, database: Database | None) -> dict[int, bytes]:
     """Make the table of an instance's frames and keep it; without chunks for a single frame."""
     stored = reader.stored
-    by_reference = stored.place.kind is PlaceKind.REFERENCE
-    in_pieces = InPieces(reader.source) if by_reference else None
+    is_far = stored.place.kind is PlaceKind.REFERENCE or reader.content.blobs.is_remote
+    in_pieces = InPieces(reader.source) if is_far else None
     try:
         scanned = scan(in_pieces or reader.source)
     except Refused as error:

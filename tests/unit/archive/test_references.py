@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -29,9 +31,9 @@ from fileroom.database import schema
 from fileroom.database.collection import StoreArea
 from fileroom.database.instances import Place, StoreWrite, record_key, store_records
 from fileroom.dicom.part10 import Refused, scan
-from fileroom.errors import Aborted, FailedPrecondition, NotFound, Reason
+from fileroom.errors import Aborted, FailedPrecondition, NotFound, Reason, ResourceExhausted
 from fileroom.names import InstancePath, Uid
-from fileroom.objectstore.local import LocalBucket
+from fileroom.objectstore.local import LocalBucket, LocalObject
 from tests.corpus import DEFLATED, encapsulated_instance, mr_instance
 from tests.dicom_files import wheel_files
 from tests.frames import encapsulated, frames_of
@@ -248,6 +250,35 @@ def test_frames_that_no_table_tells_are_found_once(
         with read_frames(store.content, path_of(record)) as found:
             assert [each.read() for each in found] == frames_of(file)
         monkeypatch.setattr("fileroom.archive.frames.scan", None)  # not made again
+
+
+def test_frames_of_a_large_object_are_looked_for_by_one_request_at_a_time(
+    store: FilledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.archive.frames.READ_ONCE_BYTES", 1)
+    file = encapsulated([[b"1" * 90], [b"2" * 90]], JPEG_2000, "none")
+    path = path_of(add(store, "a", file))
+    begun, may_end = threading.Event(), threading.Event()
+    plainly = LocalObject.read_at
+
+    def slowly(source: LocalObject, offset: int, length: int) -> bytes:
+        begun.set()
+        assert may_end.wait(30)
+        return plainly(source, offset, length)
+
+    def read() -> list[bytes]:
+        with read_frames(store.content, path) as frames:
+            return [each.read() for each in frames]
+
+    monkeypatch.setattr(LocalObject, "read_at", slowly)
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(read)
+        assert begun.wait(30)
+        with pytest.raises(ResourceExhausted, match="ask again"):
+            read()
+        may_end.set()
+        assert first.result(30) == frames_of(file)
+    assert read() == frames_of(file)
 
 
 def test_a_header_that_is_not_kept_is_cut_from_the_source_again(
