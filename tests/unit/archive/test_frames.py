@@ -412,7 +412,7 @@ def test_a_table_is_not_made_of_fragments_without_bound(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.add(encapsulated_instance(frames=9, **case.uids))
-    monkeypatch.setattr(frames, "FRAGMENTS_MAX", 9)
+    monkeypatch.setattr("fileroom.archive.frame_tables.FRAGMENTS_MAX", 9)
     assert len(case.read()) == 9
     case.forget_table()
 

@@ -249,13 +249,13 @@ def test_frames_that_no_table_tells_are_found_once(
     for _ in range(2):
         with read_frames(store.content, path_of(record)) as found:
             assert [each.read() for each in found] == frames_of(file)
-        monkeypatch.setattr("fileroom.archive.frames.scan", None)  # not made again
+        monkeypatch.setattr("fileroom.archive.frame_tables.scan", None)  # not made again
 
 
 def test_frames_of_a_large_object_are_looked_for_by_one_request_at_a_time(
     store: FilledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fileroom.archive.frames.READ_ONCE_BYTES", 1)
+    monkeypatch.setattr("fileroom.archive.frame_tables.READ_ONCE_BYTES", 1)
     file = encapsulated([[b"1" * 90], [b"2" * 90]], JPEG_2000, "none")
     path = path_of(add(store, "a", file))
     begun, may_end = threading.Event(), threading.Event()
