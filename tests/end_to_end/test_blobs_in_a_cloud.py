@@ -109,10 +109,10 @@ class Site:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-    def check(self) -> str:
+    def check(self, *flags: str) -> str:
         """Compare rows with blobs while no server runs, and give what is said."""
         checked = run_fileroom(
-            *("check", "--deep", f"--data={self.data}", f"--config={self.config}"),
+            *("check", *flags, f"--data={self.data}", f"--config={self.config}"),
             environment=self.environment,
         )
         return checked.stdout + checked.stderr
@@ -193,7 +193,21 @@ def test_what_is_imported_and_stored_is_in_the_bucket_and_comes_back(site: Site)
     assert not (site.data / "blobs").exists()
     with site.serving() as (_, client):
         assert retrieved(client, 7) == contents[7]
-    assert "all instances are there; 0 orphaned blobs" in site.check()
+    for flags in ((), ("--deep",)):
+        assert "all instances are there; 0 orphaned blobs" in site.check(*flags)
+    damage(site, contents[7])
+
+
+def damage(site: Site, content: bytes) -> None:
+    """Change a byte of an instance in its pack, and have it found."""
+    key, pack = next((key, blob) for key, blob in site.blobs().items() if content in blob)
+    at = pack.index(content) + len(content) - 5
+    site.emulator.put(site.bucket, key, pack[:at] + b"?" + pack[at + 1 :])
+    assert "all instances are there" in site.check()
+    found = site.check("--deep")
+    assert f"DIFFERING_OBJECT_CHECKSUM {site.bucket.name}/{key} at byte" in found
+    site.emulator.put(site.bucket, key, pack[:100])
+    assert f"DIFFERING_OBJECT_SIZE {site.bucket.name}/{key}" in site.check()
 
 
 def test_frames_metadata_and_pictures_come_from_the_bucket(site: Site) -> None:
@@ -270,7 +284,7 @@ def test_a_server_that_is_killed_loses_nothing_and_leaves_nothing(
             assert retrieved(client, number) == slice_of(number)
         wait_until(lambda: "blobs compared with rows" in _logs(site), "orphans are looked for")
         time.sleep(3)
-    assert "all instances are there; 0 orphaned blobs" in site.check()
+    assert "all instances are there; 0 orphaned blobs" in site.check("--deep")
 
 
 def test_a_bucket_that_is_away_makes_an_import_wait(emulators: Emulators, tmp_path: Path) -> None:
