@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -20,12 +21,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from fileroom.errors import Aborted, NotFound, PermissionDenied, Unavailable
 from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.cloud import CloudBucket, Copy
+from fileroom.objectstore.local import LocalBucket
 from tests.contracts.object_store import ObjectStoreContract, keys_of
 from tests.emulators import ACCESS_KEY, AZURITE_ACCOUNT, AZURITE_KEY, SECRET_KEY, emulators
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from fileroom.objectstore.buckets import BucketSettings
     from fileroom.objectstore.contract import Bucket
@@ -49,6 +51,9 @@ DEVIATIONS: Final = {
         "test_a_key_is_taken_as_it_is[backslashes]": "it makes slashes of them, as Azure does",
     },
     "gcp-storage-emulator": {
+        "test_the_cloud_copies_by_itself": (
+            "it copies the bytes of now whatever generation is asked for"
+        ),
         "test_a_key_is_taken_as_it_is[reserved characters]": "it reads only ASCII in metadata",
         "test_a_key_is_taken_as_it_is[dots in the middle]": _DROPPED,
         "test_a_version_changes_when_the_clouds_library_writes": (
@@ -123,6 +128,35 @@ class CloudBucketContract(ObjectStoreContract):
         assert emulator.keys(place) == ["d/a", "d/b", "e"]
         read = [emulator.get(place, key) for key in ("d/a", "d/b", "e")]
         assert read == [b"one two", b"three", b""]
+
+    def test_the_cloud_copies_by_itself(
+        self, bucket: Bucket, place: BucketSettings, emulator: Emulator
+    ) -> None:
+        source = open_bucket(emulator.new_bucket())
+        assert isinstance(bucket, CloudBucket)
+        assert isinstance(source, CloudBucket)
+        entry = source.write("d/a é+ &", [b"content" * 1000])
+
+        def copied(source_key: str, key: str) -> Sequence[str]:
+            copy = Copy(
+                source=source,
+                source_key=source_key,
+                version=entry.version,
+                size=entry.size,
+                key=key,
+            )
+            return bucket.copy_many([copy])
+
+        assert bucket.copies_from(source)
+        assert copied(entry.key, "copied/a é") == ["copied/a é"]
+        assert copied("absent", "copied/absent") == []
+        assert emulator.get(place, "copied/a é") == b"content" * 1000
+        source.write(entry.key, [b"another"])
+        assert copied(entry.key, "copied/later") == []
+        assert bucket.copies_from(source)
+        assert emulator.keys(place) == ["copied/a é"]
+        local = LocalBucket(Path("/nowhere"))
+        assert not bucket.copies_from(local)
 
     def test_what_the_clouds_library_wrote_is_read(
         self, bucket: Bucket, place: BucketSettings, emulator: Emulator

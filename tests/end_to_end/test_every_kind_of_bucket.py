@@ -174,6 +174,19 @@ def test_an_import_of_any_kind_is_exported_to_every_kind(site: Site, source: str
         assert site.holders[kind].get(site.buckets[kind], key) == site.contents[key]
 
 
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_what_is_kept_by_reference_is_copied_by_the_cloud(site: Site, kind: str) -> None:
+    bucket, prefix = site.buckets[kind], "out/by reference/"
+    with site.server.client() as client:
+        store = site.new_store(client)
+        _done(client, client.import_(store, f"{bucket.name}/in/**", mode="REFERENCE"))
+        exported = _done(client, client.export(store, f"{bucket.name}/{prefix}"))
+        assert exported.counters.success == len(site.contents)
+    written = [site.holders[kind].get(bucket, key) for key in site.keys(kind, prefix)]
+    assert sorted(written) == sorted(site.contents.values())
+    assert "the cloud copies nothing by itself" not in site.server.log.read_text()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_patterns_filters_and_frames_work_on_every_kind(site: Site, kind: str) -> None:
     bucket, holder = site.buckets[kind], site.holders[kind]

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 96 << 10
 """Read of every object at one go: headers of 30 KB are whole in it (measured: CT has 2 to 10)."""
-TAIL_BYTES: Final = 16
+TAIL_BYTES: Final = 4 << 10
 """Read of the end where pixel data are encapsulated: it shows whether they are what ends there."""
+_DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
+"""Ends encapsulated pixel data (PS3.5 A.4), and as well a sequence of undefined length."""
 _LIMITS: Final = Limits(first_window_bytes=HEAD_BYTES, window_bytes=1 << 20)
 _NATIVE: Final = re.compile(
     rb"\x02\0\x10\0UI..1\.2\.840\.10008\.1\.2(?:\.[12])?(?![.0-9])", re.DOTALL
@@ -114,8 +116,17 @@ def describe_reference(
 
 
 def scan_reference(source: ByteSource) -> Scan:
-    """Scan an object in as few bytes and reads as its header takes; raises as ``scan`` does."""
-    return scan(source, limits=_LIMITS, sparse=True)
+    """Scan an object in as few bytes and reads as its header takes; raises as ``scan`` does.
+
+    A delimiter before the one that ends the object tells of a sequence behind the pixel data, and
+    that only a walk over the fragments finds its beginning.
+    """
+    scanned = scan(source, limits=_LIMITS, sparse=True)
+    if scanned.fragments is None or scanned.fragments.end is None:
+        return scanned  # nothing was passed over
+    tail = source.read_at(max(0, source.size - TAIL_BYTES), TAIL_BYTES)
+    is_first = tail.find(_DELIMITER) == len(tail) - len(_DELIMITER)
+    return scanned if is_first else scan(source, limits=_LIMITS)
 
 
 def hash_object(source: ByteSource, progress: Callable[[], None]) -> bytes:

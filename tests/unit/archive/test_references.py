@@ -18,6 +18,7 @@ from fileroom.archive.ingest import describe
 from fileroom.archive.reading import InstanceReader
 from fileroom.archive.references import (
     HEAD_BYTES,
+    TAIL_BYTES,
     InPieces,
     SparseObject,
     describe_reference,
@@ -96,7 +97,7 @@ def copied(data: bytes) -> InstanceRecord:
 
 @pytest.mark.clause(
     "Fileroom import by reference",
-    "of an object only its header is read: one read of 96 KiB for a CT slice, 16 bytes more"
+    "of an object only its header is read: one read of 96 KiB for a CT slice, 4 KiB more"
     " where pixel data are encapsulated",
 )
 def test_of_a_slice_one_read_is_enough() -> None:
@@ -106,7 +107,7 @@ def test_of_a_slice_one_read_is_enough() -> None:
 
 def test_of_encapsulated_pixel_data_the_end_is_read_as_well() -> None:
     _, reads = referred(encapsulated_instance(frames=3000))
-    assert reads == [HEAD_BYTES, 16]
+    assert reads == [HEAD_BYTES, TAIL_BYTES]
 
 
 def test_a_small_object_is_read_whole_and_once() -> None:
@@ -194,7 +195,18 @@ SIGNATURES: Final = bytes.fromhex(
 )
 
 
-@pytest.mark.parametrize("after", [PADDING, SIGNATURES], ids=["padding", "signatures"])
+EMPTY: Final = bytes.fromhex("faff faff 5351 0000 ffffffff  feff dde0 00000000")
+MEASURED: Final = bytes.fromhex(
+    "faff faff 5351 0000 ffffffff  feff 00e0 0a000000  0004 0501 5553 0200 0100 feff dde0 00000000"
+)
+NESTED: Final = bytes.fromhex("faff faff 5351 0000 1c000000  feff 00e0 14000000") + EMPTY
+
+
+@pytest.mark.parametrize(
+    "after",
+    [PADDING, SIGNATURES, EMPTY, MEASURED, NESTED],
+    ids=["padding", "signatures", "empty", "items of known length", "sequence in a sequence"],
+)
 def test_what_follows_the_pixel_data_is_kept(after: bytes) -> None:
     pixels = encapsulated_instance(frames=900, fragment_bytes=500)
     assert scan_reference(Counted(pixels + after)).header == scan(pixels + after).header

@@ -6,7 +6,7 @@ are repeated where that may help (``attempts``), reads are pinned to a version a
 checksums (``reading``), objects are written whole or not at all (``writing``).
 """
 
-from fileroom.objectstore.cloud.bucket import CloudBucket
+from fileroom.objectstore.cloud.bucket import CloudBucket, Copy
 from fileroom.objectstore.cloud.provider import CloudAddress
 
-__all__ = ["CloudAddress", "CloudBucket"]
+__all__ = ["CloudAddress", "CloudBucket", "Copy"]

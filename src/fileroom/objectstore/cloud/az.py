@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -107,6 +108,11 @@ def _credential(address: CloudAddress, given: str) -> str | TokenCredential | No
     from azure.identity import DefaultAzureCredential
 
     return DefaultAzureCredential()
+
+
+_COPY_SECONDS: Final = 600.0
+"""How long Azure may take to copy a blob within the account."""
+_LOOK_SECONDS: Final = 0.5
 
 
 class Az:
@@ -221,6 +227,32 @@ class Az:
                 **condition,
             )
         return ObjectEntry(key=key, size=len(content), version=_plain(made["etag"]))
+
+    def locator(self, key: str) -> str:
+        """Give the URL of a blob, with the signature that it is asked by, if any."""
+        return str(self._blob(key).url)
+
+    def copy(self, locator: str, version: str, size: int, key: str) -> ObjectEntry:
+        """Have a blob copied, within the account; waits until it is done."""
+        blob = self._blob(key)
+        with _faults():
+            begun = blob.start_copy_from_url(
+                locator,
+                source_etag=f'"{version}"',
+                source_match_condition=MatchConditions.IfNotModified,
+            )
+            status, deadline = str(begun["copy_status"]), time.monotonic() + _COPY_SECONDS
+            while status == "pending" and time.monotonic() < deadline:
+                time.sleep(_LOOK_SECONDS)
+                status = str(blob.get_blob_properties().copy.status)
+            if status == "pending":
+                blob.abort_copy(str(begun["copy_id"]))
+        if status != "success":
+            raise Fault(Kind.REFUSED, f"the copy is {status}")
+        entry = self.find(key)
+        if entry.size != size:
+            raise Fault(Kind.CHANGED, f"the copy has {entry.size} bytes, not {size}")
+        return entry
 
     def begin(self, key: str) -> AzUpload:
         """Begin an object of blocks."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from fileroom.errors import NotFound
+from fileroom.errors import (
+    FailedPrecondition,
+    FileroomError,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 from fileroom.objectstore.cloud.attempts import Attempts
 from fileroom.objectstore.cloud.faults import Fault, Kind
 from fileroom.objectstore.cloud.listing import Listing
@@ -23,7 +31,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from fileroom.objectstore.cloud.provider import CloudAddress, Page, Provider
-    from fileroom.objectstore.contract import Right
+    from fileroom.objectstore.contract import Bucket, Right
+
+logger = logging.getLogger(__name__)
 
 PROBE_PREFIX: Final = "fileroom-probe-"
 """What the names of objects begin with that are tried and never made."""
@@ -31,6 +41,18 @@ _LOOK_SECONDS: Final = 1.0
 _WAITING_WRITES_MAX: Final = 2 * CONNECTIONS_MAX
 _WAITING_BYTES_MAX: Final = 64 << 20
 """What ``write_many`` holds of objects that are not written yet, unless one alone is larger."""
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """An object that the cloud shall copy by itself."""
+
+    source: CloudBucket
+    source_key: str
+    version: str
+    size: int
+    key: str
 
 
 class CloudBucket:
@@ -42,6 +64,7 @@ class CloudBucket:
     def __init__(self, address: CloudAddress, *, is_own: bool = False) -> None:
         self.address = address
         self._is_own = is_own
+        self._copies_nothing = False
         self._attempts = Attempts(
             address.name, forget_credentials=self._forget_credentials, is_own=is_own
         )
@@ -152,6 +175,48 @@ class CloudBucket:
                 waiting_bytes += len(content)
             return [_waited_for(write, alive) for write in writes]
 
+    def copies_from(self, source: Bucket) -> bool:
+        """Whether the cloud may copy objects of another bucket into this one by itself."""
+        if not isinstance(source, CloudBucket) or self._copies_nothing:
+            return False
+        mine, theirs = self.address, source.address
+        return replace(mine, bucket="", ordered=True) == replace(theirs, bucket="", ordered=True)
+
+    def copy_many(
+        self, copies: Sequence[Copy], *, alive: Callable[[], None] = lambda: None
+    ) -> Sequence[str]:
+        """Have the cloud copy objects, as many at a time as it bears; give the keys it made.
+
+        What it does not copy, for whatever reason, is left to who reads and writes it.
+        """
+        with ThreadPoolExecutor(self._attempts.pace.limit) as threads:
+            made = [threads.submit(self._copy, copy) for copy in copies]
+            return [key for each in made if (key := _waited_for(each, alive))]
+
+    def _copy(self, copy: Copy) -> str:
+        if self._copies_nothing:
+            return ""
+        locator = copy.source.locate(copy.source_key)
+        try:
+            entry = self._attempts.run(
+                lambda: self._provider.copy(locator, copy.version, copy.size, copy.key),
+                f"object {copy.key!r}",
+            )
+        except (FailedPrecondition, PermissionDenied, Unavailable) as error:
+            self._copies_nothing = True
+            logger.info("the cloud copies nothing by itself", extra={"cause": str(error)})
+            return ""
+        except FileroomError:
+            return ""
+        if entry.size == copy.size:
+            return copy.key
+        self.delete(copy.key)  # a server that knows no condition copied another version
+        return ""
+
+    def locate(self, key: str) -> str:
+        """Give how another bucket of the same cloud is told of an object of this one."""
+        return self._provider.locator(key)
+
     def delete(self, key: str) -> bool:
         """Delete one object; False if there is none."""
         if self.find(key) is None:
@@ -220,7 +285,7 @@ def _unpickled(address: CloudAddress, is_own: bool) -> CloudBucket:
     return CloudBucket(address, is_own=is_own)
 
 
-def _waited_for(write: Future[ObjectEntry], alive: Callable[[], None]) -> ObjectEntry:
+def _waited_for(write: Future[ResultT], alive: Callable[[], None]) -> ResultT:
     while True:
         try:
             return write.result(_LOOK_SECONDS)

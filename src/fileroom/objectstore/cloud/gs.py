@@ -167,6 +167,26 @@ class Gs:
         )
         return _Resource.of(response).entry
 
+    def locator(self, key: str) -> str:
+        """Give the URL of an object."""
+        return self._url(self._objects, key)
+
+    def copy(self, locator: str, version: str, size: int, key: str) -> ObjectEntry:
+        """Have an object rewritten, by as many calls as that takes."""
+        del size
+        target = self._url(self._objects, key).partition("/storage/v1/")[2]
+        parameters = {"ifSourceGenerationMatch": version, "sourceGeneration": version}
+        while True:
+            response = self.ask(
+                "POST", f"{locator}/rewriteTo/{target}", parameters=parameters, body=b""
+            )
+            told = _Rewritten.of(response)
+            if told.done and told.resource is not None:
+                return told.resource.entry
+            if not told.rewrite_token:
+                raise Fault(Kind.PASSING, "the copy is neither done nor to be gone on with")
+            parameters["rewriteToken"] = told.rewrite_token
+
     def begin(self, key: str) -> GsUpload:
         """Begin a resumable upload."""
         response = self.ask(
@@ -325,6 +345,16 @@ class _Resource(msgspec.Struct, frozen=True):
             version=str(self.generation),
             changed=microseconds(self.updated),
         )
+
+
+class _Rewritten(msgspec.Struct, frozen=True, rename="camel"):
+    done: bool = False
+    rewrite_token: str = ""
+    resource: _Resource | None = None
+
+    @classmethod
+    def of(cls, response: BaseHTTPResponse) -> _Rewritten:
+        return _decoded(response, cls)
 
 
 class _Listing(msgspec.Struct, frozen=True, rename="camel"):

@@ -107,6 +107,12 @@ class Provider(Protocol):
     def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
         """Write an object with its checksum; only in place of a version, where one is given."""
 
+    def locator(self, key: str) -> str:
+        """Give how ``copy`` of a bucket of the same cloud is told of an object of this one."""
+
+    def copy(self, locator: str, version: str, size: int, key: str) -> ObjectEntry:
+        """Have the cloud copy one version of an object; it takes as many requests as it takes."""
+
     def begin(self, key: str) -> Upload:
         """Begin an object that is sent in pieces."""
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 _GIVEN: Final = {200, 206}
 _TOLD: Final = re.compile(r"<(Code|Message)>([^<]*)</")
+_COPY_BYTES_MAX: Final = 5 << 30
 _PROFILE: Final = "profile:"
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _UNKNOWN_CREDENTIALS: Final = (
@@ -221,6 +222,28 @@ class S3:
                 Bucket=self._bucket, Key=key, Body=content, ContentMD5=_md5(content), **condition
             )
         return ObjectEntry(key=key, size=len(content), version=_plain(made["ETag"]))
+
+    def locator(self, key: str) -> str:
+        """Give bucket and key."""
+        return f"{self._bucket}/{key}"
+
+    def copy(self, locator: str, version: str, size: int, key: str) -> ObjectEntry:
+        """Have an object copied, if it is one that S3 copies at one go."""
+        if size > _COPY_BYTES_MAX:
+            raise Fault(Kind.REFUSED, f"S3 copies no more than {_COPY_BYTES_MAX} bytes at one go")
+        bucket, _, source_key = locator.partition("/")
+        with _faults():
+            made = self._client.copy_object(
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": bucket, "Key": source_key},
+                CopySourceIfMatch=f'"{version}"',
+            )
+        etag = _plain(made["CopyObjectResult"]["ETag"])
+        if _MD5.fullmatch(etag) and _MD5.fullmatch(version) and etag != version:
+            self.delete(key)  # the server does not know the condition, and copied what is there now
+            raise Fault(Kind.CHANGED, f"the copy has ETag {etag}, not {version}")
+        return ObjectEntry(key=key, size=size, version=etag)
 
     def begin(self, key: str) -> S3Upload:
         """Begin a multipart upload."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from fileroom.archive.references import find_reference
+from fileroom.database.values.instances import PlaceKind
 from fileroom.errors import (
     Aborted,
     DataLoss,
@@ -23,6 +26,7 @@ from fileroom.errors import (
     Reason,
 )
 from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.cloud import CloudBucket, Copy
 from fileroom.transfer.executors import begin_item
 from fileroom.transfer.exporting.outcomes import (
     Outcomes,
@@ -74,9 +78,11 @@ class _Worker:
         self._bucket: Bucket = open_bucket(task.destination)
         self._outcomes = Outcomes()
         self._index = 0
+        self._copied: frozenset[str] = frozenset()
 
     def work(self) -> ExportOutcome:
         began = time.monotonic()
+        self._copied = self._copied_by_the_cloud()
         try:
             self._bucket.write_many(self._contents(), alive=_alive)
         except (FailedPrecondition, InvalidArgument, PermissionDenied):
@@ -86,14 +92,14 @@ class _Worker:
         return self._outcomes.freeze(time.monotonic() - began)
 
     def _write_one_by_one(self) -> None:
-        for instance in self._begun():
+        for instance in self._left():
             try:
                 self._write_large(instance)
             except (FailedPrecondition, InvalidArgument, PermissionDenied) as error:
                 self._outcomes.fail(instance, error.code, Reason.DESTINATION_DENIED, error.message)
 
     def _contents(self) -> Iterator[tuple[str, bytes]]:
-        for instance in self._begun():
+        for instance in self._left():
             if instance.size > BATCH_BYTES_MAX:
                 self._write_large(instance)
                 continue
@@ -101,6 +107,40 @@ class _Worker:
             if content is not None:
                 self._outcomes.export(as_stored(instance))
                 yield instance.key, content
+
+    def _copied_by_the_cloud(self) -> frozenset[str]:
+        """Have the cloud copy what it has already; give the keys that are done.
+
+        Only objects whose checksum nobody knows: of the others it is compared as they pass.
+        """
+        task, copies = self._task, []
+        if not isinstance(self._bucket, CloudBucket):
+            return frozenset()
+        for index in begun(task, Outcomes()):
+            instance = task.instances[index]
+            place = instance.place
+            if place.kind is PlaceKind.REFERENCE and place.sha256 is None and place.version:
+                with suppress(FailedPrecondition):  # told when it is read
+                    source, key = find_reference(task.buckets, place.key)
+                    if isinstance(source, CloudBucket) and self._bucket.copies_from(source):
+                        copies.append(
+                            Copy(
+                                source=source,
+                                source_key=key,
+                                version=place.version,
+                                size=place.size,
+                                key=instance.key,
+                            )
+                        )
+        return frozenset(self._bucket.copy_many(copies, alive=_alive)) if copies else frozenset()
+
+    def _left(self) -> Iterator[InstanceToExport]:
+        """Give the instances that pass through here; the others are exported already."""
+        for instance in self._begun():
+            if instance.key in self._copied:
+                self._outcomes.export(as_stored(instance))
+            else:
+                yield instance
 
     def _begun(self) -> Iterator[InstanceToExport]:
         task = self._task
