@@ -239,7 +239,9 @@ class S3:
                 CopySource={"Bucket": bucket, "Key": source_key},
                 CopySourceIfMatch=f'"{version}"',
             )
-        etag = _plain(made["CopyObjectResult"]["ETag"])
+        etag = _plain(made.get("CopyObjectResult", {}).get("ETag", ""))
+        if not etag:
+            raise Fault(Kind.REFUSED, "the answer tells of no copy")
         if _MD5.fullmatch(etag) and _MD5.fullmatch(version) and etag != version:
             self.delete(key)  # the server does not know the condition, and copied what is there now
             raise Fault(Kind.CHANGED, f"the copy has ETag {etag}, not {version}")
