@@ -21,6 +21,7 @@ from fileroom.archive.check import check_store
 from fileroom.archive.collect import Collector
 from fileroom.archive.drift import check_references
 from fileroom.archive.indexing import AttributeIndexer
+from fileroom.archive.layout import check_blob_bucket
 from fileroom.archive.metadata.cache import MetadataCache
 from fileroom.archive.metadata.filling import MetadataFiller
 from fileroom.archive.metadata.retrieval import Metadata
@@ -197,6 +198,8 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding |
             stores = collection.living_stores(connection)
         blobs = _open_blobs(settings)
         buckets = _open_buckets(settings)
+        for store in stores:
+            check_blob_bucket(blobs, store.blob_prefix)
         yield chain.from_iterable(
             chain(
                 check_store(database, blobs, store, deep=deep),
@@ -280,7 +283,8 @@ def _open_blobs(settings: Settings) -> Blobs:
 
 
 def _open_buckets(settings: Settings) -> Buckets:
-    return Buckets(settings.offered_buckets, settings.buckets_directory)
+    own = "" if settings.blobs_directory is not None else settings.blobs_bucket.name
+    return Buckets(settings.offered_buckets, settings.buckets_directory, own=own)
 
 
 def _take_over(database: Database, blobs: Blobs, owner: str) -> None:

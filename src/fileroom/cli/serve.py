@@ -96,6 +96,7 @@ def _welcome(deployment: Deployment) -> str:
             f"Fileroom {version('fileroom')} answers at {url}",
             f"  console  {url}/console",
             f"  data     {data}",
+            *([f"  blobs    {settings.blobs}"] if settings.blobs is not None else []),
             f"  buckets  {buckets}",
             *(
                 f"           {bucket.name} is missing: {bucket.path} is no directory"

@@ -84,7 +84,11 @@ class Buckets:
     The directory is looked at anew for each request, so a bucket can be made with ``mkdir``.
     """
 
-    def __init__(self, settings: Sequence[BucketSettings], directory: Path | None) -> None:
+    def __init__(
+        self, settings: Sequence[BucketSettings], directory: Path | None, *, own: str = ""
+    ) -> None:
+        """Take the buckets of the settings; ``own`` is the one of the archive's own bytes."""
+        self._own = own
         self._settings = {bucket.name: bucket for bucket in settings}
         self._directory = directory
         self.roots = tuple(
@@ -106,6 +110,12 @@ class Buckets:
             If it is no name of a bucket.
         """
         uri = parse_bucket_name(bucket_name)
+        if uri.bucket_name == self._own:
+            raise PermissionDenied(
+                f"bucket {self._own!r} holds the archive's own bytes (blobs in the settings):"
+                " nothing is imported from it or exported to it; name another bucket",
+                "buckets",
+            )
         bucket = self._find(uri)
         if (
             bucket is None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from fileroom.errors import InvalidArgument, Unimplemented
-from fileroom.objectstore.buckets import BucketSettings
+from fileroom.objectstore.buckets import RIGHTS, BucketSettings
 from fileroom.objectstore.uri import FILE_PREFIX, parse_uri_prefix
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class Settings:
         assert self.blobs is not None
         name = parse_uri_prefix(self.blobs).bucket_name
         tables = (bucket for bucket in self.buckets if bucket.name == name)
-        return next(tables, BucketSettings(name=name))
+        # What its table allows is about DICOM stores, none of which may use it.
+        return replace(next(tables, BucketSettings(name=name)), allow=RIGHTS, stores=())
 
     @property
     def named_buckets(self) -> tuple[BucketSettings, ...]:
@@ -94,8 +95,10 @@ class Settings:
             )
             for root in self.file_roots
         )
-        # Of two with one name the later counts: the table.
-        return tuple({bucket.name: bucket for bucket in (*roots, *self.buckets)}.values())
+        own = () if self.blobs_directory is not None else (self.blobs_bucket,)
+        # Of two with one name the later counts: the table, then what holds for the archive's own.
+        named = (*roots, *self.buckets, *own)
+        return tuple({bucket.name: bucket for bucket in named}.values())
 
     @property
     def offered_buckets(self) -> tuple[BucketSettings, ...]:

@@ -46,6 +46,13 @@ CONFLICT_MESSAGE: Final = (
 )
 
 
+LOST_MESSAGE: Final = (
+    "An instance with the same UIDs is kept by reference in an object that is gone or changed, so"
+    " that nobody can compare their bytes. Bring that object back; or import the instance again"
+    " from the same URI, which replaces it; or delete the instance and import this object then."
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stored:
     """The row that an instance has already."""
@@ -56,6 +63,11 @@ class _Stored:
     place: Place
     known: KnownBytes | None = None
     """What a look at its bytes told."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a look found that its bytes are there no more."""
+        return self.known is not None and self.known.sha256 is None
 
 
 def settle_duplicates(
@@ -172,7 +184,7 @@ def _judge(write: StoreWrite, row: _Stored, record: InstanceRecord) -> RecordRes
                 result=Result.FAILED,
                 reason=Reason.DUPLICATE_DIFFERENT,
                 code=Code.ALREADY_EXISTS,
-                message=CONFLICT_MESSAGE,
+                message=LOST_MESSAGE if row.is_lost else CONFLICT_MESSAGE,
             )
 
 
@@ -181,15 +193,14 @@ def _compare(
 ) -> Literal["IDENTICAL", "DIFFERENT", "UNKNOWN", "LOST"]:
     """Compare the bytes of a record with those that its instance has."""
     stored, new = row.place, record.place
-    is_lost = row.known is not None and row.known.sha256 is None
     if stored.kind is PlaceKind.REFERENCE and stored.key == record.source:
         if stored.version == record.version:
             return "IDENTICAL"
         if row.known is None:
             return "UNKNOWN"
-        if is_lost:
+        if row.is_lost:
             return "LOST"
-    elif is_lost:
+    elif row.is_lost:
         return "DIFFERENT"
     if PlaceKind.REFERENCE in {stored.kind, new.kind}:
         if stored.size != new.size:
