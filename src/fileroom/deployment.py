@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.check import check_store
+from fileroom.archive.check import check_store, name_instances
 from fileroom.archive.collect import Collector
 from fileroom.archive.drift import check_references
 from fileroom.archive.indexing import AttributeIndexer
@@ -202,7 +202,7 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding |
             check_blob_bucket(blobs, store.blob_prefix)
         yield chain.from_iterable(
             chain(
-                check_store(database, blobs, store, deep=deep),
+                name_instances(database, check_store(database, blobs, store, deep=deep)),
                 check_references(database, buckets, store, deep=deep),
             )
             for store in stores
@@ -293,6 +293,7 @@ def _take_over(database: Database, blobs: Blobs, owner: str) -> None:
     with database.read() as connection:
         stores = collection.living_stores(connection)
     for store in stores:
+        check_blob_bucket(blobs, store.blob_prefix)
         blobs.bucket(store.blob_prefix).sweep_temporaries(older_than_seconds=0)
 
 

@@ -363,7 +363,8 @@ def test_check_names_what_drifted(tmp_path: Path) -> None:
     assert (whole.returncode, whole.stdout) == (0, "all instances are there; 0 orphaned blobs\n")
     unknown = run_fileroom("check", mark)
     assert unknown.returncode == 3
-    assert unknown.stdout.startswith(f"SOURCE_UNREACHABLE gs://{name}\n")
+    assert unknown.stdout.startswith(f"SOURCE_UNREACHABLE gs://{name}: ")
+    assert "settings" in unknown.stdout.partition("\n")[0]
 
     os.utime(sources / "2.dcm", (1, 1))
     (sources / "3.dcm").unlink()

@@ -213,7 +213,7 @@ def test_an_import_waits_for_valid_credentials(bay: Bay) -> None:
     sources = bay.fill()
     bay.hostile.obey(Rule(fault=refused_as("expired"), skip=100))
     started = bay.start()
-    paused = tools.wait_paused(bay.client, started.name, "renew them")
+    paused = tools.wait_paused(bay.client, started.name, "fileroom buckets check")
 
     assert bay.uri in paused.paused_why
     assert paused.account["failed"] == 0

@@ -9,7 +9,7 @@ names is deleted.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -25,13 +25,14 @@ from fileroom.objectstore.blobs.reading import HeldObject
 from fileroom.objectstore.local import HEAD_BYTES, is_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fileroom.archive.packs import Member
     from fileroom.archive.storing import LivingRequests
     from fileroom.database.collection import StoreArea
     from fileroom.database.engine import Connection, Database
     from fileroom.database.instances import InstanceKey
+    from fileroom.names import InstancePath
     from fileroom.objectstore.blobs.contract import BlobBucket, Blobs
     from fileroom.objectstore.contract import ObjectEntry, StoredObject
 
@@ -68,6 +69,8 @@ class Finding:
     fault: Fault
     place: KnownPlace | None = None
     """The place, as its row or the pack's footer says; None of a whole blob."""
+    instance: InstancePath | None = None
+    """Whose row names the place, once ``name_instances`` has looked."""
 
 
 def check_store(
@@ -117,6 +120,17 @@ def check_store(
             if (place.key, place.offset) in named:
                 path = blobs.name_of(f"{store.blob_prefix}/{place.key}")
                 yield Finding(path=path, key=place.key, fault=Fault.MISSING, place=place)
+
+
+def name_instances(database: Database, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Give the findings, with the UIDs of the instance whose place each is about."""
+    for finding in findings:
+        if finding.place is None or finding.place.instance_id is None:
+            yield finding
+            continue
+        with database.read() as connection:
+            instance = collection.find_instance(connection, finding.place.instance_id)
+        yield replace(finding, instance=instance)
 
 
 def queue_orphans(

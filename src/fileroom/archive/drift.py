@@ -47,6 +47,8 @@ class Drift:
     fault: Fault
     instance: InstancePath | None
     """None where the bucket is out of reach: then all of it is."""
+    cause: str = ""
+    """Why it is out of reach."""
 
 
 def check_references(
@@ -72,11 +74,13 @@ def _check(buckets: Buckets, deep: bool, reference: tuple[InstancePath, Place]) 
     path, place = reference
     try:
         fault = _fault(buckets, place, deep=deep)
-    except PermissionDenied:
-        return Drift(uri=place.key, fault=Fault.SOURCE_UNREACHABLE, instance=path)
-    except (FailedPrecondition, Unavailable):
+    except PermissionDenied as error:
+        return Drift(
+            uri=place.key, fault=Fault.SOURCE_UNREACHABLE, instance=path, cause=error.message
+        )
+    except (FailedPrecondition, Unavailable) as error:
         name, _ = split_uri(place.key, buckets.roots)
-        return Drift(uri=name, fault=Fault.SOURCE_UNREACHABLE, instance=None)
+        return Drift(uri=name, fault=Fault.SOURCE_UNREACHABLE, instance=None, cause=error.message)
     return None if fault is None else Drift(uri=place.key, fault=fault, instance=path)
 
 

@@ -83,12 +83,18 @@ def check_blob_bucket(blobs: Blobs, blob_prefix: str) -> None:
     Unavailable
         If the file that every store's directory holds is missing.
     """
-    if not blobs.bucket(blob_prefix).has(STORE_ID_FILE):
+    try:
+        is_there = blobs.bucket(blob_prefix).has(STORE_ID_FILE)
+    except Unavailable:
+        if blobs.is_remote:  # what it tells is about the bucket
+            raise
+        is_there = False
+    if not is_there:
         sentinel = blobs.name_of(f"{blob_prefix}/{STORE_ID_FILE}")
         raise Unavailable(
             f"{sentinel} is missing: the disk that holds the blobs is not mounted, or what is there"
             " is not what this database is about; mount the right one, or name the right place in"
-            " the settings, under blobs",
+            " the settings, under blobs (in the file that --config names, if there is one)",
             "BLOBS_MISSING",
         )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from fileroom.auth.token_file import read_access_token
 from fileroom.cli.groups import Group
-from fileroom.cli.settings_options import config_option, data_option
-from fileroom.settings import load_settings
+from fileroom.cli.settings_options import config_option, data_option, read_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,4 +24,4 @@ def auth() -> None:
 @config_option
 def print_access_token(data: Path | None, config: Path | None) -> None:
     """Print the access token to the owner of the data directory."""
-    click.echo(read_access_token(load_settings({"data": data}, os.environ, config).data))
+    click.echo(read_access_token(read_settings(config, data=data).data))

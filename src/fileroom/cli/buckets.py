@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -14,10 +13,10 @@ from fileroom.cli.settings_options import (
     config_option,
     data_option,
     format_option,
+    read_settings,
 )
 from fileroom.objectstore.buckets import Buckets
 from fileroom.objectstore.checking import KINDS, State, check_bucket, kind_of
-from fileroom.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +36,6 @@ _CHECKED = [
     field("RIGHT", "right"),
     field("STATE", "state"),
     field("WHAT", "message"),
-    field("REMEDY", "remedy"),
 ]
 
 
@@ -70,6 +68,10 @@ def list_(
                 }
             )
     write_many(rows, _LISTED, output_format)
+    for name in known.names():
+        settings = known.find(name)
+        if settings is not None and settings.path is not None and not settings.path.is_dir():
+            click.echo(f"WARNING: {name} is missing: {settings.path} is no directory", err=True)
 
 
 @buckets.command("check", example="fileroom buckets check s3://scans --config fileroom.toml")
@@ -92,8 +94,9 @@ def check(
     Nothing is left in the bucket: an upload is begun and given up, and what is deleted was not
     there. Exit code 0 where all that is allowed works, 3 where something does not.
     """
-    name = name if "://" in name else f"gs://{name}"
-    settings = _buckets(data, config, buckets).find(name)
+    known = _buckets(data, config, buckets)
+    name = _full_name(known, name)
+    settings = known.find(name)
     if settings is None:
         raise click.UsageError(
             f'there is no bucket {name}; name it in the settings under [buckets."{name}"], or see:'
@@ -110,13 +113,29 @@ def check(
         for each in findings
     ]
     write_many(rows, _CHECKED, output_format)
+    remedies: dict[str, list[str]] = {}
+    for each in findings:
+        if each.remedy:
+            remedies.setdefault(each.remedy, []).append(each.right)
+    for remedy, rights in remedies.items():
+        click.echo(f"{', '.join(rights)}: {remedy}", err=True)
     if any(each.state is State.FAILS for each in findings):
         ctx.exit(EXIT_FAILS)
 
 
 def _buckets(data: Path | None, config: Path | None, given: tuple[str, ...]) -> Buckets:
-    settings = load_settings({"data": data, "buckets": given}, os.environ, config)
+    settings = read_settings(config, data=data, buckets=given)
     return Buckets(settings.named_buckets, settings.buckets_directory)
+
+
+def _full_name(known: Buckets, name: str) -> str:
+    """Give a bucket's name with its scheme; that may be left out where no other has the name."""
+    if "://" in name:
+        return name
+    named = [each for each in known.names() if each.partition("://")[2] == name]
+    if len(named) > 1:
+        raise click.UsageError(f"which of {', '.join(named)} is meant?")
+    return named[0] if named else f"gs://{name}"
 
 
 def place_of(settings: BucketSettings) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,14 @@ import click
 from fileroom.archive.check import Fault
 from fileroom.archive.drift import Drift
 from fileroom.cli.groups import Command
-from fileroom.cli.settings_options import buckets_option, config_option, data_option
+from fileroom.cli.output.printable import printable
+from fileroom.cli.settings_options import (
+    buckets_option,
+    config_option,
+    data_option,
+    read_settings,
+)
 from fileroom.deployment import check_data
-from fileroom.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,14 +50,16 @@ def check(
     an instance is missing or differs.
     """
     found = Counter[Fault]()
-    settings = load_settings({"data": data, "buckets": buckets}, os.environ, config)
+    settings = read_settings(config, data=data, buckets=buckets)
     with check_data(settings, deep=deep) as findings:
         for finding in findings:
             found[finding.fault] += 1
             if isinstance(finding, Drift):
-                click.echo(f"{finding.fault} {finding.uri} {finding.instance or ''}".rstrip())
+                told = f"{finding.fault} {finding.uri} {finding.instance or ''}".rstrip()
+                click.echo(printable(f"{told}: {finding.cause}" if finding.cause else told))
                 continue
-            click.echo(f"{finding.fault} {finding.path}{_of(finding.place)}")
+            told = f" {finding.instance}" if finding.instance is not None else ""
+            click.echo(f"{finding.fault} {finding.path}{_of(finding.place)}{told}")
     harmless = found.pop(Fault.ORPHANED, 0)
     counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
     click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")

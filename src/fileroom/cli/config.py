@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +9,8 @@ import click
 from fileroom.cli.buckets import place_of
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, field, write_many
-from fileroom.cli.settings_options import format_option, server_options
+from fileroom.cli.settings_options import format_option, read_settings, server_options
 from fileroom.objectstore.buckets import BucketSettings
-from fileroom.settings import load_settings
 from fileroom.settings.table import SETTINGS
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def show(origin: bool, config: Path | None, output_format: Format, **flags: obje
 
     A flag goes before a variable, that before the file, that before the default.
     """
-    settings = load_settings(flags, os.environ, config)
+    settings = read_settings(config, **flags)
     rows: list[JsonObject] = [
         {"setting": each.name, "value": _to_json(getattr(settings, each.name))}
         | ({"origin": settings.origins[each.name]} if origin else {})

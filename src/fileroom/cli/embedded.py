@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,10 +12,9 @@ import click
 from fileroom.api.server import serving
 from fileroom.auth.token_file import read_access_token
 from fileroom.cli.process import prepare_process
+from fileroom.cli.settings_options import read_settings
 from fileroom.client import Client
 from fileroom.deployment import open_deployment
-from fileroom.errors import FileroomError
-from fileroom.settings import load_settings
 from fileroom.settings.parsing import merge_buckets
 
 if TYPE_CHECKING:
@@ -39,10 +37,7 @@ def embedded_settings(
 ) -> Settings:
     """Give the settings of a command without a server, whose data directory holds data already."""
     flags = {**_FLAGS, "data": data, "buckets": tuple(buckets)}
-    try:
-        settings = load_settings(flags, os.environ, config)
-    except FileroomError as error:
-        raise click.UsageError(error.message) from error
+    settings = read_settings(config, **flags)
     if must_exist and not settings.database_path.exists():
         raise click.UsageError(
             f"{settings.data} is no data directory of Fileroom; name another with --data"

@@ -136,7 +136,7 @@ class Bar:
         """Redraw."""
         reading = to_reading(operation)
         self._pace.add(time.monotonic(), reading.count)
-        self._say(reading.waits_for and f"Paused: {reading.waits_for}")
+        self._say(reading.waits_for and paused_line(reading))
         total = reading.count if operation.done and reading.total is None else reading.total
         self._progress.update(
             self._task,
@@ -181,7 +181,7 @@ class Lines:
         reading = to_reading(operation)
         now = time.monotonic()
         self._pace.add(now, reading.count)
-        self._say(reading.waits_for and f"Paused: {reading.waits_for}")
+        self._say(reading.waits_for and paused_line(reading))
         if operation.done or now >= self._said_at + _LINE_SECONDS:
             self._said_at = now
             line = figures(reading, self._pace, done=operation.done)
@@ -195,6 +195,11 @@ class Lines:
         if trouble and trouble != self._trouble:
             click.echo(printable(trouble), err=True)
         self._trouble = trouble
+
+
+def paused_line(reading: Reading) -> str:
+    """Give what somebody needs to know who waits for an operation that stands still."""
+    return f"Paused: {reading.waits_for}. It goes on by itself once that is mended"
 
 
 def figures(reading: Reading, pace: Pace, *, done: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import stat
 from contextlib import contextmanager
@@ -16,32 +15,31 @@ from fileroom.api.server import run_server
 from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.cli.groups import Command
 from fileroom.cli.process import prepare_process
-from fileroom.cli.settings_options import server_options
+from fileroom.cli.settings_options import read_settings, server_options
 from fileroom.console import load_files
 from fileroom.deployment import open_deployment
-from fileroom.errors import FailedPrecondition, FileroomError
-from fileroom.settings import Settings, load_settings
+from fileroom.errors import FailedPrecondition
+from fileroom.objectstore.checking import State, check_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from fileroom.deployment import Deployment
+    from fileroom.settings import Settings
 
 
 @click.command("serve", cls=Command, example="fileroom serve --bucket demo=/srv/dicom")
 @server_options
 def serve(config: Path | None, **flags: object) -> None:
     """Run the server until SIGTERM or Ctrl-C, which let running work come to a safe point."""
-    try:
-        settings = load_settings(flags, os.environ, config)
-    except FileroomError as error:
-        raise click.UsageError(error.message) from error
+    settings = read_settings(config, **flags)
     prepare_process(settings)
     with _listener(settings) as listener:
         settings = settings.with_port(listener.getsockname()[1])
         with open_deployment(settings) as deployment:
             _warn_of_open_directory(settings.data)
+            _warn_of_blobs(settings)
             run_server(deployment, listener, lambda: click.echo(_welcome(deployment)), load_files())
 
 
@@ -76,6 +74,23 @@ def _warn_of_open_directory(data: Path) -> None:
             f" chmod 700 {data} keeps them out",
             err=True,
         )
+
+
+def _warn_of_blobs(settings: Settings) -> None:
+    """Speak up about a bucket for the archive's own bytes that does not do what it must.
+
+    The server starts all the same: what is wrong may pass, and no request is answered wrongly.
+    """
+    if settings.blobs_directory is not None:
+        return
+    for finding in check_bucket(settings.blobs_bucket):
+        if finding.state is State.FAILS:
+            click.echo(
+                f"WARNING: the archive's own bytes cannot be kept in {settings.blobs}:"
+                f" {finding.message}; {finding.remedy}",
+                err=True,
+            )
+            return
 
 
 def _welcome(deployment: Deployment) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import click
+
+from fileroom.errors import FileroomError
+from fileroom.settings import Settings, load_settings
 
 C = TypeVar("C", bound=Callable[..., object])
 
@@ -37,6 +41,14 @@ buckets_option = click.option(
     metavar="NAME=DIR",
     help="Serve a local directory as gs://NAME; may be repeated.",
 )
+
+
+def read_settings(config: Path | None, **flags: object) -> Settings:
+    """Give the settings of this command; what is wrong in them is wrong in how it was given."""
+    try:
+        return load_settings(flags, os.environ, config)
+    except FileroomError as error:
+        raise click.UsageError(error.message) from error
 
 
 def server_options(command: C) -> C:

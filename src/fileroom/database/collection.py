@@ -61,6 +61,8 @@ class KnownPlace:
     size: int | None
     """None for what is queued to be dropped: it may be gone already."""
     sha256: bytes | None
+    instance_id: int | None = None
+    """Whose row names it; None of what is queued, or what only the footer of a pack tells of."""
 
 
 def take_due_drops(transaction: Connection) -> list[Drop]:
@@ -232,15 +234,16 @@ def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
     instances, drops = schema.instances.c, schema.blob_drops.c
     nothing = null()
     columns = instances.place, instances.place_key, instances.place_offset
-    named = select(*columns, instances.size, instances.sha256).where(
-        instances.store_id == store_id, instances.place != PlaceKind.REFERENCE
-    )
+    named = select(
+        *columns, instances.size, instances.sha256, instances.id.label("instance_id")
+    ).where(instances.store_id == store_id, instances.place != PlaceKind.REFERENCE)
     queued = select(
         drops.place,
         drops.place_key,
         drops.place_offset,
         cast(nothing, schema.instances.c.size.type),
         cast(nothing, schema.instances.c.sha256.type),
+        cast(nothing, schema.instances.c.id.type),
     ).where(drops.store_id == store_id)
     both = union_all(named, queued).order_by("place_key", "place_offset")
     for row in connection.execution_options(yield_per=1000).execute(both):
@@ -250,7 +253,21 @@ def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
             offset=row.place_offset,
             size=row.size,
             sha256=row.sha256,
+            instance_id=row.instance_id,
         )
+
+
+def find_instance(connection: Connection, instance_id: int) -> InstancePath | None:
+    """Give the UIDs of an instance; None if it is not there any more."""
+    instances, series, studies = schema.instances.c, schema.series.c, schema.studies.c
+    statement = (
+        select(studies.study_instance_uid, series.series_instance_uid, instances.sop_instance_uid)
+        .join(schema.series, series.id == instances.series_id)
+        .join(schema.studies, studies.id == series.study_id)
+        .where(instances.id == instance_id)
+    )
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else InstancePath(*map(Uid, row))
 
 
 def references(connection: Connection, store_id: int) -> Iterator[tuple[InstancePath, Place]]:

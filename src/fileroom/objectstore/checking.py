@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from fileroom.errors import FileroomError
+from fileroom.errors import FileroomError, NotFound, ResourceExhausted, Unavailable
 from fileroom.objectstore.buckets import open_bucket
+from fileroom.objectstore.contract import BUCKET_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,24 @@ def check_bucket(settings: BucketSettings) -> Iterator[Finding]:
                 right=right,
                 state=State.FAILS,
                 message=error.message,
-                remedy=f"it needs {NEEDED[kind_of(settings)][right]}",
+                remedy=_remedy(error, settings, right),
             )
         else:
             yield Finding(right=right, state=State.WORKS, message=done)
+
+
+def _remedy(error: FileroomError, settings: BucketSettings, right: Right) -> str:
+    table = f'[buckets."{settings.name}"]'
+    match error:
+        case Unavailable() | NotFound() if settings.path is not None:
+            return f"make or mount {settings.path}, or name another directory under {table}"
+        case Unavailable() if error.detail == BUCKET_SETTINGS:
+            return f"correct credentials, region or endpoint under {table}, or renew what they name"
+        case Unavailable():
+            return f"see whether the endpoint under {table} is right and answers this machine"
+        case NotFound():
+            return f"make the bucket, or correct its name or endpoint under {table}"
+        case ResourceExhausted():
+            return "make room, or have the quota raised"
+        case _:
+            return f"it needs {NEEDED[kind_of(settings)][right]}"

@@ -166,7 +166,10 @@ def _bucket(name: str, entry: object, given: Given) -> BucketSettings:
     for key in entry:
         if key not in _BUCKET_KEYS:
             raise InvalidArgument(f"{where}: unknown {key!r}{guess(key, _BUCKET_KEYS)}", "buckets")
-    uri = parse_bucket_name(name)
+    try:
+        uri = parse_bucket_name(name)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message}", "buckets") from error
     if uri.bucket_name.startswith(FILE_PREFIX):
         return _root_bucket(uri, entry, where)
     texts = {key: _text(entry, key, where) for key in ("url", "project", *_CLOUD_KEYS)}

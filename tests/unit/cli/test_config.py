@@ -43,6 +43,6 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "other.toml"
     file.write_text("workers = 0\n")
     shown = show(f"--config={file}")
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert len(shown.stderr.splitlines()) == 1
     assert "must be a whole number" in shown.stderr

@@ -283,8 +283,9 @@ def test_known_places_come_in_the_order_of_their_keys(
                 offset=one.place.offset,
                 size=one.place.size,
                 sha256=one.place.sha256,
+                instance_id=number,
             )
-            for one in records[:3]
+            for number, one in enumerate(records[:3], 1)
         ),
         KnownPlace(kind=PlaceKind.OWN_BLOB, key="00/queued", offset=0, size=None, sha256=None),
     ]

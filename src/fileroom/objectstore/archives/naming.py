@@ -24,6 +24,8 @@ _FORMATS: Final = {
     ".tar.gz": ArchiveFormat.TAR_GZIP,
     ".tgz": ArchiveFormat.TAR_GZIP,
 }
+EXTENSIONS: Final = tuple(_FORMATS)
+"""What the key of an archive ends with."""
 _MARKED: Final = re.compile(rf"(?:{'|'.join(map(re.escape, _FORMATS))}){MARKER}", re.IGNORECASE)
 
 

@@ -95,11 +95,15 @@ class Attempts:
         *,
         forget_credentials: Callable[[], None] = lambda: None,
         is_own: bool = False,
+        is_check: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Take a bucket's; ``is_check`` for who asks what is wrong, and so asks each once."""
         self._name = name
         self._forget_credentials = forget_credentials
         self._is_own = is_own
+        self._attempts_max = 1 if is_check else ATTEMPTS_MAX
+        self._remedy = "" if is_check else f"; see: fileroom buckets check {name}"
         self._sleep = sleep
         self._denied_in_a_row = 0
         self.pace = Pace()
@@ -122,7 +126,7 @@ class Attempts:
             try:
                 return self._once(ask)
             except Fault as fault:
-                wait = _wait_seconds(fault, attempt)
+                wait = _wait_seconds(fault, attempt) if attempt < self._attempts_max else None
                 spent = max(waited, time.monotonic() - began)
                 if wait is None or spent + wait > ATTEMPTS_SECONDS_MAX:
                     raise self.translated(fault, what) from fault
@@ -148,6 +152,10 @@ class Attempts:
         match fault.kind:
             case Kind.ABSENT:
                 return NotFound(f"{where} does not exist")
+            case Kind.NO_BUCKET if self._is_own:
+                return self._credentials(fault, "the archive's own bucket is not there")
+            case Kind.NO_BUCKET:
+                return NotFound(f"{self._name} does not exist{self._remedy}", "buckets")
             case Kind.CHANGED:
                 return Aborted(f"{where} was changed while it was read; read it again")
             case Kind.DENIED | Kind.REFUSED if self._is_own and what:
@@ -157,8 +165,8 @@ class Attempts:
                 if self._denied_in_a_row >= DENIED_MAX:
                     return self._credentials(fault, f"{DENIED_MAX} requests in a row were refused")
                 return PermissionDenied(
-                    f"the credentials of {self._name} do not allow it: {fault.message}; "
-                    f"see: fileroom buckets check {self._name}",
+                    f"the credentials of {self._name} do not allow it: {fault.message}"
+                    f"{self._remedy}",
                     "buckets",
                 )
             case Kind.CREDENTIALS:
@@ -182,16 +190,12 @@ class Attempts:
 
     def _credentials(self, fault: Fault, why: str) -> Unavailable:
         self._forget_credentials()  # they may be others, once somebody has mended them
-        return Unavailable(
-            f"{self._name}: {why} ({fault.message}); renew them, or see: "
-            f"fileroom buckets check {self._name}",
-            BUCKET_SETTINGS,
-        )
+        return Unavailable(f"{self._name}: {why} ({fault.message}){self._remedy}", BUCKET_SETTINGS)
 
 
 def _wait_seconds(fault: Fault, attempt: int) -> float | None:
     """Give how long to wait before the next attempt; None if there is none."""
-    if fault.kind not in _REPEATED or attempt >= ATTEMPTS_MAX:
+    if fault.kind not in _REPEATED:
         return None
     asked = fault.retry_after_seconds or 0.0
     bound = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))

@@ -78,10 +78,13 @@ class CloudBucket:
 
     @cached_property
     def _provider(self) -> Provider:
+        return self._connected(self._attempts)
+
+    def _connected(self, attempts: Attempts) -> Provider:
         try:
             return _connect(self.address)
         except Fault as fault:
-            raise self._attempts.translated(fault, "") from fault
+            raise attempts.translated(fault, "") from fault
 
     def _forget_credentials(self) -> None:
         self.__dict__.pop("_provider", None)
@@ -233,26 +236,22 @@ class CloudBucket:
     def probe(self, right: Right) -> str:
         """Try what a right is for; see ``Bucket.probe``."""
         key = f"{PROBE_PREFIX}{secrets.token_hex(8)}"
+        check = Attempts(self.address.name, is_check=True)
+        provider = self._connected(check)
         match right:
             case "read":
-                return self._probe_reading()
+                return _probe_reading(provider, check)
             case "write":
-                with self.writer(key) as writing:
+                with CloudWriting(provider, check, key) as writing:
                     writing.begin()
                 return "an upload was begun and given up"
             case "delete":
-                with suppress(NotFound):
-                    self._attempts.run(lambda: self._provider.delete(key), f"object {key!r}")
+                try:
+                    check.run(lambda: provider.delete(key), f"object {key!r}")
+                except NotFound as error:
+                    if error.detail is not None:  # it is the bucket that is not there
+                        raise
                 return "an object that is not there was deleted"
-
-    def _probe_reading(self) -> str:
-        page = self._page("", "", "", at_most=10)
-        entry = next((one for one in page.entries if one.size), None)
-        if entry is None:
-            return "it was listed; there is no object to read"
-        with self.open(entry.key, entry.version, size=entry.size) as source:
-            source.read_at(0, 1)
-        return "it was listed, and a byte of an object read"
 
     def _found(self, key: str, version: str | None) -> ObjectEntry:
         if not key:
@@ -279,6 +278,16 @@ class CloudBucket:
             ),
             "",
         )
+
+
+def _probe_reading(provider: Provider, check: Attempts) -> str:
+    page = check.run(lambda: provider.list_page("", "", "", at_most=10), "")
+    entry = next((one for one in page.entries if one.size), None)
+    if entry is None:
+        return "it was listed; there is no object to read"
+    with CloudObject(provider, check, entry) as source:
+        source.read_at(0, 1)
+    return "it was listed, and a byte of an object read"
 
 
 def _unpickled(address: CloudAddress, is_own: bool) -> CloudBucket:

@@ -15,7 +15,9 @@ class Kind(Enum):
     """What a fault means for the request that met it."""
 
     ABSENT = auto()
-    """No such object or bucket."""
+    """No such object, or no such bucket where the answer does not tell which."""
+    NO_BUCKET = auto()
+    """No such bucket."""
     CHANGED = auto()
     """Another version is there, or the one asked for is not."""
     DENIED = auto()
@@ -70,6 +72,7 @@ _OF_CODE: Final[dict[str, Kind]] = {
     "ExpiredToken": Kind.CREDENTIALS,
     "InvalidAccessKeyId": Kind.CREDENTIALS,
     "InvalidToken": Kind.CREDENTIALS,
+    "NoSuchBucket": Kind.NO_BUCKET,
     "QuotaExceeded": Kind.FULL,
     "RequestTimeTooSkewed": Kind.CREDENTIALS,
     "RequestTimeout": Kind.PASSING,
@@ -78,11 +81,14 @@ _OF_CODE: Final[dict[str, Kind]] = {
     "TokenRefreshRequired": Kind.CREDENTIALS,
     # Azure
     "AuthenticationFailed": Kind.CREDENTIALS,
+    "ContainerNotFound": Kind.NO_BUCKET,
     "InvalidAuthenticationInfo": Kind.CREDENTIALS,
     "NoAuthenticationInformation": Kind.CREDENTIALS,
     "ServerBusy": Kind.BUSY,
 }
 """Codes in the body of an answer that tell more than its status."""
+_NO_BUCKET: Final = "The specified bucket does not exist"
+"""How Cloud Storage tells it, whose answers have no code of their own for it."""
 
 
 def answered(
@@ -90,6 +96,8 @@ def answered(
 ) -> Fault:
     """Give the fault of an answer that is no success."""
     kind = _OF_CODE.get(code)
+    if kind is None and status == 404 and message.startswith(_NO_BUCKET):
+        kind = Kind.NO_BUCKET
     if kind is None:
         kind = _OF_STATUS.get(status)
     if kind is None:

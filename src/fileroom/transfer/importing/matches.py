@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Final
 from fileroom.database import stores
 from fileroom.errors import InvalidArgument, NotFound
 from fileroom.objectstore.archives.member import BadArchive
-from fileroom.objectstore.archives.naming import ArchiveFormat, find_archive_format
+from fileroom.objectstore.archives.naming import (
+    EXTENSIONS,
+    MARKER,
+    ArchiveFormat,
+    find_archive_format,
+)
 from fileroom.objectstore.contract import DeadlinePassed
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer.importing.reading import open_source
@@ -121,4 +126,7 @@ def explain_no_match(source: Source, pattern: ObjectPattern) -> str:
     name = f"{pattern.bucket_name}/{key}"
     if not pattern.has_wildcard and source.is_directory(key):
         return f"{name} is a directory: use {name}/** for all in it"
+    if MARKER in pattern.text and not pattern.archive:
+        kinds = ", ".join(EXTENSIONS)
+        return f"no object matches {pattern}; what {MARKER} opens is an archive: {kinds}"
     return f"no object matches {pattern}"

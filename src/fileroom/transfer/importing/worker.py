@@ -36,6 +36,7 @@ from fileroom.errors import (
     Unavailable,
 )
 from fileroom.objectstore.archives.member import BadArchive
+from fileroom.objectstore.archives.naming import MARKER, find_archive_format
 from fileroom.objectstore.contract import BUCKET_SETTINGS
 from fileroom.transfer.executors import begin_item
 from fileroom.transfer.importing.reading import (
@@ -329,11 +330,18 @@ class _Worker:
             source=self._uri(listed),
             code=refused.code,
             reason=refused.reason,
-            message=refused.message,
+            message=refused.message + self._of_archive(listed, refused),
             tag=refused.tag,
             byte_offset=refused.byte_offset,
         )
         self._failures.append((listed.ordinal, failure))
+
+    def _of_archive(self, listed: ListedObject, refused: Refused) -> str:
+        """Tell who imports an archive as if it were an instance how to import what is in it."""
+        is_archive = find_archive_format(listed.key) is not None and not self._task.archive
+        if refused.reason is not Reason.NOT_DICOM or not is_archive:
+            return ""
+        return f"; for what is in this archive, import {self._uri(listed)}{MARKER}**"
 
     def _unreadable(self, listed: ListedObject, error: FileroomError) -> None:
         self._alive()  # what follows may wait for a cloud once more
