@@ -14,6 +14,7 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +47,7 @@ from fileroom.transfer.changing.storage_class import StorageClassJob
 from fileroom.transfer.executors import WorkerPool, begin_item
 from fileroom.transfer.exporting.job import ExportJob
 from fileroom.transfer.facilities import Facilities
-from fileroom.transfer.importing.job import ImportJob
+from fileroom.transfer.importing.job import ImportJob, forget_import
 from fileroom.transfer.pipeline import Turns
 
 if TYPE_CHECKING:
@@ -356,6 +357,7 @@ def _runner(
             Kind.PROMOTE: PromoteJob(facilities=facilities),
         },
         logs_url=logs_url,
+        on_finished=partial(forget_import, facilities),
         options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),
     )
     return runner, facilities

@@ -8,15 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from email.utils import formatdate
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from fileroom.archive.ingest import Writer, store_object
+from fileroom.archive.layout import make_blob_bucket
 from fileroom.errors import Aborted, DataLoss, FileroomError, NotFound, Unavailable
+from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.cloud import bucket as cloud_bucket
 from fileroom.objectstore.cloud.attempts import AT_ONCE_FIRST, ATTEMPTS_MAX, LONGEST_WAIT_SECONDS
 from fileroom.objectstore.cloud.provider import CONNECTIONS_MAX
-from fileroom.transfer.importing.reading import ListedObject, ReadAhead, read_object
+from fileroom.objectstore.contract import Resumable
+from fileroom.transfer.importing.reading import ListedObject, ReadAhead, Watched, read_object
+from tests.corpus import mr_instance
 from tests.hostile_buckets import (
     IDLE_SECONDS,
     Waits,
@@ -48,7 +54,9 @@ from tests.hostile_storage import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from fileroom.database.instances import InstanceRecord
     from fileroom.objectstore.cloud import CloudBucket
 
 __all__ = ["bucket", "frozen", "hostile", "opened", "storage", "waits"]
@@ -267,6 +275,56 @@ def test_a_flipped_bit_is_seen_in_what_is_read_piece_by_piece(
         source.read_at(300, 300)
         with pytest.raises(DataLoss, match="'a'"):
             source.read_at(600, 1000)
+
+
+def test_a_flipped_bit_is_seen_though_the_header_was_read_before(
+    bucket: CloudBucket, hostile: HostileBucket
+) -> None:
+    hostile.put("a", CONTENT)
+    with bucket.open("a") as source:
+        source.read_at(0, 300)
+        source.read_at(900, 10)
+        hostile.obey(Rule(fault=flipped(5), operation="get", times=1))
+        source.read_at(0, 300)
+        with pytest.raises(DataLoss, match="'a'"):
+            source.read_at(300, 1000)
+
+
+def test_a_flipped_bit_is_seen_behind_what_an_earlier_attempt_fetched(
+    bucket: CloudBucket, hostile: HostileBucket
+) -> None:
+    hostile.put("a", CONTENT)
+    for is_whole in (True, False):
+        with bucket.open("a") as source:
+            assert isinstance(source, Resumable)
+            source.read_at(0, 300)
+            source.recall(0, CONTENT[:100])
+            source.recall(100, CONTENT[100:200] if is_whole else bytes(100))
+            source.read_at(200, 300)
+            if is_whole:
+                assert source.read_at(500, 1000) == CONTENT[500:]
+            else:
+                with pytest.raises(DataLoss, match="'a'"):
+                    source.read_at(500, 1000)
+
+
+def test_a_large_instance_with_a_flipped_bit_is_not_stored(
+    bucket: CloudBucket, hostile: HostileBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 256 << 10)
+    file = mr_instance(rows=400)
+    make_blob_bucket(LocalBlobs(tmp_path), "store", {})
+    writer = Writer(bucket=LocalBlobs(tmp_path).bucket("store"), number=1)
+    hostile.put("a", file)
+
+    def stored() -> InstanceRecord:
+        with bucket.open("a") as source:
+            return store_object(writer, Watched(source, 0), ordinal=0, source="a", version="v")
+
+    hostile.obey(Rule(fault=flipped(40_000), operation="get", skip=2, times=1))
+    with pytest.raises(DataLoss, match="'a'"):
+        stored()
+    assert stored().place.sha256 == sha256(file).digest()
 
 
 @pytest.mark.parametrize("told", ["its own length", "the whole length"])

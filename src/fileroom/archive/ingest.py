@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fileroom.dicom.frames import Read
     from fileroom.dicom.part10 import Scan
     from fileroom.objectstore.blobs.contract import BlobBucket
+    from fileroom.objectstore.contract import StoredObject
 
 PIECE_BYTES: Final = 8 << 20
 HEADER_KEPT_BYTES: Final = 256 << 10
@@ -69,8 +70,14 @@ class Content:
 class LargeContent(ByteSource, Protocol):
     """One version of an object that is read in pieces."""
 
-    def recall(self, piece: bytes) -> None:
-        """Hear the next bytes, where they were read before; see ``Resumable``."""
+    def recall(self, offset: int, piece: bytes) -> None:
+        """Hear bytes that were read before; see ``Resumable``."""
+
+    def watch(self, copied: StoredObject) -> ByteSource:
+        """Give the copy of it, as something whose reads show that the work goes on too."""
+
+    def alive(self) -> None:
+        """Show that the work goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,22 +147,24 @@ def store_object(
     scan(content, sparse=True)
     with writer.bucket.drafts() as drafts:
         part = drafts.take_up(
-            blob_directory(ordinal), part_name(writer.number, ordinal), f"{version} {source!r}"
+            blob_directory(ordinal),
+            part_name(writer.number, ordinal),
+            f"{version} {source!r}",
+            content.recall,
         )
         try:
-            for piece in part.pieces():
-                content.recall(piece)
             for offset in range(part.size, content.size, PIECE_BYTES):
                 part.write(content.read_at(offset, PIECE_BYTES))
             sha256 = part.sha256.digest()
             key = blob_key(sha256, writer.number, ordinal)
             place = Place(key=key, size=content.size, sha256=sha256)
-            with part.open() as copied:
+            with part.open() as opened:
+                copied = content.watch(opened)
                 record = describe(ordinal, source, version, place, scan(copied), copied.read_at)
         except (Refused, DataLoss):
             drafts.forget(part)
             raise
-        drafts.publish([(part, place.key)])
+        drafts.publish([(part, place.key)], alive=content.alive)
     return record
 
 

@@ -83,10 +83,10 @@ class StoredObject(Held, Protocol):
 
 @runtime_checkable
 class Resumable(Protocol):
-    """An object whose checksum is compared once all of it was read in order."""
+    """An object whose checksum is compared once all of it was read in order, from the first on."""
 
-    def recall(self, piece: bytes) -> None:
-        """Count the next bytes into the checksum, which were read before it was opened."""
+    def recall(self, offset: int, piece: bytes) -> None:
+        """Count bytes into the checksum that were read before it was opened."""
 
 
 class Writing(Held, Protocol):

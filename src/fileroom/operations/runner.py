@@ -134,13 +134,16 @@ class Runner:
         jobs: Mapping[Kind, Job],
         *,
         logs_url: Callable[[Operation], str],
+        on_finished: Callable[[Operation], None] = lambda _: None,
         options: RunnerOptions | None = None,
     ) -> None:
+        """Take what runs each kind; ``on_finished`` hears of each operation that has ended."""
         self._database = database
         self._owner = owner
         self._jobs = jobs
         self.logs_url = logs_url
         """Gives where a person reads what became of an operation's objects."""
+        self._on_finished = on_finished
         self._options = options or RunnerOptions()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -356,3 +359,4 @@ class Runner:
 
         self._database.write(finish)
         logger.info("operation ended", extra={"operation": str(run.operation.name)})
+        self._on_finished(run.operation)

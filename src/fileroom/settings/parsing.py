@@ -286,7 +286,7 @@ def _local_path(url: str, given: Given) -> Path | None:
     """Give the directory of a ``file://`` URL or a path; None for another kind of URL."""
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
-        return Path(unquote(parts.path))
+        return Path(unquote(url.partition("://")[2].removeprefix(parts.netloc)))
     if "://" in url:
         return None
     return (given.directory / Path(url).expanduser()).absolute()

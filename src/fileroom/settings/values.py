@@ -176,18 +176,19 @@ def _check_roots(settings: Settings) -> None:
     places = {
         bucket: Path(bucket.path).resolve()
         for bucket in settings.named_buckets
-        if bucket.path is not None and bucket.name in roots
+        if bucket.path is not None
     }
     for own in {settings.data.resolve(), (settings.blobs_directory or settings.data).resolve()}:
         for root, place in places.items():
-            if place.is_relative_to(own) or own.is_relative_to(place):
+            if root.name in roots and (place.is_relative_to(own) or own.is_relative_to(place)):
                 raise InvalidArgument(
                     f"file_roots: {root.path} and {own}, which holds the server's own files, lie"
                     " in one another; choose a directory beside it",
                     "file_roots",
                 )
     for (inner, below), (outer, above) in permutations(places.items(), 2):
-        if below.is_relative_to(above) and not _is_as_open(inner, outer):
+        held = outer.name in roots and below.is_relative_to(above)
+        if held and not _is_as_open(inner, outer):
             raise InvalidArgument(
                 f'[buckets."{inner.name}"] allows less than file_roots or a table does for'
                 f" {outer.path}, which holds it: a wildcard there would read it all the same. Allow"

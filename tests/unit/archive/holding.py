@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from fileroom.database.instances import InstanceRecord, Place
+    from fileroom.objectstore.contract import StoredObject
     from tests.unit.transfer.site import Site
 
 
@@ -54,7 +55,7 @@ def write_blobs(
 def write_large(site: Site, number: int, *, writer: int) -> InstanceRecord:
     """Write an instance that has no row yet as a blob of its own."""
     bucket = site.facilities.blobs.bucket(site.blob_prefix)
-    content = _Bytes(instance(uids(number)))
+    content = HeldContent(instance(uids(number)))
     return store_object(
         Writer(bucket=bucket, number=writer),
         content,
@@ -64,16 +65,33 @@ def write_large(site: Site, number: int, *, writer: int) -> InstanceRecord:
     )
 
 
-class _Bytes:
+class HeldContent:
+    """Bytes that are read piece by piece, and what was heard meanwhile."""
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.size = len(data)
+        self.recalled = b""
+        self.watched = 0
+        self.told_alive = 0
 
     def read_at(self, offset: int, length: int) -> bytes:
+        """Give bytes."""
         return self._data[offset : offset + length]
 
-    def recall(self, piece: bytes) -> None:
-        raise AssertionError(f"{len(piece)} bytes were taken up, and none were left")
+    def recall(self, offset: int, piece: bytes) -> None:
+        """Hear what was there already."""
+        assert offset == len(self.recalled)
+        self.recalled += piece
+
+    def watch(self, copied: StoredObject) -> StoredObject:
+        """Give the copy as it is."""
+        self.watched += 1
+        return copied
+
+    def alive(self) -> None:
+        """Hear that the work goes on."""
+        self.told_alive += 1
 
 
 def store(site: Site, records: list[InstanceRecord], *, writer: int) -> None:

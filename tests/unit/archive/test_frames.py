@@ -46,6 +46,7 @@ from tests.corpus import (
 from tests.frames import encapsulated, frames_of
 from tests.places import root_of
 from tests.store_content import FilledStore, filled_store
+from tests.unit.archive.holding import HeldContent
 from tests.unit.database.rows import all_rows
 
 if TYPE_CHECKING:
@@ -528,17 +529,9 @@ def test_an_object_stored_in_pieces_gets_its_table_too(case: Case) -> None:
     data = encapsulated([[b"a" * 40, b"b"], [b"cc"]], RLE, "basic", **case.uids)
     content = case.store.content
     writer = Writer(bucket=content.blobs.bucket(content.blob_prefix), number=999_999)
-
-    class Source:
-        size = len(data)
-
-        def read_at(self, offset: int, length: int) -> bytes:
-            return data[offset : offset + length]
-
-        def recall(self, piece: bytes) -> None:
-            raise AssertionError(f"{len(piece)} bytes were taken up, and none were left")
-
-    record = store_object(writer, Source(), ordinal=0, source="gs://b/0", version="v0")
+    source = HeldContent(data)
+    record = store_object(writer, source, ordinal=0, source="gs://b/0", version="v0")
+    assert source.recalled == b""
     write = StoreWrite(store_id=content.store_id, operation_id=999_999)
     case.store.database.write(lambda transaction: store_records(transaction, write, [record]))
 

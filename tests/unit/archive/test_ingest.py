@@ -24,6 +24,7 @@ from fileroom.dicom.part10 import Refused, scan
 from fileroom.errors import DataLoss, FileroomError, NotFound, Unavailable
 from fileroom.objectstore.blobs.local import LocalBlobs
 from tests import corpus
+from tests.unit.archive.holding import HeldContent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,21 +33,6 @@ if TYPE_CHECKING:
 
 
 MPEG2 = "1.2.840.10008.1.2.4.100"
-
-
-class Source:
-    """Bytes that are read piece by piece."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-        self.recalled = b""
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return self._data[offset : offset + length]
-
-    def recall(self, piece: bytes) -> None:
-        self.recalled += piece
 
 
 @pytest.fixture
@@ -168,7 +154,7 @@ def test_object_in_pieces_gives_the_record_of_the_whole(
 ) -> None:
     monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 1000)
     file = corpus.mr_instance()
-    record = store_object(writer, Source(file), ordinal=0, source="gs://b/0", version="v0")
+    record = store_object(writer, HeldContent(file), ordinal=0, source="gs://b/0", version="v0")
     (packed,), _ = stored(writer, file)
 
     assert record.place.key == blob_key(hashlib.sha256(file).digest(), 7, 0)
@@ -179,7 +165,7 @@ def test_object_in_pieces_gives_the_record_of_the_whole(
 
 def test_object_in_pieces_that_is_refused_leaves_no_file(writer: Writer) -> None:
     with pytest.raises(Refused):
-        store_object(writer, Source(b"text"), ordinal=0, source="gs://b/0", version="v0")
+        store_object(writer, HeldContent(b"text"), ordinal=0, source="gs://b/0", version="v0")
 
     assert not [*writer.bucket.scratch.iterdir()]
     assert [entry.key for entry in writer.bucket.list()] == [STORE_ID_FILE]
@@ -188,7 +174,7 @@ def test_object_in_pieces_that_is_refused_leaves_no_file(writer: Writer) -> None
 def test_object_whose_source_ends_half_way_leaves_no_file(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Failing(Source):
+    class Failing(HeldContent):
         reads = 0
 
         def read_at(self, offset: int, length: int) -> bytes:
@@ -205,7 +191,7 @@ def test_object_whose_source_ends_half_way_leaves_no_file(
     assert [entry.key for entry in writer.bucket.list()] == [STORE_ID_FILE]
 
 
-class Breaking(Source):
+class Breaking(HeldContent):
     """Bytes that end with an error, and who asked for which."""
 
     def __init__(self, data: bytes, error: FileroomError | None = None) -> None:
@@ -241,6 +227,7 @@ def test_object_in_pieces_goes_on_where_it_was_broken_off(writer: Writer) -> Non
     record = store_from(writer, again)
 
     assert again.recalled == file[:4000]
+    assert (again.watched, again.told_alive) == (1, 1)
     assert again.asked[0] == 4000
     assert record.place.sha256 == hashlib.sha256(file).digest()
     with writer.bucket.open(record.place.key) as blob:

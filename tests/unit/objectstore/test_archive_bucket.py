@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import pytest
 from fileroom.errors import Aborted, Cancelled, NotFound
 from fileroom.objectstore.archives.bucket import open_archive
 from fileroom.objectstore.archives.member import BadArchive
+from fileroom.objectstore.contract import Resumable
 from fileroom.objectstore.local import LocalBucket
 
 if TYPE_CHECKING:
@@ -111,3 +113,29 @@ def test_a_member_changes_with_its_archive(bucket: Noting, tmp_path: Path) -> No
     bucket.write("a.dcm", [b"x"])
     with pytest.raises(BadArchive, match=r"no \.zip, \.tar"):
         open_archive(bucket, "a.dcm", tmp_path / "spool")
+
+
+def test_a_stored_member_is_checked_though_an_earlier_attempt_fetched_some(
+    bucket: Noting, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 40
+    with zipfile.ZipFile(tmp_path / "bucket" / "a.zip", "w") as archive:
+        archive.writestr("1.dcm", content)
+    opened = open_archive(bucket, "a.zip", tmp_path / "spool")
+    for before in (content[:100], bytes(100)):
+        with opened.open("a.zip!/1.dcm") as member:
+            assert isinstance(member, Resumable)
+            member.read_at(0, 50)
+            member.recall(0, before)
+            if before == content[:100]:
+                assert member.read_at(100, len(content)) == content[100:]
+                continue
+            with pytest.raises(BadArchive, match="CRC-32"):
+                member.read_at(100, len(content))
+
+
+def test_who_opens_what_was_inflated_changes_no_version(bucket: Noting, tmp_path: Path) -> None:
+    opened = open_archive(bucket, "a.tgz", tmp_path / "spool")
+    with opened.open("a.tgz!/0.dcm") as member, opened.open("a.tgz!/0.dcm") as other:
+        assert member.version == other.version
+        assert member.read_at(0, 10) == other.read_at(0, 10) == MEMBERS["0.dcm"][:10]

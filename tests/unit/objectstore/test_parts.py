@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fileroom.errors import ResourceExhausted
 from fileroom.objectstore.blobs.cloud import CloudBlobs
 from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.cloud import CloudAddress
@@ -16,6 +17,7 @@ from fileroom.objectstore.local import parts
 from fileroom.objectstore.local.parts import PartTaken, forget_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fileroom.objectstore.blobs.contract import BlobBucket
@@ -39,10 +41,14 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "NOTED_BYTES", 10)
 
 
+def unheard(offset: int, piece: bytes) -> None:
+    """Hear what is there already."""
+
+
 def leave(bucket: BlobBucket, *pieces: bytes, of: str = OF) -> None:
     """Write pieces, and end without publishing them."""
     with bucket.drafts() as drafts:
-        draft = drafts.take_up("00", "7-0", of)
+        draft = drafts.take_up("00", "7-0", of, unheard)
         for piece in pieces:
             draft.write(piece)
 
@@ -50,10 +56,10 @@ def leave(bucket: BlobBucket, *pieces: bytes, of: str = OF) -> None:
 def taken_up(bucket: BlobBucket, of: str = OF) -> bytes:
     """Give what the next writer finds."""
     with bucket.drafts() as drafts:
-        draft = drafts.take_up("00", "7-0", of)
-        found = b"".join(draft.pieces())
-        assert draft.size == len(found)
-        return found
+        heard: list[bytes] = []
+        draft = drafts.take_up("00", "7-0", of, lambda _, piece: heard.append(piece))
+        found = b"".join(heard)
+        return found if draft.size == len(found) else found[: draft.size]
 
 
 def test_what_was_noted_is_taken_up_and_what_came_after_is_not(bucket: BlobBucket) -> None:
@@ -98,17 +104,51 @@ def test_a_note_that_was_not_finished_counts_for_nothing(bucket: BlobBucket) -> 
     log = bucket.scratch / ".fileroom-part-7-0.log"
     log.write_bytes(log.read_bytes()[:-3])
     assert taken_up(bucket) == b"0123456789"
+    leave(bucket, b"once-more-")
+    log.write_bytes(log.read_bytes()[:-3])
+    assert taken_up(bucket) == b"0123456789"
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = LocalBlobs(tmp_path)
+    blobs.make("store", ["00"])
+    bucket = blobs.bucket("store")
+    before = len(os.listdir("/proc/self/fd"))
+    with bucket.drafts() as drafts:
+        draft = drafts.take_up("00", "7-0", OF, unheard)
+        draft.write(b"0123456789")
+        full = ResourceExhausted("the disk is full")
+        monkeypatch.setattr("fileroom.objectstore.local.draft.sync_unnamed", raising(full))
+        with pytest.raises(ResourceExhausted):
+            drafts.publish([(draft, "00/whole")])
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert taken_up(bucket) == b"0123456789"
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    """Give a function that raises an error."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_while_another_writer_holds_it_the_object_is_begun_again(bucket: BlobBucket) -> None:
     leave(bucket, b"0123456789")
     with bucket.drafts() as drafts, bucket.drafts() as others:
-        held = drafts.take_up("00", "7-0", OF)
-        other = others.take_up("00", "7-0", OF)
+        held = drafts.take_up("00", "7-0", OF, unheard)
+        other = others.take_up("00", "7-0", OF, unheard)
         assert (held.size, other.size) == (10, 0)
         other.write(b"of its own")
         held.write(b"rest")
     assert taken_up(bucket) == b"0123456789"
+    assert {path.name for path in bucket.scratch.iterdir()} == {
+        ".fileroom-part-7-0",
+        ".fileroom-part-7-0.log",
+    }
 
 
 def test_a_part_that_was_published_meanwhile_is_not_written_to(tmp_path: Path) -> None:
@@ -132,7 +172,7 @@ def test_what_is_published_is_whole_and_leaves_no_part(tmp_path: Path) -> None:
     bucket = blobs.bucket("store")
     leave(bucket, b"0123456789")
     with bucket.drafts() as drafts:
-        draft = drafts.take_up("00", "7-0", OF)
+        draft = drafts.take_up("00", "7-0", OF, unheard)
         draft.write(b"rest")
         drafts.publish([(draft, "00/whole")])
     assert bucket.read("00/whole") == b"0123456789rest"
@@ -142,7 +182,7 @@ def test_what_is_published_is_whole_and_leaves_no_part(tmp_path: Path) -> None:
 def test_what_is_forgotten_is_not_taken_up(bucket: BlobBucket) -> None:
     leave(bucket, b"0123456789")
     with bucket.drafts() as drafts:
-        drafts.forget(drafts.take_up("00", "7-0", OF))
+        drafts.forget(drafts.take_up("00", "7-0", OF, unheard))
     assert list(bucket.scratch.iterdir()) == []
     leave(bucket, b"0123456789")
     forget_parts(bucket.scratch, "8-")
@@ -160,7 +200,8 @@ from pathlib import Path
 from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.local import parts
 parts.NOTED_BYTES = 10
-draft = LocalBlobs(Path({str(tmp_path)!r})).bucket("store").drafts().take_up("00", "7-0", {OF!r})
+drafts = LocalBlobs(Path({str(tmp_path)!r})).bucket("store").drafts()
+draft = drafts.take_up("00", "7-0", {OF!r}, print)
 draft.write(b"0123456789")
 draft.write(b"lost")
 os.kill(os.getpid(), 9)

@@ -45,7 +45,12 @@ def read_operation(database: Database, name: OperationName) -> Operation:
 
 @contextmanager
 def running(
-    database: Database, job: Callable[[Run], bool], *, owner: str = OWNER, at_once: int = 4
+    database: Database,
+    job: Callable[[Run], bool],
+    *,
+    owner: str = OWNER,
+    at_once: int = 4,
+    on_finished: Callable[[Operation], None] = lambda _: None,
 ) -> Iterator[Runner]:
     """Run every operation of a database by one job, until the block ends."""
 
@@ -57,6 +62,7 @@ def running(
         owner,
         dict.fromkeys(Kind, do),
         logs_url=lambda operation: f"http://fileroom.example/console/{operation.name}/logs",
+        on_finished=on_finished,
         options=RunnerOptions(running_max=at_once),
     )
     runner.start()

@@ -197,11 +197,18 @@ def test_paused_operation_can_be_cancelled(
 ) -> None:
     monkeypatch.setattr("fileroom.operations.runner.BACKOFF_SECONDS_MAX", 60.0)
     name = database.write(add_operation)
-    with running(database, fails(Unavailable("away"))):
+    finished: list[OperationName] = []
+
+    def hear(operation: operations.Operation) -> None:
+        finished.append(operation.name)
+
+    with running(database, fails(Unavailable("away")), on_finished=hear):
         wait_until(lambda: read_operation(database, name).state is State.PAUSED)
+        assert not finished
         database.write(lambda transaction: operations.request_cancel(transaction, name))
         done = ended(database, name)
 
+    assert finished == [name]
     assert done.error == {"code": Code.CANCELLED, "message": "the operation was cancelled"}
 
 

@@ -86,6 +86,15 @@ def test_a_table_of_a_root_says_no_more_than_who_may_use_it(
         _load(tmp_path, toml)
 
 
+@pytest.mark.parametrize("table", ['allow = ["read"]', 'stores = ["projects/p/*"]'])
+def test_a_root_opens_no_directory_of_a_narrower_bucket(tmp_path: Path, table: str) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    bucket = f'[buckets."gs://secret"]\nurl = "{tmp_path}/a/b"\n'
+    assert _load(tmp_path, f'file_roots = ["a"]\n{bucket}')
+    with pytest.raises(InvalidArgument, match=r"gs://secret.* allows less"):
+        _load(tmp_path, f'file_roots = ["a"]\n{bucket}{table}')
+
+
 @pytest.mark.parametrize("table", ['allow = ["write"]', 'stores = ["projects/p/*"]'])
 def test_a_root_within_another_is_open_to_the_same_at_least(tmp_path: Path, table: str) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)

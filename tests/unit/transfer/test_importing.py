@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from fileroom.transfer.importing.worker import ImportOutcome
 
 
-def requested(site: Site, uri: str = "gs://bucket/**") -> Run:
+def requested(site: Site, uri: str = "gs://bucket/**", mode: str = "") -> Run:
     """Ask for an import and claim it."""
-    return site.claim(request_import(site.facilities, STORE, uri, api_version="v1"))
+    return site.claim(request_import(site.facilities, STORE, uri, mode=mode, api_version="v1"))
 
 
 def run_import(site: Site, run: Run) -> bool:

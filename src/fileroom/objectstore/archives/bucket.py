@@ -26,7 +26,7 @@ from fileroom.objectstore.archives.naming import MARKER, ArchiveFormat, find_arc
 from fileroom.objectstore.archives.ranges import RangeReader, ReadAhead
 from fileroom.objectstore.archives.tar import tar_members
 from fileroom.objectstore.archives.zip_reading import open_zip_member
-from fileroom.objectstore.contract import DeadlinePassed, ObjectEntry
+from fileroom.objectstore.contract import DeadlinePassed, ObjectEntry, Resumable
 from fileroom.objectstore.local import LocalObject
 from fileroom.objectstore.local.beneath import TEMPORARY_PREFIX
 from fileroom.objectstore.local.durable import translating
@@ -237,8 +237,10 @@ class ArchiveBucket:
                     self._inflate(path)
             with translating(name):
                 file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        os.utime(file)  # what nobody opens for an hour is swept
-        entry = entry_of(self.archive.key, os.fstat(file))
+        status = os.fstat(file)
+        # What nobody opens for an hour is swept; the time of change is of the version.
+        os.utime(file, ns=(time.time_ns(), status.st_mtime_ns))
+        entry = entry_of(self.archive.key, status)
         return LocalObject(file, entry.key, entry.size, entry.version)
 
     def _inflate(self, path: Path) -> None:
@@ -276,6 +278,11 @@ class _Member(Closing):
     def read_at(self, offset: int, length: int) -> bytes:
         """Give bytes; see ``StoredObject.read_at``."""
         return self._member.read_at(offset, length)
+
+    def recall(self, offset: int, piece: bytes) -> None:
+        """Count bytes into the checksum; one that is inflated checks what it passes over."""
+        if isinstance(self._member, Resumable):
+            self._member.recall(offset, piece)
 
     def close(self) -> None:
         """Close both."""

@@ -130,6 +130,10 @@ class RangeReader(Closing):
         self._checksum.take(offset, data)
         return data
 
+    def recall(self, offset: int, piece: bytes) -> None:
+        """Count bytes into the checksum; see ``Resumable``."""
+        self._checksum.take(offset, piece)
+
     def close(self) -> None:
         """Leave the archive open: it belongs to who opened it."""
 

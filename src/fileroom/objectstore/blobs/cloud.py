@@ -21,12 +21,13 @@ from fileroom.errors import Aborted, NotFound, Unavailable
 from fileroom.objectstore.blobs.reading import FIRST_BYTES, CloudExtent, HeldObject
 from fileroom.objectstore.blobs.windows import Windows
 from fileroom.objectstore.cloud import CloudBucket
+from fileroom.objectstore.cloud.bucket import waited_for
 from fileroom.objectstore.contract import BUCKET_SETTINGS, ObjectEntry
 from fileroom.objectstore.local import LocalBucket, is_head
 from fileroom.objectstore.local.durable import translating
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fileroom.objectstore.cloud import CloudAddress
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from fileroom.objectstore.local import Extent
     from fileroom.objectstore.local.draft import Draft
     from fileroom.objectstore.local.drafts import Drafts
-    from fileroom.objectstore.local.parts import Part
+    from fileroom.objectstore.local.parts import Hear, Part
 
 _PIECE_BYTES: Final = 8 << 20
 _ATTEMPTS_MAX: Final = 10
@@ -282,10 +283,10 @@ class CloudDrafts(Closing):
         del directory
         return self._spooled.begin("")
 
-    def take_up(self, directory: str, name: str, of: str) -> Part:
+    def take_up(self, directory: str, name: str, of: str, hear: Hear) -> Part:
         """Begin a large object, or go on where its last writer on this machine ended."""
         del directory
-        return self._spooled.take_up("", name, of)
+        return self._spooled.take_up("", name, of, hear)
 
     def discard(self, draft: Draft) -> None:
         """Throw one away."""
@@ -295,11 +296,13 @@ class CloudDrafts(Closing):
         """Throw one away, so that nobody takes it up again."""
         self._spooled.forget(draft)
 
-    def publish(self, named: Sequence[tuple[Draft, str]]) -> None:
+    def publish(
+        self, named: Sequence[tuple[Draft, str]], *, alive: Callable[[], None] = lambda: None
+    ) -> None:
         """Send some of them; all are durable on return."""
         with ThreadPoolExecutor(max(1, min(len(named), self._bucket.at_once))) as threads:
-            for _ in threads.map(self._send, named):
-                pass
+            for sending in [threads.submit(self._send, each) for each in named]:
+                waited_for(sending, alive)
         for draft, _ in named:
             self._spooled.forget(draft)
 

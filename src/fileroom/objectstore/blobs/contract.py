@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 from fileroom.objectstore.contract import Held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fileroom.objectstore.contract import ObjectEntry, StoredObject, Writing
     from fileroom.objectstore.local import Extent
     from fileroom.objectstore.local.draft import Draft
-    from fileroom.objectstore.local.parts import Part
+    from fileroom.objectstore.local.parts import Hear, Part
 
 
 class BlobExtent(Held, Protocol):
@@ -53,11 +53,12 @@ class Drafts(Held, Protocol):
     def begin(self, directory: str) -> Draft:
         """Begin an object that will lie in a directory; ``rest`` once its bytes are all there."""
 
-    def take_up(self, directory: str, name: str, of: str) -> Part:
+    def take_up(self, directory: str, name: str, of: str, hear: Hear) -> Part:
         """Begin a large object, or go on where its last writer on this machine ended.
 
         ``of`` tells in one line what object in which version ``name`` is; of another one nothing
-        is taken up. How far it has come is its ``size``.
+        is taken up. How far it has come is its ``size``; ``hear`` hears those bytes. Should they
+        not be as they were left, it has come nowhere, whatever was heard.
         """
 
     def discard(self, draft: Draft) -> None:
@@ -66,8 +67,13 @@ class Drafts(Held, Protocol):
     def forget(self, draft: Draft) -> None:
         """Throw one away, so that nobody takes it up again."""
 
-    def publish(self, named: Sequence[tuple[Draft, str]]) -> None:
-        """Make some of them durable under these keys, which are in the directories they have."""
+    def publish(
+        self, named: Sequence[tuple[Draft, str]], *, alive: Callable[[], None] = ...
+    ) -> None:
+        """Make some of them durable under these keys, which are in the directories they have.
+
+        ``alive`` is called while that takes its time.
+        """
 
     def close(self) -> None:
         """Throw away what is not published; a second call does nothing."""

@@ -170,13 +170,13 @@ class CloudBucket:
                     or waiting_bytes + len(content) > _WAITING_BYTES_MAX
                 ):
                     write, size = waiting.popleft()
-                    _waited_for(write, alive)
+                    waited_for(write, alive)
                     waiting_bytes -= size
                 write = threads.submit(self.write, key, (content,))
                 writes.append(write)
                 waiting.append((write, len(content)))
                 waiting_bytes += len(content)
-            return [_waited_for(write, alive) for write in writes]
+            return [waited_for(write, alive) for write in writes]
 
     def copies_from(self, source: Bucket) -> bool:
         """Whether the cloud may copy objects of another bucket into this one by itself."""
@@ -194,7 +194,7 @@ class CloudBucket:
         """
         with ThreadPoolExecutor(self._attempts.pace.limit) as threads:
             made = [threads.submit(self._copy, copy) for copy in copies]
-            return [key for each in made if (key := _waited_for(each, alive))]
+            return [key for each in made if (key := waited_for(each, alive))]
 
     def _copy(self, copy: Copy) -> str:
         if self._copies_nothing:
@@ -294,7 +294,8 @@ def _unpickled(address: CloudAddress, is_own: bool) -> CloudBucket:
     return CloudBucket(address, is_own=is_own)
 
 
-def _waited_for(write: Future[ResultT], alive: Callable[[], None]) -> ResultT:
+def waited_for(write: Future[ResultT], alive: Callable[[], None]) -> ResultT:
+    """Give what a request gives in the end; ``alive`` is called meanwhile, once a second."""
     while True:
         try:
             return write.result(_LOOK_SECONDS)

@@ -47,9 +47,9 @@ class CloudObject(Closing):
             raise self._damaged()
         return content.data
 
-    def recall(self, piece: bytes) -> None:
-        """Count the next bytes into the checksum; see ``Resumable``."""
-        self._sums.recall(piece)
+    def recall(self, offset: int, piece: bytes) -> None:
+        """Count bytes into the checksum; see ``Resumable``."""
+        self._sums.recall(offset, piece)
 
     def close(self) -> None:
         """Hold nothing: each read is a request of its own."""
@@ -86,15 +86,17 @@ class _Sums:
     """Checksums of the bytes from the first on, as far as they were read in order."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self.position = 0
         self._crc32c = Crc32c()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._needs_md5 = True
 
     def take(self, offset: int, content: Content) -> None:
-        """Take the next bytes; those of another place end the check."""
-        if offset != self.position:
-            self.position = -1
+        """Take the next bytes; the first begin the check, those of another place end it."""
+        if not self._follows(offset):
             return
         self.position += len(content.data)
         # MD5 takes 1.5 ms for each MB, CRC-32C 0.04: the slow one only where there is no other.
@@ -104,11 +106,21 @@ class _Sums:
         elif self._needs_md5:
             self._md5.update(content.data)
 
-    def recall(self, piece: bytes) -> None:
+    def recall(self, offset: int, piece: bytes) -> None:
         """Take the next bytes, of which it is not known yet by which checksum they are checked."""
+        if not self._follows(offset):
+            return
         self.position += len(piece)
         self._crc32c.update(piece)
         self._md5.update(piece)
+
+    def _follows(self, offset: int) -> bool:
+        """Whether bytes of this place are the next: a header may have been read before them."""
+        if offset == 0 and self.position:
+            self._begin()
+        if offset != self.position:
+            self.position = -1
+        return offset == self.position
 
     def agree(self, content: Content) -> bool:
         """Whether the bytes are those of the checksum that came with the last of them."""

@@ -12,9 +12,10 @@ from fileroom.objectstore.local.syncing import LaggingSyncs
 from fileroom.objectstore.local.writing import TEMPORARY_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fileroom.objectstore.local.draft import Draft
+    from fileroom.objectstore.local.parts import Hear
     from fileroom.objectstore.local.writing import Directories
 
 _UNNAMED: Final = "unnamed"
@@ -39,7 +40,7 @@ class Drafts(Closing):
         self._open.add(draft)
         return draft
 
-    def take_up(self, directory: str, name: str, of: str) -> Part:
+    def take_up(self, directory: str, name: str, of: str, hear: Hear) -> Part:
         """Begin a large object, or go on where its last writer ended; see ``Part``.
 
         Of what is discarded, or left by a crash, the next writer takes up what was noted. While
@@ -49,9 +50,10 @@ class Drafts(Closing):
         with translating(directory):
             own = self._directories.open(directory), self._directories.open(TEMPORARY_DIRECTORY)
             try:
-                part = Part(key, *own, name, of)
+                part = Part(key, *own, name, of, hear=hear)
             except PartTaken:
-                part = Part(key, *own, f"{name}-{secrets.token_hex(8)}", of)
+                other = f"{name}-{secrets.token_hex(8)}"
+                part = Part(key, *own, other, of, hear=hear, is_kept=False)
         self._open.add(part)
         return part
 
@@ -65,8 +67,11 @@ class Drafts(Closing):
         draft.forget()
         self._open.discard(draft)
 
-    def publish(self, named: Sequence[tuple[Draft, str]]) -> None:
+    def publish(
+        self, named: Sequence[tuple[Draft, str]], *, alive: Callable[[], None] = lambda: None
+    ) -> None:
         """Make some of them durable under these keys, which are in the directories they have."""
+        alive()
         drafts = [draft for draft, _ in named]
         for draft, key in named:
             draft.rename(key)

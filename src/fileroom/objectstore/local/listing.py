@@ -142,7 +142,7 @@ def _sweep(directory: int, names: Iterable[str], changed_before: float) -> int:
             part_before = time.time() - PART_SECONDS if name.startswith(PART_PREFIX) else math.inf
             with suppress(OSError):
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if status.st_mtime <= min(changed_before, part_before):
+                if max(status.st_mtime, status.st_atime) <= min(changed_before, part_before):
                     os.unlink(name, dir_fd=directory)
                     swept += 1
     return swept

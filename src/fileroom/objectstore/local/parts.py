@@ -19,11 +19,13 @@ from fileroom.objectstore.local.draft import Draft
 from fileroom.objectstore.local.durable import sync_unnamed, translating
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from fileroom.objectstore.contract import ObjectEntry
 
+    Hear = Callable[[int, bytes], None]
+    """Is told the offset and bytes of each piece that is there already, in order."""
 NOTED_BYTES: Final = 256 << 20
 NOTED_SECONDS: Final = 3.0
 """What came in this time, or so many bytes, is fetched again at most after a crash. Each note waits
@@ -42,12 +44,22 @@ class PartTaken(Exception):
 class Part(Draft):
     """A draft that is kept when its writer fails or dies, from its last note on."""
 
-    __slots__ = ("_log", "_noted", "_noted_at", "sha256")
+    __slots__ = ("_hear", "_is_kept", "_log", "_noted", "_noted_at", "sha256")
 
     def __init__(
-        self, key: str, directory: int, temporary_directory: int, name: str, of: str
+        self,
+        key: str,
+        directory: int,
+        temporary_directory: int,
+        name: str,
+        of: str,
+        *,
+        hear: Hear,
+        is_kept: bool = True,
     ) -> None:
-        """Take up what is there of the object that ``of`` tells, in one line.
+        """Take up what is there of the object that ``of`` tells, in one line; ``hear`` hears it.
+
+        One that is not ``is_kept`` has a name that nobody will look for again.
 
         Raises
         ------
@@ -55,6 +67,8 @@ class Part(Draft):
             If another writer holds it.
         """
         self._log = -1
+        self._hear = hear
+        self._is_kept = is_kept
         self._noted = 0
         self._noted_at = time.monotonic()
         self.sha256 = hashlib.sha256()
@@ -75,12 +89,6 @@ class Part(Draft):
             self._close()
             raise
 
-    def pieces(self) -> Iterator[bytes]:
-        """Give the bytes that were there when it was taken up, before any is appended."""
-        for offset in range(0, self._size, _PIECE_BYTES):
-            with translating(self._key):
-                yield os.pread(self._file, min(_PIECE_BYTES, self._size - offset), offset)
-
     def write(self, piece: bytes) -> None:
         """Append bytes, and note from time to time that they are there."""
         super().write(piece)
@@ -94,8 +102,13 @@ class Part(Draft):
 
     def sync(self) -> ObjectEntry:
         """Make the bytes durable; it stays this writer's until it is published."""
-        held = os.dup(self._file)
-        entry = super().sync()
+        with translating(self._key):
+            held = os.dup(self._file)
+        try:
+            entry = super().sync()
+        except BaseException:
+            os.close(held)
+            raise
         self._file = held
         return entry
 
@@ -107,7 +120,7 @@ class Part(Draft):
 
     def discard(self) -> None:
         """Leave it to the next writer, if anything was noted; a second call does nothing."""
-        if not self._noted:
+        if not (self._noted and self._is_kept):
             self.forget()
         self._temporary = ""
         self._close()
@@ -122,13 +135,15 @@ class Part(Draft):
 
     def _take_up(self, of: str) -> None:
         with translating(self._key):
+            os.utime(self._file)  # what nobody has touched for a day is swept
             log = os.pread(self._log, LOG_BYTES_MAX, 0)
+            # A line that was not finished would begin the next one.
+            os.ftruncate(self._log, log.rfind(b"\n") + 1)
         there = _noted(log, of, os.fstat(self._file).st_size)
         self._size = 0
         if there is not None:
             self._size, digest = there
-            for piece in self.pieces():
-                self.sha256.update(piece)
+            self._hash_what_is_there()
             if self.sha256.hexdigest() != digest:
                 there = None
         if there is None:
@@ -141,6 +156,13 @@ class Part(Draft):
                 os.ftruncate(self._log, 0)
                 self._note(of)
         self._noted = self._written_back = self._size
+
+    def _hash_what_is_there(self) -> None:
+        for offset in range(0, self._size, _PIECE_BYTES):
+            with translating(self._key):
+                piece = os.pread(self._file, min(_PIECE_BYTES, self._size - offset), offset)
+            self.sha256.update(piece)
+            self._hear(offset, piece)
 
     def _note(self, line: str) -> None:
         with translating(self._key):
@@ -159,7 +181,8 @@ class Part(Draft):
 def forget_parts(scratch: Path, prefix: str) -> None:
     """Delete all parts whose name begins with ``prefix``, since nobody will take them up."""
     for path in scratch.glob(f"{PART_PREFIX}{prefix}*"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # what stays is swept after a day
+            path.unlink(missing_ok=True)
 
 
 def _lock(file: int, name: str, directory: int) -> None:

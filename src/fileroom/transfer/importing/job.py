@@ -6,15 +6,18 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fileroom.archive.ingest import part_name
+from fileroom.database import stores
 from fileroom.database.operations import Kind
-from fileroom.errors import Cancelled
+from fileroom.errors import NotFound
+from fileroom.objectstore.local.parts import forget_parts
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer.asking import ask_for
 from fileroom.transfer.importing.line import Import
 from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
-    from fileroom.database.operations import Json
+    from fileroom.database.operations import Json, Operation
     from fileroom.names import DicomStoreName, OperationName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
@@ -84,13 +87,20 @@ class ImportJob:
         counting = threading.Thread(target=work.count, name="counting-lister", daemon=True)
         counting.start()
         try:
-            done = run_pipeline(run, work, self.facilities.turns.workers)
-            if done:
-                work.forget_parts()
-            return done
-        except Cancelled:
-            work.forget_parts()
-            raise
+            return run_pipeline(run, work, self.facilities.turns.workers)
         finally:
             work.stop_counting()
             counting.join(COUNTING_SECONDS)
+
+
+def forget_import(facilities: Facilities, operation: Operation) -> None:
+    """Delete what came in part of the objects of an import that has ended, however it did."""
+    name = operation.dicom_store_name
+    if operation.kind is not Kind.IMPORT or name is None:
+        return
+    try:
+        with facilities.database.read() as connection:
+            store = stores.get_dicom_store(connection, name)
+    except NotFound:
+        return  # its blobs go with all that is beside them
+    forget_parts(facilities.blobs.bucket(store.blob_prefix).scratch, part_name(operation.id))

@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.ingest import Writer, part_name, unspool_headers
+from fileroom.archive.ingest import Writer, unspool_headers
 from fileroom.archive.layout import check_blob_bucket
 from fileroom.database import operations, stores
 from fileroom.database.collection import named_blobs
@@ -24,7 +24,6 @@ from fileroom.database.instances import (
     store_records,
 )
 from fileroom.errors import Cancelled, Code, FileroomError, NotFound, ObjectFailure, Reason
-from fileroom.objectstore.local.parts import forget_parts
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
@@ -292,8 +291,10 @@ class Import:
         whole = _with_headers(outcome)
 
         def settle(transaction: Connection) -> list[LedgerLine | DeferredObject]:
-            if self._is_looked_at(deferred) and self._is_wanted(transaction, whole):
-                return [replace(deferred, state={_WANTED: True})]
+            if self._is_looked_at(deferred) and (
+                again := self._wanted(transaction, deferred, whole)
+            ):
+                return again
             return self._settle(transaction, whole, deferred.attempts + 1)
 
         commits.commit_deferred(self._run, deferred, settle)
@@ -301,18 +302,22 @@ class Import:
 
     def _is_looked_at(self, deferred: DeferredObject) -> bool:
         """Whether only the header of an object is read yet, to learn whether it is wanted."""
-        is_known = self._by_reference or _WANTED in (deferred.state or {})
+        is_known = self._by_reference or bool(deferred.state)
         return deferred.size > LARGE_BYTES and not self._pattern.archive and not is_known
 
-    def _is_wanted(self, transaction: Connection, outcome: ImportOutcome) -> bool:
-        """Whether the bytes of an object whose header was read would be stored, or decide it."""
-        foreseen = foresee_records(transaction, self._write, outcome.records)
-        decided = {Result.IDENTICAL, Result.KEPT, Result.FAILED}
-        return any(result.result not in decided for result in foreseen)
-
-    def forget_parts(self) -> None:
-        """Delete what came in part of objects that nobody goes on with."""
-        forget_parts(self._writer.bucket.scratch, part_name(self._progress.id))
+    def _wanted(
+        self, transaction: Connection, deferred: DeferredObject, outcome: ImportOutcome
+    ) -> list[LedgerLine | DeferredObject]:
+        """Put an object off whose header was read, if its bytes would be stored or decide it."""
+        for result in foresee_records(transaction, self._write, outcome.records):
+            match result.result:
+                case Result.IDENTICAL | Result.KEPT | Result.FAILED:
+                    continue
+                case Result.UNDECIDED:
+                    return [to_compare(result.record, deferred.attempts)]
+                case _:
+                    return [replace(deferred, state={_WANTED: True})]
+        return []
 
 
 def is_by_reference(request: Json) -> bool:

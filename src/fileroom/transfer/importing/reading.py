@@ -169,15 +169,23 @@ class Watched:
         self.size = source.size
         self.error: FileroomError | None = None
 
-    def recall(self, piece: bytes) -> None:
+    def recall(self, offset: int, piece: bytes) -> None:
         """Have the source count bytes that were read before, if it compares a checksum."""
-        begin_item(self._index)
+        self.alive()
         if isinstance(self._source, Resumable):
-            self._source.recall(piece)
+            self._source.recall(offset, piece)
+
+    def watch(self, copied: StoredObject) -> Watched:
+        """Give the copy of it, whose reads are progress too."""
+        return Watched(copied, self._index)
+
+    def alive(self) -> None:
+        """Tell that the object makes progress."""
+        begin_item(self._index)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Give bytes as the source does."""
-        begin_item(self._index)
+        self.alive()
         try:
             return self._source.read_at(offset, length)
         except FileroomError as error:
