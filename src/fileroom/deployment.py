@@ -294,7 +294,8 @@ def _take_over(database: Database, blobs: Blobs, owner: str) -> None:
     with database.read() as connection:
         stores = collection.living_stores(connection)
     for store in stores:
-        check_blob_bucket(blobs, store.blob_prefix)
+        if not blobs.is_remote:  # a cloud that is away now may answer soon
+            check_blob_bucket(blobs, store.blob_prefix)
         blobs.bucket(store.blob_prefix).sweep_temporaries(older_than_seconds=0)
 
 

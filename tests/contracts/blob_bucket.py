@@ -212,6 +212,13 @@ class BlobBucketContract:
         blobs.make("store", ("00",))
         assert list(blobs.bucket("store").list()) == []
 
+    def test_all_of_a_store_but_its_mark_is_deleted(self, blobs: Blobs, bucket: BlobBucket) -> None:
+        for key in (".store-id", "00/a", "01/b"):
+            bucket.write(key, [b"x"])
+        for _ in range(2):
+            blobs.delete("store", sparing=".store-id")
+            assert [entry.key for entry in bucket.list()] == [".store-id"]
+
     def test_what_dead_writers_left_is_swept(self, bucket: BlobBucket) -> None:
         left = bucket.scratch / ".fileroom-of-another-process"
         left.write_bytes(b"part")

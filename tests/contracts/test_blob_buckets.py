@@ -51,6 +51,7 @@ class CloudBlobsContract(BlobBucketContract):
             lambda: bucket.is_directory(""),
             lambda: bucket.open("00/a"),
             lambda: bucket.write("00/a", [b"x"]),
+            lambda: bucket.delete("00/a"),
         ):
             with pytest.raises(Unavailable, match="does not exist") as caught:
                 ask()

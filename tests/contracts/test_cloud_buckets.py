@@ -409,6 +409,14 @@ def test_a_file_holds_what_azure_gives_out(emulators: Emulators, tmp_path: Path,
     assert bucket.delete("a")
 
 
+def test_a_pack_of_little_over_64_mb_is_read_by_one_request(emulators: Emulators) -> None:
+    emulator = emulators.running("azurite")
+    place = emulator.new_bucket()
+    content = bytes(68_000_000)
+    emulator.put(place, "pack", content)
+    assert open_bucket(place).read("pack") == content
+
+
 def test_a_signature_allows_what_it_says(emulators: Emulators, tmp_path: Path) -> None:
     emulator = emulators.running("azurite")
     place = replace(emulator.new_bucket(), credentials=_file(tmp_path, _signature("rl")))

@@ -222,6 +222,12 @@ def _pack_findings(
                     if member.extent.offset not in known and _stands(pack, member.extent.offset):
                         left = _known_place(entry.key, member)
                         yield Finding(path=path, key=entry.key, fault=Fault.ORPHANED, place=left)
+    except DataLoss:
+        # All of it is read at one go, and is not what was written: of none is known which byte.
+        for place in places:
+            if place.size is not None:
+                fault = Fault.DIFFERING_CHECKSUM
+                yield Finding(path=path, key=entry.key, fault=fault, place=place)
     except (Aborted, NotFound):
         # Another server erases from it just now: it is looked at the next time.
         return
@@ -264,8 +270,8 @@ def _read_fault(
                 digest.update(content.read_at(offset, _PIECE_BYTES))
     except (Aborted, NotFound):
         return Fault.MISSING
-    except DataLoss:
-        return Fault.DIFFERING_SIZE
+    except DataLoss:  # its size was compared before
+        return Fault.DIFFERING_CHECKSUM
     return None if digest.digest() == sha256 else Fault.DIFFERING_CHECKSUM
 
 

@@ -12,11 +12,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import queue_orphans
+from fileroom.archive.layout import STORE_ID_FILE, check_blob_bucket
 from fileroom.archive.packs import delete_members
 from fileroom.archive.storing import StoringRequests
 from fileroom.database import collection, operations
 from fileroom.database.instances import PlaceKind
-from fileroom.errors import DataLoss, FileroomError, PermissionDenied
+from fileroom.errors import DataLoss, FileroomError, PermissionDenied, Unavailable
 from fileroom.objectstore.local import DurabilityLost, Extent
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Collector:
         for store in deleted:
             try:
                 self._purge(store)
-            except PermissionDenied as error:
+            except (PermissionDenied, Unavailable) as error:
                 logger.warning("a deleted store cannot be purged", extra={"cause": str(error)})
         self._database.write(collection.forget_spent_tombstones)
         while not self._stopping.is_set() and self._database.write(_forget_operations):
@@ -207,12 +208,18 @@ class Collector:
         self._swept_at = now
 
     def _purge(self, store: StoreArea) -> None:
-        """Delete a store's rows slice by slice, then its blobs, then the store."""
+        """Delete a store's rows slice by slice, then its blobs, then the store.
+
+        The mark of whose the blobs are goes last: without it this is not where they lie, and to
+        forget the store would keep them for ever.
+        """
+        check_blob_bucket(self._blobs, store.blob_prefix)
         while self._database.write(lambda transaction: collection.purge_rows(transaction, store)):
             if self._stopping.is_set():
                 return
-        self._blobs.delete(store.blob_prefix)
+        self._blobs.delete(store.blob_prefix, sparing=STORE_ID_FILE)
         self._database.write(lambda transaction: collection.forget_store(transaction, store))
+        self._blobs.delete(store.blob_prefix)
         logger.info("purged a deleted DICOM store", extra={"storeId": store.id})
 
 

@@ -22,7 +22,7 @@ from zlib import crc32
 from fileroom.archive.layout import pack_key
 from fileroom.closing import Aborting
 from fileroom.database.values.instances import Place, PlaceKind
-from fileroom.errors import Aborted, DataLoss, Internal, NotFound
+from fileroom.errors import Aborted, DataLoss, FailedPrecondition, Internal, NotFound
 from fileroom.objectstore.local import BLOCK_BYTES, Extent, is_head
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def delete_members(bucket: BlobBucket, key: str, extents: Iterable[Extent]) -> N
     ------
     DataLoss
         If the footer is damaged: nobody can tell what else the pack holds. They are erased then.
+    FailedPrecondition
+        If bytes of the pack are damaged where only all of it can be written: nothing is erased.
     Internal
         If the pack has no such members; nothing was done then.
     """
@@ -138,7 +140,14 @@ def delete_members(bucket: BlobBucket, key: str, extents: Iterable[Extent]) -> N
     except NotFound:
         return
     except DataLoss:
-        bucket.erase_extents(key, doomed)
+        try:
+            bucket.erase_extents(key, doomed)
+        except DataLoss as error:
+            raise FailedPrecondition(
+                f"nothing can be erased from pack {key}, whose bytes are not those that were"
+                f" written ({error.message}); restore it from a backup",
+                "blobs",
+            ) from error
         raise
 
 

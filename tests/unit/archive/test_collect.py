@@ -291,6 +291,23 @@ def test_purge_that_a_crash_cut_off_is_finished(site: Site) -> None:
         assert all_rows(connection, schema.dicom_stores) == []
 
 
+def test_a_store_whose_blobs_lie_elsewhere_is_not_forgotten(site: Site) -> None:
+    store(site, write_blobs(site, 5, writer=1), writer=1)
+    site.database.write(lambda transaction: stores.delete_dicom_store(transaction, STORE))
+    elsewhere = site.blobs.with_name("elsewhere")
+    site.blobs.rename(elsewhere)
+    collector(site).collect()
+    site.blobs.mkdir()
+    collector(site).collect()
+    site.blobs.rmdir()
+    elsewhere.rename(site.blobs)
+    collector(site).collect()
+
+    assert not site.blobs.exists()
+    with site.database.read() as connection:
+        assert all_rows(connection, schema.dicom_stores) == []
+
+
 # Orphans
 
 

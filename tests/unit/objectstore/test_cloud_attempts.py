@@ -9,6 +9,7 @@ from fileroom.errors import (
     Aborted,
     DataLoss,
     FailedPrecondition,
+    FileroomError,
     NotFound,
     PermissionDenied,
     ResourceExhausted,
@@ -25,11 +26,10 @@ from fileroom.objectstore.cloud.attempts import (
     Pace,
 )
 from fileroom.objectstore.cloud.faults import Fault, Kind
+from fileroom.objectstore.contract import BUCKET_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from fileroom.errors import FileroomError
 
 
 def meeting(*faults: Fault) -> Callable[[], str]:
@@ -135,6 +135,25 @@ def test_refusals_in_a_row_are_a_fault_of_the_environment() -> None:
     assert run.run(meeting(), "") == "answer"
     with pytest.raises(PermissionDenied):
         run.run(meeting(denied), "object 'a'")
+
+
+@pytest.mark.parametrize("kind", [Kind.DENIED, Kind.REFUSED, Kind.CREDENTIALS, Kind.NO_BUCKET])
+@pytest.mark.parametrize("what", ["object 'a'", ""])
+def test_what_the_archives_own_bucket_refuses_is_no_objects_fault(kind: Kind, what: str) -> None:
+    run = Attempts("gs://own", is_own=True)
+    with pytest.raises(Unavailable, match="gs://own") as caught:
+        run.run(meeting(Fault(kind, "why")), what)
+    assert caught.value.detail == BUCKET_SETTINGS
+
+
+def test_who_checks_a_bucket_asks_once_and_is_not_told_to_check_it() -> None:
+    waits: list[float] = []
+    check = Attempts("gs://scans", is_check=True, sleep=waits.append)
+    for kind in (Kind.BUSY, Kind.PASSING, Kind.DENIED, Kind.CREDENTIALS, Kind.NO_BUCKET):
+        with pytest.raises(FileroomError, match="gs://scans") as caught:
+            check.run(meeting(Fault(kind, "why")), "")
+        assert "fileroom buckets check" not in caught.value.message
+    assert waits == []
 
 
 # Pace

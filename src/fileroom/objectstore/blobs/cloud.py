@@ -9,7 +9,7 @@ whether its own extent still stands there, whose bytes are then the same as befo
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from fileroom.objectstore.local.drafts import Drafts
     from fileroom.objectstore.local.parts import Hear, Part
 
+SENDERS: Final = 16
+"""Of one process; each holds a piece of 8 MB some three times."""
 _PIECE_BYTES: Final = 8 << 20
 _ATTEMPTS_MAX: Final = 10
 _KNOWN_VERSIONS_MAX: Final = 10_000
@@ -67,11 +69,11 @@ class CloudBlobs:
         del directories
         self.bucket(blob_prefix).is_directory("")
 
-    def delete(self, blob_prefix: str) -> None:
-        """Delete all of a store's blobs; what is absent already is no error."""
+    def delete(self, blob_prefix: str, *, sparing: str = "") -> None:
+        """Delete all of a store's blobs, or all but one; what is absent already is no error."""
         bucket = self.bucket(blob_prefix)
         with ThreadPoolExecutor(bucket.at_once) as threads:
-            keys = (entry.key for entry in bucket.list())
+            keys = (entry.key for entry in bucket.list() if entry.key != sparing)
             while some := list(islice(keys, _DELETED_AT_A_TIME)):
                 list(threads.map(bucket.delete, some))
         shutil.rmtree(self.scratch / blob_prefix, ignore_errors=True)
@@ -89,6 +91,13 @@ def _bucket_of(blobs: CloudBlobs, blob_prefix: str) -> CloudBlobBucket:
 @lru_cache(maxsize=1000)
 def _open_own(address: CloudAddress) -> CloudBucket:
     return CloudBucket(address, is_own=True)
+
+
+@lru_cache(maxsize=1000)
+def _senders_of(address: CloudAddress) -> ThreadPoolExecutor:
+    """Give the threads that send, however many requests store at a time: each holds pieces."""
+    del address
+    return ThreadPoolExecutor(SENDERS, thread_name_prefix="blob-sender")
 
 
 @lru_cache(maxsize=1000)
@@ -228,13 +237,16 @@ class CloudBlobBucket:
 
     def drafts(self) -> CloudDrafts:
         """Begin a number of objects that are to be published together."""
-        return CloudDrafts(self, self._spool.drafts())
+        return CloudDrafts(self, self._spool.drafts(), self._blobs.address)
 
     def delete(self, key: str) -> bool:
         """Delete one object; False if there is none."""
         self._versions.pop(key, None)
         self.windows.forget(self._prefix + key)
-        return self._bucket.delete(self._prefix + key)
+        if self._bucket.delete(self._prefix + key):
+            return True
+        self.is_directory("")  # raises if it is the bucket that is not there
+        return False
 
     def sweep_temporaries(self, *, older_than_seconds: float = 3600) -> int:
         """Delete what dead writers of this machine left in ``scratch``; give how many."""
@@ -274,8 +286,9 @@ class BlobWriting(Aborting):
 class CloudDrafts(Closing):
     """Objects that are files in the scratch directory until they are published."""
 
-    def __init__(self, bucket: CloudBlobBucket, spooled: Drafts) -> None:
+    def __init__(self, bucket: CloudBlobBucket, spooled: Drafts, address: CloudAddress) -> None:
         self._bucket = bucket
+        self._address = address
         self._spooled = spooled
 
     def begin(self, directory: str) -> Draft:
@@ -300,9 +313,15 @@ class CloudDrafts(Closing):
         self, named: Sequence[tuple[Draft, str]], *, alive: Callable[[], None] = lambda: None
     ) -> None:
         """Send some of them; all are durable on return."""
-        with ThreadPoolExecutor(max(1, min(len(named), self._bucket.at_once))) as threads:
-            for sending in [threads.submit(self._send, each) for each in named]:
+        senders = _senders_of(self._address)
+        sendings = [senders.submit(self._send, each) for each in named]
+        try:
+            for sending in sendings:
                 waited_for(sending, alive)
+        finally:
+            for sending in sendings:
+                sending.cancel()
+            wait(sendings)  # they read files that are about to be deleted
         for draft, _ in named:
             self._spooled.forget(draft)
 

@@ -147,8 +147,11 @@ class Blobs(Protocol):
     def make(self, blob_prefix: str, directories: Iterable[str]) -> None:
         """Make the place of a store, durably, so that no later write has to; may be repeated."""
 
-    def delete(self, blob_prefix: str) -> None:
-        """Delete all of a store's blobs; what is absent already is no error."""
+    def delete(self, blob_prefix: str, *, sparing: str = "") -> None:
+        """Delete all of a store's blobs, or all but the object of one key.
+
+        What is absent already is no error.
+        """
 
     def name_of(self, path: str) -> str:
         """Give how an operator finds what has this path, ``blob_prefix/key``."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fileroom.objectstore.local import LocalBucket
+from fileroom.objectstore.local.durable import translating
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,9 +34,16 @@ class LocalBlobs:
         names = [*directories, self.bucket(blob_prefix).scratch.name]
         LocalBucket(self.root).make_directories(f"{blob_prefix}/{name}" for name in names)
 
-    def delete(self, blob_prefix: str) -> None:
-        """Delete all of a store's blobs; what is absent already is no error."""
-        LocalBucket(self.root, managed=True).delete_prefix(f"{blob_prefix}/")
+    def delete(self, blob_prefix: str, *, sparing: str = "") -> None:
+        """Delete all of a store's blobs, or all but one; what is absent already is no error."""
+        bucket = LocalBucket(self.root, managed=True)
+        if not sparing:
+            bucket.delete_prefix(f"{blob_prefix}/")
+            return
+        with translating(blob_prefix), os.scandir(self.root / blob_prefix) as found:
+            names = [entry.name for entry in found if entry.name != sparing]
+        for name in names:
+            bucket.delete_prefix(f"{blob_prefix}/{name}/")
 
     def name_of(self, path: str) -> str:
         """Give the file that has this path."""

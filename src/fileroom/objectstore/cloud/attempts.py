@@ -158,7 +158,7 @@ class Attempts:
                 return NotFound(f"{self._name} does not exist{self._remedy}", "buckets")
             case Kind.CHANGED:
                 return Aborted(f"{where} was changed while it was read; read it again")
-            case Kind.DENIED | Kind.REFUSED if self._is_own and what:
+            case Kind.DENIED | Kind.REFUSED if self._is_own:
                 return self._credentials(fault, "the archive's own bucket refuses it")
             case Kind.DENIED:
                 self._denied_in_a_row += 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
     from fileroom.objectstore.cloud.provider import CloudAddress
 
-_GET_BYTES_MAX: Final = 64 << 20
-"""Larger pieces are never asked for, so that a read is one request."""
+_GET_BYTES_MAX: Final = 256 << 20
+"""Larger pieces are never asked for, so that a read is one request; a pack has over 64 MB."""
 
 
 def connect(address: CloudAddress) -> Az:
@@ -227,6 +228,11 @@ class Az:
                 **condition,
             )
         return ObjectEntry(key=key, size=len(content), version=_plain(made["etag"]))
+
+    @property
+    def copies_at_most(self) -> int:
+        """The bytes of the largest object that is copied by the cloud."""
+        return sys.maxsize
 
     def locator(self, key: str) -> str:
         """Give the URL of a blob, with the signature that it is asked by, if any."""

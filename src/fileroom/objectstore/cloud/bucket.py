@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -197,7 +197,7 @@ class CloudBucket:
             return [key for each in made if (key := waited_for(each, alive))]
 
     def _copy(self, copy: Copy) -> str:
-        if self._copies_nothing:
+        if self._copies_nothing or copy.size > self._provider.copies_at_most:
             return ""
         locator = copy.source.locate(copy.source_key)
         try:
@@ -213,7 +213,8 @@ class CloudBucket:
             return ""
         if entry.size == copy.size:
             return copy.key
-        self.delete(copy.key)  # a server that knows no condition copied another version
+        with suppress(FileroomError):  # who reads and writes it replaces it
+            self.delete(copy.key)  # a server that knows no condition copied another version
         return ""
 
     def locate(self, key: str) -> str:
@@ -296,11 +297,9 @@ def _unpickled(address: CloudAddress, is_own: bool) -> CloudBucket:
 
 def waited_for(write: Future[ResultT], alive: Callable[[], None]) -> ResultT:
     """Give what a request gives in the end; ``alive`` is called meanwhile, once a second."""
-    while True:
-        try:
-            return write.result(_LOOK_SECONDS)
-        except TimeoutError:
-            alive()
+    while not wait((write,), _LOOK_SECONDS).done:
+        alive()
+    return write.result()
 
 
 def _connect(address: CloudAddress) -> Provider:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -166,6 +167,11 @@ class Gs:
             body=body,
         )
         return _Resource.of(response).entry
+
+    @property
+    def copies_at_most(self) -> int:
+        """The bytes of the largest object that is copied by the cloud."""
+        return sys.maxsize
 
     def locator(self, key: str) -> str:
         """Give the URL of an object."""

@@ -107,6 +107,10 @@ class Provider(Protocol):
     def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
         """Write an object with its checksum; only in place of a version, where one is given."""
 
+    @property
+    def copies_at_most(self) -> int:
+        """The bytes of the largest object that ``copy`` takes."""
+
     def locator(self, key: str) -> str:
         """Give how ``copy`` of a bucket of the same cloud is told of an object of this one."""
 

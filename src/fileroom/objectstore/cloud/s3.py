@@ -223,14 +223,17 @@ class S3:
             )
         return ObjectEntry(key=key, size=len(content), version=_plain(made["ETag"]))
 
+    @property
+    def copies_at_most(self) -> int:
+        """The bytes of the largest object that is copied at one go."""
+        return _COPY_BYTES_MAX
+
     def locator(self, key: str) -> str:
         """Give bucket and key."""
         return f"{self._bucket}/{key}"
 
     def copy(self, locator: str, version: str, size: int, key: str) -> ObjectEntry:
-        """Have an object copied, if it is one that S3 copies at one go."""
-        if size > _COPY_BYTES_MAX:
-            raise Fault(Kind.REFUSED, f"S3 copies no more than {_COPY_BYTES_MAX} bytes at one go")
+        """Have an object copied at one go."""
         bucket, _, source_key = locator.partition("/")
         with _faults():
             made = self._client.copy_object(

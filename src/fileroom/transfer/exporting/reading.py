@@ -9,6 +9,7 @@ from fileroom.archive.references import find_reference, open_bytes
 from fileroom.database.values.instances import PlaceKind
 from fileroom.errors import Code, FailedPrecondition, PermissionDenied, Reason, Unavailable
 from fileroom.objectstore.buckets import is_same_object
+from fileroom.objectstore.contract import BUCKET_SETTINGS
 from fileroom.objectstore.uri import split_uri
 from fileroom.transfer.executors import begin_item
 from fileroom.transfer.exporting.outcomes import OutOfReach, Unreadable
@@ -116,6 +117,8 @@ def _blaming(blobs: BlobBucket, place: Place, buckets: Buckets) -> Iterator[None
         yield
     except (FailedPrecondition, PermissionDenied, Unavailable) as error:
         if place.kind is not PlaceKind.REFERENCE:
+            if error.detail in {"buckets", BUCKET_SETTINGS}:
+                raise  # a cloud that gives us none of ours: no instance is to blame
             blobs.is_directory("")  # raises if all of it is gone
         elif isinstance(error, Unavailable):
             _check_answers(buckets, place)
