@@ -121,7 +121,9 @@ class Case:
         return tuple(row for some in slices_of(self.content, self.ids()) for row in some)
 
     def files(self) -> list[Path]:
-        return sorted(path for path in self.directory.rglob("*") if path.is_file())
+        """Give what is kept, in the order in which the series were made."""
+        files = (path for path in self.directory.rglob("*") if path.is_file())
+        return sorted(files, key=lambda path: (len(path.name.partition("-")[0]), path))
 
 
 @pytest.fixture(scope="module")
