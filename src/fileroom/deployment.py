@@ -294,9 +294,11 @@ def _take_over(database: Database, blobs: Blobs, owner: str) -> None:
     with database.read() as connection:
         stores = collection.living_stores(connection)
     for store in stores:
-        if not blobs.is_remote:  # a cloud that is away now may answer soon
-            check_blob_bucket(blobs, store.blob_prefix)
-        blobs.bucket(store.blob_prefix).sweep_temporaries(older_than_seconds=0)
+        try:
+            blobs.bucket(store.blob_prefix).sweep_temporaries(older_than_seconds=0)
+        except Unavailable:
+            check_blob_bucket(blobs, store.blob_prefix)  # says what may be wrong
+            raise
 
 
 def _render_workers(settings: Settings, stack: ExitStack) -> RequestWorkers:

@@ -261,7 +261,7 @@ def test_a_check_says_in_words_what_works(site: Site, kind: str) -> None:
     )
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["RIGHT", "STATE", "WHAT", "REMEDY"]
+    assert lines[0].split() == ["RIGHT", "STATE", "WHAT"]
     assert [line.split()[1] for line in lines[1:3]] == ["works", "works"]
     assert site.keys(kind, "") == before
 
