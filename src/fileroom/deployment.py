@@ -19,13 +19,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import check_store, name_instances
-from fileroom.archive.collect import Collector
+from fileroom.archive.collect import SWEEP_SECONDS, Collector
 from fileroom.archive.drift import check_references
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import check_blob_bucket
 from fileroom.archive.metadata.cache import MetadataCache
 from fileroom.archive.metadata.filling import MetadataFiller
 from fileroom.archive.metadata.retrieval import Metadata
+from fileroom.archive.presence import Presence
 from fileroom.archive.storing import StoringRequests
 from fileroom.archive.workers import RequestWorkers
 from fileroom.auth.authenticate import open_access_token
@@ -33,6 +34,7 @@ from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
 from fileroom.database.header_dictionaries import keep_header_dictionary
 from fileroom.database.operations import Kind
+from fileroom.database.servers import LEASE_SECONDS, has_living_server
 from fileroom.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from fileroom.objectstore.blobs.cloud import CloudBlobs
 from fileroom.objectstore.blobs.local import LocalBlobs
@@ -124,7 +126,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
     """
     with ExitStack() as stack:
         lock, holder = _lock(settings.data, stack)
-        database = open_database(settings.database_path)
+        database = open_database(settings.database_place)
         stack.callback(database.close)
         blobs = _open_blobs(settings)
         _make_directory(settings.buckets_directory)
@@ -141,9 +143,13 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             blobs,
             requests=requests,
             interval_seconds=settings.collection_interval_seconds,
-            after_crash=bool(holder),
+            after_crash=bool(holder) and not database.is_shared,
         )
         stack.callback(_let_go, lock, collector)
+        if database.is_shared:
+            presence = Presence(database, requests, collector.suspect_all)
+            presence.start()
+            stack.callback(lambda: presence.stop(is_settled=collector.is_settled()))
         workers = _render_workers(settings, stack)
         cache = MetadataCache(settings.cache_directory, settings.metadata_cache_bytes)
         metadata = Metadata(workers, cache)
@@ -188,14 +194,20 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding |
     NotFound
         If there is no database in it.
     """
-    if not settings.database_path.exists():
+    if settings.database is None and not settings.database_path.exists():
         raise NotFound(f"there is no database in {settings.data}; name its directory with --data")
     with ExitStack() as stack:
         lock, holder = _lock(settings.data, stack)
         stack.callback(_write_holder, lock, holder)
-        database = open_database(settings.database_path)
+        database = open_database(settings.database_place)
         stack.callback(database.close)
         with database.read() as connection:
+            if has_living_server(connection):
+                raise FailedPrecondition(
+                    "servers run on the database: end them first; one that was killed counts as"
+                    f" running for {LEASE_SECONDS:.0f} s",
+                    "database",
+                )
             stores = collection.living_stores(connection)
         blobs = _open_blobs(settings)
         buckets = _open_buckets(settings)
@@ -290,12 +302,15 @@ def _open_buckets(settings: Settings) -> Buckets:
 
 def _take_over(database: Database, blobs: Blobs, owner: str) -> None:
     """Begin where an earlier server ended, however it ended."""
-    database.write(lambda transaction: operations.void_leases(transaction, owner))
+    if not database.is_shared:  # else the leases tell who lives
+        database.write(lambda transaction: operations.void_leases(transaction, owner))
     with database.read() as connection:
         stores = collection.living_stores(connection)
+    # Of a database that is shared the blobs are as well: others may be writing them.
+    rest = SWEEP_SECONDS if database.is_shared else 0.0
     for store in stores:
         try:
-            blobs.bucket(store.blob_prefix).sweep_temporaries(older_than_seconds=0)
+            blobs.bucket(store.blob_prefix).sweep_temporaries(older_than_seconds=rest)
         except Unavailable:
             check_blob_bucket(blobs, store.blob_prefix)  # says what may be wrong
             raise

@@ -20,6 +20,7 @@ from fileroom.database import collection
 from fileroom.database.collection import KnownPlace
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import Place, PlaceKind, queue_blob_drops, queue_drops
+from fileroom.database.servers import known_servers
 from fileroom.errors import Aborted, DataLoss, NotFound
 from fileroom.objectstore.blobs.reading import HeldObject
 from fileroom.objectstore.local import HEAD_BYTES, is_head
@@ -142,6 +143,8 @@ def queue_orphans(
         for finding in check_store(database, blobs, store, living=living)
         if finding.fault is Fault.ORPHANED
     ]
+    if database.is_shared:
+        orphans = _without_others(database, store, orphans, living)
     for start in range(0, len(orphans), QUEUED_MAX):
         some = orphans[start : start + QUEUED_MAX]
         keys = [one.key for one in some if one.place is None]
@@ -157,6 +160,31 @@ def queue_orphans(
 
         database.write(queue)
     return len(orphans)
+
+
+def _without_others(
+    database: Database,
+    store: StoreArea,
+    orphans: Sequence[Finding],
+    own: LivingRequests | None,
+) -> list[Finding]:
+    """Leave out what a request of another server wrote that lives, or had committed by its death.
+
+    Whoever is not known in this snapshot commits nothing after it.
+    """
+    requests = {one.key: request_of(one.key) for one in orphans}
+    keys = {key for key, request in requests.items() if request is not None}
+    if not keys:
+        return list(orphans)
+    with database.read() as connection:
+        others = known_servers(connection) - {own.boot if own is not None else ""}
+        named = {key for key, _ in collection.still_named(connection, store.id, keys)}
+    return [
+        one
+        for one in orphans
+        if (request := requests[one.key]) is None
+        or (request.boot not in others and one.key not in named)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,11 @@ class Collector:
         """Compare a store's blobs with its rows: a request to store ended before its commit."""
         self._suspect(store_id, frozenset())
 
+    def suspect_all(self) -> None:
+        """Compare the blobs of all stores with their rows: another server has died."""
+        with self._suspecting:
+            self._after_crash = True
+
     def is_settled(self) -> bool:
         """Tell whether no store is left whose blobs are to be compared with its rows."""
         with self._suspecting:

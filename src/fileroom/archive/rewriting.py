@@ -104,8 +104,13 @@ class RewrittenFiles:
         if drafted:
             publish(self._drafts, [(draft, rewritten.record) for draft, rewritten in drafted])
         database, some = self._content.database, list(self._published)
+
+        def change(transaction: Connection) -> T:
+            self._requests.hold(transaction, self._writer)
+            return settle(transaction, some)
+
         try:
-            result = database.write(lambda transaction: settle(transaction, some), lane=lane)
+            result = database.write(change, lane=lane)
         except Moved as error:
             database.write(
                 partial(forget_rewritten, store_id=self._content.store_id, rewritten=error.moved)

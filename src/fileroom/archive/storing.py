@@ -30,6 +30,7 @@ from fileroom.database.instances import (
     record_key,
     store_records,
 )
+from fileroom.database.servers import hold_server
 from fileroom.dicom.part10 import scan
 from fileroom.dicom.refusal import Refused
 from fileroom.errors import Aborted
@@ -199,7 +200,8 @@ class StoringRequest:
         records = [record for _, record in accepted]
         self._is_clean = False
         publish(self._drafts, accepted)
-        results = store_decided(self._content, write, records)
+        hold = partial(self._requests.hold, writer=self._writer)
+        results = store_decided(self._content, write, records, hold)
         self._is_clean = True
         if self._rules.policy is DuplicatePolicy.REPLACE:
             self._replaced.update(map(record_key, records))
@@ -226,6 +228,7 @@ class StoringRequests:
 
     def __init__(self) -> None:
         self._boot = secrets.token_hex(6)
+        self._is_known = False
         self._lock = threading.Lock()
         self._next_number = 0
         self._running: set[int] = set()
@@ -234,6 +237,23 @@ class StoringRequests:
     def on_broken_off(self, hear: Callable[[int], None]) -> None:
         """Have somebody told of each store in which a request left blobs that have no rows."""
         self._broken_off = hear
+
+    def bear(self, boot: str) -> None:
+        """Call the requests that begin from here on by a name that other servers know."""
+        with self._lock:
+            self._boot = boot
+            self._is_known = True
+
+    def hold(self, transaction: Connection, writer: RequestWriter) -> None:
+        """Keep other servers from collecting what a request wrote, until it has rows.
+
+        Raises
+        ------
+        Unavailable
+            If they took its server for dead, so that it may be gone.
+        """
+        if self._is_known:
+            hold_server(transaction, writer.boot)
 
     def begin(self) -> RequestWriter:
         """Give a new request its name."""
@@ -259,9 +279,14 @@ class StoringRequests:
 
 
 def store_decided(
-    content: StoreContent, write: StoreWrite, records: Sequence[InstanceRecord]
+    content: StoreContent,
+    write: StoreWrite,
+    records: Sequence[InstanceRecord],
+    hold: Callable[[Connection], None],
 ) -> list[RecordResult]:
     """Give records their rows, once it is known which of them are stored already.
+
+    ``hold`` is called at the beginning of the transaction.
 
     What is kept by reference and may be identical to one is read whole for it, once.
 
@@ -274,6 +299,7 @@ def store_decided(
     """
 
     def store(transaction: Connection, write: StoreWrite) -> list[RecordResult]:
+        hold(transaction)
         results = store_records(transaction, write, records)
         undecided = [one.stored for one in results if one.result is Result.UNDECIDED]
         if undecided:

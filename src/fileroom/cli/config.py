@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = [field("SETTING", "setting"), field("VALUE", "value")]
 _ORIGIN = field("ORIGIN", "origin")
+_PASSWORD = re.compile(r"(^postgresql://[^:@/]*:)[^@]*@")
 
 
 @click.group("config", cls=Group)
@@ -38,11 +40,15 @@ def show(origin: bool, config: Path | None, output_format: Format, **flags: obje
     """
     settings = read_settings(config, **flags)
     rows: list[JsonObject] = [
-        {"setting": each.name, "value": _to_json(getattr(settings, each.name))}
+        {"setting": each.name, "value": _without_password(_to_json(getattr(settings, each.name)))}
         | ({"origin": settings.origins[each.name]} if origin else {})
         for each in SETTINGS
     ]
     write_many(rows, [*_COLUMNS, *([_ORIGIN] if origin else [])], output_format)
+
+
+def _without_password(value: Json) -> Json:
+    return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
 
 
 def _to_json(value: object) -> Json:

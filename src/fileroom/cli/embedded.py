@@ -38,7 +38,7 @@ def embedded_settings(
     """Give the settings of a command without a server, whose data directory holds data already."""
     flags = {**_FLAGS, "data": data, "buckets": tuple(buckets)}
     settings = read_settings(config, **flags)
-    if must_exist and not settings.database_path.exists():
+    if must_exist and settings.database is None and not settings.database_path.exists():
         raise click.UsageError(
             f"{settings.data} is no data directory of Fileroom; name another with --data"
         )

@@ -246,7 +246,7 @@ def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
         cast(nothing, schema.instances.c.id.type),
     ).where(drops.store_id == store_id)
     both = union_all(named, queued).order_by("place_key", "place_offset")
-    for row in connection.execution_options(yield_per=1000).execute(both):
+    for row in connection.execute(both.execution_options(yield_per=1000)):
         yield KnownPlace(
             kind=PlaceKind(row.place),
             key=row.place_key,
@@ -288,7 +288,7 @@ def references(connection: Connection, store_id: int) -> Iterator[tuple[Instance
         .where(instances.store_id == store_id, instances.place == PlaceKind.REFERENCE)
         .order_by(instances.place_key, instances.id)
     )
-    for row in connection.execution_options(yield_per=1000).execute(statement):
+    for row in connection.execute(statement.execution_options(yield_per=1000)):
         path = InstancePath(
             Uid(row.study_instance_uid), Uid(row.series_instance_uid), Uid(row.sop_instance_uid)
         )

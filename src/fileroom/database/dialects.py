@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import BigInteger, cast, func, select
+
+from fileroom.database.engine import now_microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.dialects import postgresql, sqlite
+
+LOCK: Final = 0x46494C45524F4F4D
+"""The number by which servers know the lock; it spells FILEROOM."""
 
 
 def insert_if_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -19,3 +26,17 @@ def insert_if_new(connection: Connection, table: Table) -> sqlite.Insert | postg
     from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
     return insert_sqlite(table).on_conflict_do_nothing()
+
+
+def lock(transaction: Connection) -> None:
+    """Wait until no other server changes what there is one of, until the transaction ends."""
+    if transaction.dialect.name == "postgresql":
+        transaction.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+
+def clock_microseconds(connection: Connection) -> int:
+    """Give the time that all servers of a database agree on: its own, not that of a transaction."""
+    if connection.dialect.name == "postgresql":
+        seconds = func.extract("epoch", func.clock_timestamp())
+        return int(connection.execute(select(cast(seconds * 1_000_000, BigInteger))).scalar_one())
+    return now_microseconds()

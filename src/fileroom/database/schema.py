@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    DDL,
     JSON,
     BigInteger,
     Boolean,
@@ -27,10 +28,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     text,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -405,3 +407,22 @@ outbox = Table(
     Column("payload", _Json, nullable=False),
     Column("created_at", _Time, nullable=False),
 )
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("boot", _Key, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("started_at", _Time, nullable=False),
+    Column("lease_until", _Time, nullable=False),
+)
+
+for _table in (headers, frame_tables, operation_ledger):
+    # What is compressed already is kept out of line as it is.
+    event.listen(
+        _table,
+        "after_create",
+        DDL("ALTER TABLE %(table)s ALTER COLUMN z SET STORAGE EXTERNAL").execute_if(  # type: ignore[no-untyped-call]
+            dialect="postgresql"
+        ),
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from fileroom.database.dialects import lock
 from fileroom.database.engine import Connection, now_microseconds
 from fileroom.database.label_filters import parse_label_filter
 from fileroom.database.pages import (
@@ -198,6 +199,7 @@ def insert_dataset(transaction: Connection, name: DatasetName, *, time_zone: str
 
 def update_dataset(transaction: Connection, name: DatasetName, *, time_zone: str) -> Dataset:
     """Set what can change in a dataset; PermissionDenied where there is none."""
+    lock(transaction)
     dataset = get_dataset(transaction, name, permission="healthcare.datasets.update")
     transaction.execute(
         update(datasets)
@@ -209,6 +211,7 @@ def update_dataset(transaction: Connection, name: DatasetName, *, time_zone: str
 
 def delete_dataset(transaction: Connection, name: DatasetName) -> None:
     """Mark a dataset and its DICOM stores as deleted; PermissionDenied where there is none."""
+    lock(transaction)
     dataset = get_dataset(transaction, name, permission="healthcare.datasets.delete")
     now = now_microseconds()
     transaction.execute(
@@ -302,6 +305,7 @@ def insert_dicom_store(
     AlreadyExists
         If a living DICOM store bears the name.
     """
+    lock(transaction)
     dataset = get_dataset(transaction, name.parent, permission="healthcare.dicomStores.create")
     try:
         with transaction.begin_nested():
@@ -324,6 +328,7 @@ def update_dicom_store(
     transaction: Connection, name: DicomStoreName, change: Callable[[Config], Config]
 ) -> DicomStore:
     """Replace a DICOM store's settings by what ``change`` makes of them."""
+    lock(transaction)
     store = get_dicom_store(transaction, name, permission="healthcare.dicomStores.update")
     transaction.execute(
         update(dicom_stores)
@@ -335,6 +340,7 @@ def update_dicom_store(
 
 def delete_dicom_store(transaction: Connection, name: DicomStoreName) -> DicomStore:
     """Mark a DICOM store as deleted and give what it was."""
+    lock(transaction)
     store = get_dicom_store(transaction, name, permission="healthcare.dicomStores.delete")
     transaction.execute(
         update(dicom_stores)

@@ -68,6 +68,8 @@ def parse_setting(setting: Setting, given: Given) -> object:
     }
     value = parsers[setting.kind](setting, given)
     _refuse_what_comes_later(setting.name, value, given)
+    if setting.name == "database":
+        return _database(str(value), given)
     if setting.name == "blobs":
         return _blobs(str(value), given)
     if setting.name == "file_roots":
@@ -319,6 +321,25 @@ def _blobs(text: str, given: Given) -> str:
         ) from error
 
 
+def _database(text: str, given: Given) -> str | None:
+    """Give the address of a PostgreSQL; None for the SQLite file of the data directory."""
+    if text in {"sqlite", "sqlite://"}:
+        return None
+    scheme, separator, rest = text.partition("://")
+    if (
+        scheme in {"postgresql", "postgres"}
+        and separator
+        and urlsplit(f"x://{rest}").path.strip("/")
+    ):
+        return f"postgresql://{rest}"
+    why = (
+        "the SQLite file is always DATA/fileroom.db; choose the directory with data"
+        if scheme.startswith("sqlite")
+        else "it must be sqlite, or as in postgresql://user@host/fileroom"
+    )
+    raise InvalidArgument(f"database (from {given.origin}): {why}", "database")
+
+
 def merge_buckets(
     first: tuple[BucketSettings, ...], second: tuple[BucketSettings, ...]
 ) -> tuple[BucketSettings, ...]:
@@ -328,10 +349,6 @@ def merge_buckets(
 
 def _refuse_what_comes_later(name: str, value: object, given: Given) -> None:
     refused: str | None = None
-    if name == "database" and not str(value).startswith("sqlite"):
-        refused = "this version keeps its database in SQLite in the data directory; leave it out"
-    if name == "database" and str(value) not in {"sqlite", "sqlite://"} and refused is None:
-        refused = "the SQLite file is always DATA/fileroom.db; choose the directory with data"
     if name == "executor" and value != "processes":
         refused = "this version runs batches in worker processes only; leave it out"
     if name == "auth":

@@ -112,7 +112,8 @@ SETTINGS: Final = (
         name="database",
         kind="text",
         default_text="DATA/fileroom.db",
-        help="The database. This version keeps it in SQLite in the data directory.",
+        help="The database: sqlite, a file in the data directory; or a PostgreSQL that servers"
+        " share, as in postgresql://user@host/fileroom.",
     ),
     Setting(
         name="blobs",

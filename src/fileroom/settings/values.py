@@ -66,6 +66,11 @@ class Settings:
         return self.data / "fileroom.db"
 
     @property
+    def database_place(self) -> Path | str:
+        """The SQLite file, or the address of a PostgreSQL."""
+        return self.database if self.database is not None else self.database_path
+
+    @property
     def blobs_directory(self) -> Path | None:
         """The directory of the archive's own bytes; None where a bucket in a cloud has them."""
         if self.blobs is None:

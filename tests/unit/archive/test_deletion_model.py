@@ -253,6 +253,10 @@ class Machine(RuleBasedStateMachine):
             for study in self.rows(schema.studies)
             if study.id == one.study_id
         }
+        # A series that was to be deleted may go with its study.
+        self.model.doomed = {
+            one for one in self.model.doomed if len(one) == 1 or one in self.model.series
+        }
         if done.is_last:
             assert not self.model.exists(prefix) or prefix in self.model.doomed
             assert not any(one[: len(prefix)] == prefix for one in self.model.series)

@@ -19,7 +19,7 @@ from fileroom.archive.layout import RequestWriter, request_blob_key, request_of
 from fileroom.archive.retrieve import StoreContent
 from fileroom.archive.storing import LivingRequests, StoreRules, StoringRequest, StoringRequests
 from fileroom.database import schema, stores
-from fileroom.database.instances import DuplicatePolicy
+from fileroom.database.instances import DuplicatePolicy, next_change_seq
 from fileroom.errors import Internal, NotFound
 from tests.unit.archive.holding import area, rows
 from tests.unit.database.rows import STORE, add_claimed, add_tombstone, all_rows
@@ -175,17 +175,29 @@ def delete_store(site: Site) -> None:
     site.database.write(lambda tx: stores.delete_dicom_store(tx, STORE))
 
 
+_REFUSING = {
+    False: (
+        "CREATE TRIGGER refusing BEFORE INSERT ON instances"
+        " BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    ),
+    True: (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE 'refused'; END $$",
+        "CREATE TRIGGER refusing BEFORE INSERT ON instances FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ),
+}
+"""By whether the database is shared."""
+
+
 @contextmanager
 def held_writer(site: Site, *, refusing: bool = False) -> Iterator[None]:
-    """Keep the database's writer busy; afterwards it may refuse the rows of instances."""
+    """Keep who would write the store's rows waiting; afterwards they may be refused."""
     blocked, go = threading.Event(), threading.Event()
 
     def block(transaction: Connection) -> None:
-        if refusing:
-            transaction.exec_driver_sql(
-                "CREATE TRIGGER refusing BEFORE INSERT ON instances"
-                " BEGIN SELECT RAISE(ABORT, 'refused'); END"
-            )
+        next_change_seq(transaction, site.store_id)
+        for statement in _REFUSING[site.database.is_shared] if refusing else ():
+            transaction.exec_driver_sql(statement)
         blocked.set()
         assert go.wait(20)
 
@@ -258,6 +270,7 @@ def test_what_a_dead_server_left_is_an_orphan(site: Site) -> None:
 
     assert orphans(site) == [Fault.ORPHANED]
     assert orphans(site, StoringRequests().living()) == [Fault.ORPHANED]
+    request.close()
 
 
 def test_a_store_that_is_deleted_meanwhile_takes_nothing(site: Site) -> None:

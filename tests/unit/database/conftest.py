@@ -1,4 +1,7 @@
-"""What the tests of the rows share: one transaction on a real file, rolled back in the end."""
+"""What the tests of the rows share: one transaction in a real database, rolled back in the end.
+
+All of them run on SQLite and on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,36 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.database.engine import open_engine
-from tests.unit.database.rows import empty_file, new_store, opened_database
+from fileroom.database import postgresql, sqlite
+from tests.databases import dialect, new_database, opened_database, server, shared
+from tests.unit.database.rows import new_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from fileroom.database.engine import Connection, Database
+    from tests.postgresql import PostgresqlServer
+
+__all__ = ["dialect", "server", "shared"]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with opened_database(tmp_path) as database:
+def database(shared: PostgresqlServer | None, tmp_path: Path) -> Iterator[Database]:
+    with opened_database(tmp_path, shared) as database:
         yield database
 
 
 @pytest.fixture(scope="session")
-def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+def connection(
+    shared: PostgresqlServer | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Connection]:
     """One for all tests: it keeps its compiled statements."""
-    engine = open_engine(empty_file(tmp_path_factory.mktemp("rows")), writable=True)
+    place = new_database(tmp_path_factory.mktemp("rows"), shared)
+    if isinstance(place, str):
+        engine = postgresql.open_engine(place, writable=True)
+    else:
+        engine = sqlite.open_engine(place, writable=True)
     with engine.connect() as connection:
         yield connection
     engine.dispose()
@@ -33,7 +46,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
 
 @pytest.fixture
 def transaction(connection: Connection) -> Iterator[Connection]:
-    """A writing connection, as a change in the writer thread would see it."""
+    """A writing connection, as a change would see it."""
     transaction = connection.begin()
     try:
         yield connection

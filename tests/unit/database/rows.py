@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 
 from fileroom.archive.layout import blob_key
 from fileroom.database import operations, schema, stores
-from fileroom.database.engine import Database, open_database
 from fileroom.database.instances import InstanceRecord, Place, next_change_seq
 from fileroom.database.operations import Kind
 from fileroom.dicom.part10 import IndexedAttributes
 from fileroom.names import DatasetName, DicomStoreName, LocationName, OperationName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Row, Table
 
@@ -32,31 +27,6 @@ DATASET = DatasetName(LocationName("p", "us-central1"), "d")
 STORE = DicomStoreName(DATASET, "s")
 OWNER = "boot-1"
 HOUR = 3_600_000_000
-
-
-@lru_cache(maxsize=1)
-def _empty_file() -> bytes:
-    with TemporaryDirectory() as directory:
-        path = Path(directory) / "fileroom.db"
-        open_database(path).close()
-        return path.read_bytes()
-
-
-def empty_file(directory: Path) -> Path:
-    """Give the file of a database without content; Alembic made the first one of the run."""
-    path = directory / "fileroom.db"
-    path.write_bytes(_empty_file())
-    return path
-
-
-@contextmanager
-def opened_database(directory: Path) -> Iterator[Database]:
-    """Give a database without content."""
-    database = Database(empty_file(directory))
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def new_store(transaction: Connection, name: DicomStoreName = STORE) -> int:

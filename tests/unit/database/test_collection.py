@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from fileroom.database import collection, operations, schema, stores
 from fileroom.database.collection import KnownPlace, StoreArea
@@ -273,6 +273,9 @@ def test_known_places_come_in_the_order_of_their_keys(
     )
     new_store(transaction, DicomStoreName(DATASET, "other"))
 
+    table = schema.instances.c
+    ids = transaction.execute(select(table.sop_instance_uid, table.id))
+    row_ids = {row.sop_instance_uid: row.id for row in ids}
     found = list(collection.known_places(transaction, store_id))
 
     expected = [
@@ -283,9 +286,9 @@ def test_known_places_come_in_the_order_of_their_keys(
                 offset=one.place.offset,
                 size=one.place.size,
                 sha256=one.place.sha256,
-                instance_id=number,
+                instance_id=row_ids[one.attributes.sop_instance_uid],
             )
-            for number, one in enumerate(records[:3], 1)
+            for one in records[:3]
         ),
         KnownPlace(kind=PlaceKind.OWN_BLOB, key="00/queued", offset=0, size=None, sha256=None),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from fileroom.database import migrations, schema
-from fileroom.database.engine import open_database, open_engine
+from fileroom.database import migrations, postgresql, schema, sqlite
+from fileroom.database.engine import open_database
 from fileroom.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -21,12 +22,39 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from tests.databases import Dialect
+    from tests.postgresql import PostgresqlServer
+
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(tmp_path / "fileroom.db", writable=True)
+def engine(dialect: Dialect, server: PostgresqlServer, tmp_path: Path) -> Iterator[Engine]:
+    """Give an empty database, without tables."""
+    engine = empty(dialect, server, tmp_path / "fileroom.db")
     yield engine
     engine.dispose()
+
+
+def empty(dialect: Dialect, server: PostgresqlServer, path: Path) -> Engine:
+    if dialect == "postgresql":
+        return postgresql.open_engine(server.new_database(template=False), writable=True)
+    return sqlite.open_engine(path, writable=True)
+
+
+_OF_POSTGRESQL = """
+SELECT table_name AS name, concat_ws(
+    ' ', column_name, data_type, collation_name, column_default, is_nullable
+) AS sql FROM information_schema.columns
+WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+UNION ALL SELECT tablename, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+UNION ALL SELECT conrelid::regclass::text, concat_ws(' ', conname, pg_get_constraintdef(oid))
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
+AND conname NOT LIKE 'alembic_version%'
+UNION ALL SELECT attrelid::regclass::text, concat_ws(' ', attname, attstorage)
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+AND relname <> 'alembic_version'
+"""
 
 
 def tables(engine: Engine) -> dict[str, list[str]]:
@@ -35,8 +63,16 @@ def tables(engine: Engine) -> dict[str, list[str]]:
         "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
     )
     with engine.connect() as connection:
-        rows = connection.execute(text(statement)).all()
-    return {row.name: sorted(line.strip(" \t,") for line in row.sql.splitlines()) for row in rows}
+        if engine.dialect.name == "sqlite":
+            rows = connection.execute(text(statement)).all()
+            return {
+                row.name: sorted(line.strip(" \t,") for line in row.sql.splitlines())
+                for row in rows
+            }
+        found: dict[str, list[str]] = {}
+        for row in connection.execute(text(_OF_POSTGRESQL)):
+            found.setdefault(row.name, []).append(row.sql)
+    return {name: sorted(lines) for name, lines in found.items()}
 
 
 def move(engine: Engine, revision: str) -> None:
@@ -47,9 +83,11 @@ def move(engine: Engine, revision: str) -> None:
         (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
 
-def test_revisions_make_the_tables_that_the_code_works_with(engine: Engine, tmp_path: Path) -> None:
+def test_revisions_make_the_tables_that_the_code_works_with(
+    engine: Engine, dialect: Dialect, server: PostgresqlServer, tmp_path: Path
+) -> None:
     migrations.upgrade(engine)
-    by_metadata = open_engine(tmp_path / "metadata.db", writable=True)
+    by_metadata = empty(dialect, server, tmp_path / "metadata.db")
     with by_metadata.begin() as connection:
         schema.metadata.create_all(connection)
 
@@ -80,20 +118,27 @@ def test_database_of_this_revision_is_left_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "fileroom.db").read_bytes() == before
 
 
-def test_database_of_a_newer_version_is_refused_untouched(tmp_path: Path, engine: Engine) -> None:
+def test_database_of_a_newer_version_is_refused_untouched(engine: Engine) -> None:
     migrations.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     made = tables(engine)
 
     with pytest.raises(FailedPrecondition) as caught:
-        open_database(tmp_path / "fileroom.db")
+        migrations.upgrade(engine)
 
     assert caught.value.message == (
         "the database has revision '9999', which is newer than this Fileroom knows "
         f"('{schema.REVISION}'): start the newer version, or restore the backup made before it"
     )
     assert tables(engine) == made
+
+
+def test_two_servers_that_start_at_a_time_make_the_tables_once(server: PostgresqlServer) -> None:
+    address = server.new_database(template=False)
+    with ThreadPoolExecutor(4) as threads:
+        for opened in threads.map(open_database, [address] * 4):
+            opened.close()
 
 
 def test_database_file_is_for_its_owner_alone(tmp_path: Path) -> None:

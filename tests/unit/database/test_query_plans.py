@@ -22,8 +22,10 @@ from fileroom.database.collection import StoreArea
 from fileroom.database.instances import DuplicatePolicy, StoreWrite, deleting, store_records
 from fileroom.database.instances.describing import Describer
 from fileroom.database.operations import Counters, DeferredObject
+from fileroom.database.sqlite import open_engine
 from fileroom.errors import Code, ObjectFailure, Reason
 from fileroom.names import InstancePath, Uid
+from tests.databases import new_database
 from tests.unit.database.rows import DATASET, HOUR, STORE, add_claimed, new_store, record
 
 if TYPE_CHECKING:
@@ -33,6 +35,18 @@ if TYPE_CHECKING:
     from fileroom.database.operations import Operation
 
 Statement = tuple[str, object]
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """Of SQLite alone: PostgreSQL plans by what is in a table, of which there is little here."""
+    place = new_database(tmp_path_factory.mktemp("plans"))
+    assert not isinstance(place, str)
+    engine = open_engine(place, writable=True)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
 
 GROWING = (
     "blob_drops|extra_attributes|frame_tables|headers|instances|operation_deferred|"

@@ -10,29 +10,15 @@ from sqlalchemy import insert
 
 from fileroom.database import schema, stores
 from fileroom.database.content_metrics import StoreMetrics, store_metrics
-from fileroom.database.engine import open_database, open_engine
 from fileroom.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied
 from fileroom.names import DatasetName, DicomStoreName, LocationName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from fileroom.database.engine import Connection
 
 LOCATION = LocationName("p1", "us-central1")
 DATASET = DatasetName(LOCATION, "ds1")
 STORE = DicomStoreName(DATASET, "s1")
-
-
-@pytest.fixture
-def transaction(tmp_path: Path) -> Iterator[Connection]:
-    """A writing connection, as a change in the writer thread would see it."""
-    open_database(tmp_path / "fileroom.db").close()
-    engine = open_engine(tmp_path / "fileroom.db", writable=True)
-    with engine.connect() as connection, connection.begin():
-        yield connection
-    engine.dispose()
 
 
 def make(

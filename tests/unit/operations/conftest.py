@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fileroom.operations import runner
-from tests.unit.database.rows import opened_database
+from tests.databases import dialect, opened_database, server, shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from fileroom.database.engine import Database
+    from tests.postgresql import PostgresqlServer
+
+__all__ = ["dialect", "server", "shared"]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with opened_database(tmp_path) as database:
+def database(shared: PostgresqlServer | None, tmp_path: Path) -> Iterator[Database]:
+    with opened_database(tmp_path, shared) as database:
         yield database
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fileroom.objectstore.local import durable
 from fileroom.transfer.pipeline import Turns
-from tests.unit.database.rows import opened_database
+from tests.databases import dialect, opened_database, server, shared
 from tests.unit.operations.running import claimed_run
 from tests.unit.transfer.site import WORKERS, opened_site
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Database
     from fileroom.operations.runner import Run
+    from tests.postgresql import PostgresqlServer
     from tests.unit.transfer.site import Site
+
+__all__ = ["dialect", "server", "shared"]
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with opened_database(tmp_path) as database:
+def database(shared: PostgresqlServer | None, tmp_path: Path) -> Iterator[Database]:
+    with opened_database(tmp_path, shared) as database:
         yield database
 
 
@@ -47,6 +50,6 @@ def right_to_write() -> Iterator[None]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with opened_site(tmp_path / "site") as site:
+def site(shared: PostgresqlServer | None, tmp_path: Path) -> Iterator[Site]:
+    with opened_site(tmp_path / "site", shared) as site:
         yield site

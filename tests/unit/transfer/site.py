@@ -20,8 +20,9 @@ from fileroom.transfer.facilities import Facilities
 from fileroom.transfer.ledger import LedgerLine, decode_chunk
 from fileroom.transfer.pipeline import Turns
 from tests import corpus
+from tests.databases import opened_database
 from tests.places import root_of, standing
-from tests.unit.database.rows import OWNER, STORE, claimed, new_store, opened_database
+from tests.unit.database.rows import OWNER, STORE, claimed, new_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Connection, Database
     from fileroom.names import OperationName
     from tests.places import PLACES
+    from tests.postgresql import PostgresqlServer
 
 WORKERS = 2
 UIDS = tuple[str, str, str]
@@ -106,12 +108,12 @@ class Site:
 
 
 @contextmanager
-def opened_site(directory: Path) -> Iterator[Site]:
+def opened_site(directory: Path, shared: PostgresqlServer | None = None) -> Iterator[Site]:
     """Give a site whose store and bucket are empty."""
     buckets, blobs = directory / "buckets", directory / "blobs"
     (buckets / "bucket").mkdir(parents=True)
     blobs.mkdir()
-    with opened_database(directory) as database, ThreadPoolExecutor(WORKERS) as executor:
+    with opened_database(directory, shared) as database, ThreadPoolExecutor(WORKERS) as executor:
         store_id = database.write(new_store)
         with database.read() as connection:
             blob_prefix = stores.get_dicom_store(connection, STORE).blob_prefix

@@ -405,7 +405,7 @@ def test_cancelled_export_ends_between_batches_and_leaves_whole_files(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coordinator, "CHECK_SECONDS", 0.0)
-    keys = [numbered(n) for n in range(60)]
+    keys = [numbered(n) for n in range(300)]
     fill(site, {key: made(key, FRAMES) for key in keys})
     run = requested(site, "image/png")
 

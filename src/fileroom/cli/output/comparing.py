@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 import re
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -169,7 +170,10 @@ def _matches(operand: str) -> Callable[[_Scalar], bool]:
 
 def _compile(operand: str) -> re.Pattern[str]:
     try:
-        return re.compile(operand)
+        with warnings.catch_warnings():
+            # What may mean something else in a later Python means here what it does now.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(operand)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"no regular expression ({error})") from error
 

@@ -46,7 +46,9 @@ def current_change_seq(transaction: Connection, store_id: int) -> int:
     """Give the number of the last change of a store: the horizon of what begins here."""
     return int(
         transaction.execute(
-            select(schema.dicom_stores.c.change_seq).where(schema.dicom_stores.c.id == store_id)
+            select(schema.dicom_stores.c.change_seq)
+            .where(schema.dicom_stores.c.id == store_id)
+            .with_for_update(read=True)  # a change that is under way is no later one
         ).scalar_one()
     )
 

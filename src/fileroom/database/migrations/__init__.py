@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from fileroom.database import schema
+from fileroom.database.dialects import lock
 from fileroom.errors import FailedPrecondition
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 
-def current_revision(engine: Engine) -> str | None:
-    """Give the revision of the database behind ``engine``; None if it is empty."""
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+def current_revision(connection: Connection) -> str | None:
+    """Give the revision of a database; None if it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def upgrade(engine: Engine) -> None:
@@ -33,9 +33,16 @@ def upgrade(engine: Engine) -> None:
     FailedPrecondition
         If its revision is not one this code knows: a newer Fileroom wrote it.
     """
-    found = current_revision(engine)
-    if found == schema.REVISION:
-        return
+    with engine.begin() as connection:
+        if current_revision(connection) == schema.REVISION:
+            return
+        lock(connection)  # of two servers that start at the same time one finds it done
+        found = current_revision(connection)
+        if found != schema.REVISION:
+            _upgrade(connection, found)
+
+
+def _upgrade(connection: Connection, found: str | None) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -49,6 +56,5 @@ def upgrade(engine: Engine) -> None:
             f"({schema.REVISION!r}): start the newer version, or restore the backup made before it",
             "database",
         )
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, schema.REVISION)
+    config.attributes["connection"] = connection
+    command.upgrade(config, schema.REVISION)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, exists, insert, or_, select, update
 
 from fileroom.database import schema
+from fileroom.database.dialects import lock
 from fileroom.database.engine import now_microseconds
 from fileroom.database.pages import (
     INT64_MAX,
@@ -48,6 +49,7 @@ def insert_operation(
     response: Json | None = None,
 ) -> str:
     """Insert an operation and give its identifier; with a ``response`` it is done at once."""
+    lock(transaction)  # so that numbers are committed in their order: see collection.newest_writer
     now = now_microseconds()
     operation_id = str(secrets.randbelow(9 * 10**18) + 10**18)
     done = response is not None
@@ -158,6 +160,9 @@ def request_cancel(transaction: Connection, name: OperationName) -> None:
     NotFound
         If there is no such operation.
     """
+    found = get_operation(transaction, name)
+    row = select(schema.operations.c.id).where(schema.operations.c.id == found.id)
+    transaction.execute(row.with_for_update())  # nobody claims it meanwhile
     operation = get_operation(transaction, name)
     if operation.state is State.DONE:
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, or_, select, update
 
 from fileroom.database import schema
+from fileroom.database.dialects import clock_microseconds
 from fileroom.database.engine import now_microseconds
 from fileroom.errors import Aborted
 
@@ -44,7 +45,7 @@ def claim_operation(
 
     ``without`` are operations that ``owner`` knows to be run.
     """
-    now = now_microseconds()
+    now = clock_microseconds(transaction)
     table = schema.operations.c
     row_id = transaction.execute(
         select(table.id)
@@ -93,7 +94,7 @@ def set_total(transaction: Connection, operation: Operation, total: int) -> None
 
 def prolong_lease(transaction: Connection, operation: Operation) -> None:
     """Say that the operation's coordinator lives."""
-    now = now_microseconds()
+    now = clock_microseconds(transaction)
     _update_claimed(
         transaction, operation, {"heartbeat_at": now, "lease_until": now + LEASE_MICROSECONDS}
     )

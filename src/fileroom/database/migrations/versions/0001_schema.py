@@ -426,6 +426,10 @@ def upgrade() -> None:
     )
     # ### end Alembic commands ###
 
+    if op.get_bind().dialect.name == "postgresql":
+        for table in ("headers", "frame_tables", "operation_ledger"):
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN z SET STORAGE EXTERNAL")
+
 
 def downgrade() -> None:
     """Drop every table; what the store holds stays in its blobs."""

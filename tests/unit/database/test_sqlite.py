@@ -14,16 +14,32 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, insert, select
 
-from fileroom.database import engine, schema
-from fileroom.database.engine import SMALL_WRITES_MAX, Database, open_database
+from fileroom.database import schema, sqlite
+from fileroom.database.sqlite import SMALL_WRITES_MAX, SqliteDatabase, open_sqlite
 from fileroom.errors import AlreadyExists, Internal, ResourceExhausted, Unavailable
-from tests.unit.database.rows import empty_file
+from tests.databases import new_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fileroom.database.engine import Connection, Lane
+
+
+def open_new(directory: Path) -> SqliteDatabase:
+    """Open a database without content."""
+    place = new_database(directory)
+    assert not isinstance(place, str)
+    return SqliteDatabase(place)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    database = open_new(tmp_path)
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def add(key: str, value: str = "") -> Callable[[Connection], str]:
@@ -34,7 +50,7 @@ def add(key: str, value: str = "") -> Callable[[Connection], str]:
     return change
 
 
-def keys(database: Database) -> set[str]:
+def keys(database: SqliteDatabase) -> set[str]:
     with database.read() as connection:
         return set(connection.execute(select(schema.meta.c.key)).scalars())
 
@@ -49,7 +65,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 class Waiting:
     """Writes asked for, one after the other, while the writer is held up by a batch."""
 
-    def __init__(self, database: Database, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, database: SqliteDatabase, pool: ThreadPoolExecutor) -> None:
         self._database = database
         self._pool = pool
         self._go = threading.Event()
@@ -80,7 +96,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_small_writes_go_before_batches_that_wait_longer(
-    database: Database, pool: ThreadPoolExecutor
+    database: SqliteDatabase, pool: ThreadPoolExecutor
 ) -> None:
     order: list[str] = []
     waiting = Waiting(database, pool)
@@ -98,7 +114,7 @@ def test_small_writes_go_before_batches_that_wait_longer(
 
 
 def test_small_write_waits_for_one_batch_at_most(
-    database: Database, pool: ThreadPoolExecutor
+    database: SqliteDatabase, pool: ThreadPoolExecutor
 ) -> None:
     begun = 0
     done = threading.Event()
@@ -126,7 +142,7 @@ def test_small_write_waits_for_one_batch_at_most(
 
 
 def test_failing_small_write_leaves_its_neighbours_whole(
-    database: Database, pool: ThreadPoolExecutor
+    database: SqliteDatabase, pool: ThreadPoolExecutor
 ) -> None:
     def fails(transaction: Connection) -> None:
         add("half")(transaction)
@@ -147,7 +163,7 @@ def test_failing_small_write_leaves_its_neighbours_whole(
 
 
 def test_more_small_writes_than_one_group_holds_are_all_done(
-    database: Database, pool: ThreadPoolExecutor
+    database: SqliteDatabase, pool: ThreadPoolExecutor
 ) -> None:
     names = {f"key {number}" for number in range(SMALL_WRITES_MAX + 10)}
     waiting = Waiting(database, pool)
@@ -158,7 +174,7 @@ def test_more_small_writes_than_one_group_holds_are_all_done(
     assert keys(database) == names
 
 
-def test_failing_batch_writes_nothing_and_the_next_one_works(database: Database) -> None:
+def test_failing_batch_writes_nothing_and_the_next_one_works(database: SqliteDatabase) -> None:
     def fails(transaction: Connection) -> None:
         add("half")(transaction)
         raise ZeroDivisionError
@@ -172,13 +188,13 @@ def test_failing_batch_writes_nothing_and_the_next_one_works(database: Database)
 
 def test_writer_keeps_what_it_wrote_over_the_death_of_its_process(tmp_path: Path) -> None:
     path = tmp_path / "fileroom.db"
-    open_database(path).close()
+    open_sqlite(path).close()
     program = (
         "import os, pathlib, signal, sys\n"
         "from sqlalchemy import insert\n"
         "from fileroom.database import schema\n"
-        "from fileroom.database.engine import Database\n"
-        "database = Database(pathlib.Path(sys.argv[1]))\n"
+        "from fileroom.database.sqlite import SqliteDatabase\n"
+        "database = SqliteDatabase(pathlib.Path(sys.argv[1]))\n"
         "row = insert(schema.meta).values(key='kept', value='')\n"
         "database.write(lambda transaction: transaction.execute(row) and None)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -187,12 +203,12 @@ def test_writer_keeps_what_it_wrote_over_the_death_of_its_process(tmp_path: Path
     ended = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
 
     assert ended.returncode == -signal.SIGKILL
-    database = open_database(path)
+    database = open_sqlite(path)
     assert keys(database) == {"kept"}
     database.close()
 
 
-def test_each_commit_is_synced(database: Database) -> None:
+def test_each_commit_is_synced(database: SqliteDatabase) -> None:
     full = 2
 
     def synchronous(transaction: Connection) -> object:
@@ -201,7 +217,7 @@ def test_each_commit_is_synced(database: Database) -> None:
     assert database.write(synchronous) == full
 
 
-def test_reader_sees_one_snapshot(database: Database) -> None:
+def test_reader_sees_one_snapshot(database: SqliteDatabase) -> None:
     count = select(func.count()).select_from(schema.meta)
     with database.read() as connection:
         assert connection.execute(count).scalar() == 0
@@ -211,7 +227,7 @@ def test_reader_sees_one_snapshot(database: Database) -> None:
     assert keys(database) == {"later"}
 
 
-def test_reader_cannot_write(database: Database) -> None:
+def test_reader_cannot_write(database: SqliteDatabase) -> None:
     with pytest.raises(Unavailable, match="readonly"), database.read() as connection:
         add("no")(connection)
 
@@ -221,7 +237,7 @@ def test_reader_cannot_write(database: Database) -> None:
 class Disk:
     """How far the database may grow: SQLite's own limit gives its own error of a full disk."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
 
     def is_full(self) -> None:
@@ -237,7 +253,7 @@ class Disk:
 
 
 def test_full_disk_fails_the_whole_group_and_writes_nothing_of_it(
-    database: Database, pool: ThreadPoolExecutor
+    database: SqliteDatabase, pool: ThreadPoolExecutor
 ) -> None:
     disk = Disk(database)
     disk.is_full()
@@ -255,7 +271,7 @@ def test_full_disk_fails_the_whole_group_and_writes_nothing_of_it(
     assert keys(database) == {"large"}
 
 
-def test_full_disk_fails_a_batch_after_any_of_its_statements(database: Database) -> None:
+def test_full_disk_fails_a_batch_after_any_of_its_statements(database: SqliteDatabase) -> None:
     disk = Disk(database)
     disk.is_full()
     for writes_before in range(4):
@@ -271,7 +287,7 @@ def test_full_disk_fails_a_batch_after_any_of_its_statements(database: Database)
     disk.has_room()
 
 
-def test_change_that_goes_on_over_a_full_disk_writes_nothing(database: Database) -> None:
+def test_change_that_goes_on_over_a_full_disk_writes_nothing(database: SqliteDatabase) -> None:
     def goes_on(transaction: Connection) -> None:
         add("before")(transaction)
         with pytest.raises(Exception, match="full"), transaction.begin_nested():
@@ -292,8 +308,8 @@ def test_change_that_goes_on_over_a_full_disk_writes_nothing(database: Database)
 def test_write_that_another_process_keeps_out_is_a_fault_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 50)
-    database = Database(empty_file(tmp_path))
+    monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 50)
+    database = open_new(tmp_path)
     other = sqlite3.connect(database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     lanes: tuple[Lane, ...] = ("small", "batch")
@@ -311,8 +327,8 @@ def test_write_that_another_process_keeps_out_is_a_fault_of_the_environment(
 def test_log_is_moved_to_the_file_when_the_writer_is_idle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.02)
-    database = Database(empty_file(tmp_path))
+    monkeypatch.setattr(sqlite, "IDLE_SECONDS", 0.02)
+    database = open_new(tmp_path)
     size = 1_000_000
     database.write(add("large", "x" * size))
 
@@ -323,10 +339,10 @@ def test_log_is_moved_to_the_file_when_the_writer_is_idle(
 def test_no_write_waits_for_a_writer_that_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
 ) -> None:
-    database = Database(empty_file(tmp_path))
+    database = open_new(tmp_path)
     waiting = Waiting(database, pool)
     future = waiting.write(add("a"))
-    monkeypatch.setattr(engine, "SMALL_WRITES_MAX", None)  # ends the writer when it takes the next
+    monkeypatch.setattr(sqlite, "SMALL_WRITES_MAX", None)  # ends the writer when it takes the next
     waiting.go()
 
     with pytest.raises(Unavailable, match="writer"):
@@ -337,7 +353,7 @@ def test_no_write_waits_for_a_writer_that_ended(
 
 
 def test_reader_holds_back_no_write_and_no_close(tmp_path: Path) -> None:
-    database = Database(empty_file(tmp_path))
+    database = open_new(tmp_path)
     with database.read() as connection:
         connection.execute(select(schema.meta)).all()
         database.write(add("meanwhile"))
@@ -345,7 +361,7 @@ def test_reader_holds_back_no_write_and_no_close(tmp_path: Path) -> None:
 
 
 def test_closing_finishes_the_writes_that_wait(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
-    database = open_database(tmp_path / "fileroom.db")
+    database = open_sqlite(tmp_path / "fileroom.db")
     waiting = Waiting(database, pool)
     futures = [waiting.write(add("a")), waiting.write(add("b"), "batch")]
     closing = pool.submit(database.close)
@@ -356,6 +372,6 @@ def test_closing_finishes_the_writes_that_wait(tmp_path: Path, pool: ThreadPoolE
     closing.result()
 
     assert [future.result() for future in futures] == ["a", "b"]
-    again = open_database(tmp_path / "fileroom.db")
+    again = open_sqlite(tmp_path / "fileroom.db")
     assert keys(again) == {"a", "b"}
     again.close()

@@ -1,0 +1,202 @@
+"""PostgreSQL: several servers read and write at the same time.
+
+Each change is a transaction of its own. What changes a DICOM store holds the store's row until it
+commits (``next_change_seq``), so the numbers of its changes become visible in their order, and a
+horizon that was read once holds (H6 of the core). A transaction that another one stood in the way
+of is run again: changes are made of values alone.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from fileroom.database.migrations import upgrade
+from fileroom.errors import (
+    Aborted,
+    FileroomError,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import psycopg
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+    from fileroom.database.engine import Lane
+
+T = TypeVar("T")
+
+READERS_MAX: Final = 32
+WRITERS_MAX: Final = 16
+"""Connections of one server; it waits for one rather than have the database refuse it."""
+STATEMENT_SECONDS: Final = 60
+CONNECT_SECONDS: Final = 10
+ATTEMPTS_MAX: Final = 20
+LONGEST_WAIT_SECONDS: Final = 0.5
+_SERIALIZATION_FAILURE: Final = "40001"
+_DEADLOCK: Final = "40P01"
+_UNIQUE_VIOLATION: Final = "23505"
+_CAME_SECOND: Final = {_SERIALIZATION_FAILURE, _DEADLOCK, _UNIQUE_VIOLATION}
+"""Another transaction came first; the next attempt sees what it did."""
+_FULL: Final = {"53100", "53200"}
+_CANCELLED: Final = "57014"
+
+
+def open_engine(address: str, *, writable: bool) -> Engine:
+    """Give an engine on the database at an address, as in ``postgresql://host/name``.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is no address.
+    """
+    try:
+        url = make_url(address).set(drivername="postgresql+psycopg")
+    except ArgumentError as error:
+        raise InvalidArgument(
+            "database is no address such as postgresql://host/fileroom", "database"
+        ) from error
+    most = WRITERS_MAX if writable else READERS_MAX
+    engine = create_engine(
+        url,
+        pool_size=most // 4,
+        max_overflow=most - most // 4,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        hide_parameters=True,  # values of attributes stay out of messages and logs
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "fileroom",
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: psycopg.Connection[object], _entry: ConnectionPoolEntry) -> None:
+        from psycopg import IsolationLevel
+
+        connection.isolation_level = (
+            IsolationLevel.READ_COMMITTED if writable else IsolationLevel.REPEATABLE_READ
+        )
+        connection.read_only = not writable
+
+    return engine
+
+
+def translated(error: DBAPIError) -> FileroomError:
+    """Give the error of ours that a driver's error means."""
+    state = _state_of(error)
+    if state in _FULL:
+        return ResourceExhausted(
+            "the database cannot grow: no space left on its disk; free some", "NO_SPACE"
+        )
+    if state in _CAME_SECOND:
+        return Aborted("other changes came first again and again; repeat the request", "DATABASE")
+    if state == _CANCELLED:
+        return Unavailable(
+            f"the database took more than {STATEMENT_SECONDS} s for a statement", "DATABASE"
+        )
+    if isinstance(error, OperationalError | InterfaceError):
+        told = " ".join(str(error.orig).split())
+        return Unavailable(f"the database did not answer: {told}", "DATABASE")
+    return Internal(f"the database refused a statement: {type(error.orig).__name__}")
+
+
+def _state_of(error: DBAPIError) -> str | None:
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return state
+
+
+class PostgresqlDatabase:
+    """A database that other servers may use at the same time."""
+
+    def __init__(self, address: str) -> None:
+        self._readers = open_engine(address, writable=False)
+        self._writers = open_engine(address, writable=True)
+        self._is_closed = False
+        for engine in (self._readers, self._writers):
+            event.listen(engine, "checkin", self._given_back)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may write it: always."""
+        return True
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection that sees one snapshot; see ``Database.read``."""
+        try:
+            with self._readers.connect() as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            raise translated(error) from error
+        except PoolTimeoutError as error:
+            raise _busy() from error
+
+    def write(self, change: Callable[[Connection], T], *, lane: Lane = "small") -> T:
+        """Run ``change`` in a transaction of its own; see ``Database.write``."""
+        del lane  # a short change waits for no other but of the same store
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                with self._writers.connect() as connection, connection.begin():
+                    return change(connection)
+            except DBAPIError as error:
+                if _state_of(error) not in _CAME_SECOND or attempt == ATTEMPTS_MAX:
+                    raise translated(error) from error
+            except PoolTimeoutError as error:
+                raise _busy() from error
+            bound = min(LONGEST_WAIT_SECONDS, 0.005 * 2**attempt)
+            time.sleep(random.uniform(0.0, bound))  # noqa: S311 - spreads attempts, hides nothing
+
+    def close(self) -> None:
+        """Close all connections that nobody uses any more."""
+        self._is_closed = True
+        self._readers.dispose()
+        self._writers.dispose()
+
+    def _given_back(
+        self, connection: psycopg.Connection[object] | None, _entry: ConnectionPoolEntry
+    ) -> None:
+        """Close a connection that somebody still used when the others were closed."""
+        if self._is_closed and connection is not None:
+            connection.close()
+
+
+def _busy() -> Unavailable:
+    return Unavailable("the database serves as many requests as it can", "DATABASE")
+
+
+def open_postgresql(address: str) -> PostgresqlDatabase:
+    """Open the database at an address, its tables made or brought up to date if need be.
+
+    Raises
+    ------
+    FailedPrecondition
+        If a newer Fileroom wrote it.
+    InvalidArgument
+        If it is no address.
+    Unavailable
+        If it does not answer.
+    """
+    engine = open_engine(address, writable=True)
+    try:
+        upgrade(engine)
+    except DBAPIError as error:
+        raise translated(error) from error
+    finally:
+        engine.dispose()
+    return PostgresqlDatabase(address)
