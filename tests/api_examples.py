@@ -38,6 +38,8 @@ EXAMPLES: Final = {
     "datasets.operations.get": 'curl -H "$AUTH" "$OPERATION"',
     "datasets.operations.cancel": 'curl -X POST -H "$AUTH" "$OPERATION:cancel"',
     "fileroom.operations.failures": 'curl -H "$AUTH" "$OPERATION:failures?format=csv"',
+    "fileroom.operations.ledger": """curl -H "$AUTH" -o ledger.parquet \\
+    "$OPERATION:ledger?format=parquet\"""",
     f"{_STORES}.searchForStudies": """curl -G -H "$AUTH" --data-urlencode 'PatientName=doe^*' \\
     "$STORE/dicomWeb/studies?limit=10\"""",
     f"{_STORES}.studies.searchForSeries": """curl -H "$AUTH" \\

@@ -31,7 +31,6 @@ _SETTINGS: Final = {
     "listen_addresses": "",
     "max_connections": "300",
     "shared_buffers": "32MB",
-    "fsync": "off",  # the tests end its processes, not the machine
     "log_min_messages": "fatal",
 }
 
@@ -48,6 +47,7 @@ class PostgresqlServer:
     """A running server, reached through a socket in its directory."""
 
     directory: Path
+    durable: bool
     process: subprocess.Popen[bytes] | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -72,7 +72,8 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Start it, or start it again."""
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        chosen = _SETTINGS | {"fsync": "on" if self.durable else "off"}
+        settings = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         self.process = subprocess.Popen(
             [
                 *(_programs() / "postgres", "-D", self.directory / "data", "-k", self.directory),
@@ -109,8 +110,11 @@ class PostgresqlServer:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[PostgresqlServer]:
-    """Run a server with nothing in it."""
+def running_postgresql(*, durable: bool = False) -> Iterator[PostgresqlServer]:
+    """Run a server with nothing in it; it syncs only where it is ``durable``.
+
+    The tests end its processes, not the machine.
+    """
     directory = Path(tempfile.mkdtemp(prefix="fileroom-pg-"))
     try:
         if os.geteuid() == 0:
@@ -126,7 +130,7 @@ def running_postgresql() -> Iterator[PostgresqlServer]:
             user=_user(),
             group=_user(),
         )
-        server = PostgresqlServer(directory)
+        server = PostgresqlServer(directory, durable)
         server.start()
         try:
             yield server

@@ -103,7 +103,9 @@ def test_import_and_export_tell_their_account(fileroom: Fileroom, place: Place) 
     assert [operation["done"] for operation in json.loads(operations.stdout)] == [True] * 4
 
 
-def test_failed_objects_are_told_and_listed(fileroom: Fileroom, place: Place) -> None:
+def test_failed_objects_are_told_and_listed(
+    fileroom: Fileroom, place: Place, tmp_path: Path
+) -> None:
     place.put("a.dcm", next(slices(1)))
     place.put("b.dcm", b"")
     place.put("c.dcm", b"no DICOM at all")
@@ -124,6 +126,15 @@ def test_failed_objects_are_told_and_listed(fileroom: Fileroom, place: Place) ->
     ]
     assert len(fileroom(*line, "--reason=empty", "--format=csv").stdout.splitlines()) == 2
     assert len(fileroom(*line, "--limit=1").stdout.splitlines()) == 2
+    told = fileroom("operations", "ledger", operation).stdout
+    assert [json.loads(each)["result"] for each in told.splitlines()] == [
+        "imported",
+        "failed",
+        "failed",
+    ]
+    written = fileroom("operations", "ledger", operation, f"--to={tmp_path / 'ledger.csv'}")
+    assert "ledger.csv" in written.stderr
+    assert len((tmp_path / "ledger.csv").read_text().splitlines()) == 4
 
 
 def test_import_without_a_match_exits_1(fileroom: Fileroom, place: Place) -> None:

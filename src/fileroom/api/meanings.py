@@ -107,6 +107,7 @@ PARAMETERS: Final = {
     "fileroom.operations.failures.reason": "Only the failures with this reason code.",
     "fileroom.operations.failures.format": "`json`, a page; `ndjson` or `csv`, all; else as"
     " `Accept` says.",
+    "fileroom.operations.ledger.format": "`ndjson`, `csv` or `parquet`; else as `Accept` says.",
     "project": "A project; buckets of no project belong to each.",
     "storage.buckets.insert.project": "Taken, and left aside: the bucket is of no project.",
     "permissions": "The permissions in question, such as `storage.objects.create`.",
@@ -187,6 +188,8 @@ ANSWERS: Final = {
     "updateMetadata": "The metadata as they are then, DICOM JSON or XML as parts.",
     "failures": "`{failures: [{source, error: {code, message}, reason, tag, byteOffset}],"
     " nextPageToken}`, or the same as lines of JSON or CSV.",
+    "ledger": "A line for each object: `ordinal`, `source`, `result`, `reason`, `version`, `size`,"
+    " `sha256`, `studyInstanceUid`, `seriesInstanceUid`, `sopInstanceUid`, `destination`.",
     "storage.buckets.list": "`{kind, items: [a bucket each], nextPageToken}`.",
     "storage.buckets.get": _BUCKET,
     "storage.buckets.insert": _BUCKET,

@@ -10,6 +10,7 @@ from fileroom.api import dicomweb, logging
 from fileroom.api.healthcare import (
     datasets,
     dicom_stores,
+    ledger,
     locations,
     operations,
     previews,
@@ -293,6 +294,14 @@ ROUTES: Final = (
         "healthcare.operations.get",
         operations.failures,
         query=(*PAGES, "reason", "format"),
+    ),
+    Route(
+        "fileroom.operations.ledger",
+        "GET",
+        f"{OPERATION}:ledger",
+        "healthcare.operations.get",
+        ledger.ledger,
+        query=("format",),
     ),
     # What Google has in other APIs
     Route(

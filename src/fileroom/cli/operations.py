@@ -8,6 +8,7 @@ from fileroom.cli.connection import Connection, confirm, connected, dataset_opti
 from fileroom.cli.failures import failures_command
 from fileroom.cli.following import follow
 from fileroom.cli.groups import Group
+from fileroom.cli.ledger import ledger
 from fileroom.cli.output.listing import Listing, list_options
 from fileroom.cli.output.projections import parse_columns
 from fileroom.cli.output.rendering import (
@@ -88,6 +89,7 @@ def cancel(
     write_one({}, output_format)
 
 
+operations.add_command(ledger)
 operations.add_command(
     failures_command("fileroom operations failures 17 --dataset=ct --reason=TRUNCATED")
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, BinaryIO
 
 from fileroom.client import values
@@ -281,6 +282,18 @@ class Client(Closing):
         path = f"{name_path(name, OperationName)}:failures"
         pages = self._transport.pages(path, "failures", query=query)
         return map(values.to_object_failure, pages)
+
+    def ledger(self, name: OperationName | str) -> Iterator[JsonObject]:
+        """Give what became of every object of an operation, as they arrive: see the API."""
+        path = f"{name_path(name, OperationName)}:ledger"
+        with self._transport.open("GET", path, accept="application/x-ndjson") as response:
+            yield from map(json.loads, response.iter_lines())
+
+    def ledger_to(self, file: BinaryIO, name: OperationName | str, form: str) -> int:
+        """Write the ledger as ``ndjson``, ``csv`` or ``parquet``, and give its size in bytes."""
+        path, query = f"{name_path(name, OperationName)}:ledger", [("format", form)]
+        with self._transport.open("GET", path, query=query) as response:
+            return sum(map(file.write, response.iter_bytes()))
 
     def wait(
         self,

@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import zstandard
+from msgspec import structs
 
+from fileroom.database import operations
 from fileroom.database.values.operations import Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from fileroom.database.engine import Database
     from fileroom.database.values.operations import DeferredObject
     from fileroom.errors import ObjectFailure
 
 DEFERRED: Final = "deferred"
 FAILED: Final = "failed"
+PENDING: Final = "pending"
+CHUNKS_AT_A_TIME: Final = 20
+"""Of a ledger that is read: some 5,000 lines."""
 
 
 class LedgerLine(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -77,3 +83,28 @@ def count_lines(lines: Iterable[LedgerLine]) -> Counters:
             results[line.result] += 1
             size_bytes += line.size
     return Counters(**results, bytes=size_bytes)
+
+
+def read_ledger(database: Database, operation_id: int) -> Iterator[list[LedgerLine]]:
+    """Give what became of every object so far, some at a time, each once.
+
+    One that is put off is ``pending``. Each step is a short read of its own, so that an operation
+    which still runs may have gone on between two.
+    """
+    after = (-1, -1)
+    while True:
+        with database.read() as connection:
+            chunks = operations.ledger_chunks(
+                connection, operation_id, after=after, at_most=CHUNKS_AT_A_TIME
+            )
+            lines = [line for _, _, chunk in chunks for line in decode_chunk(chunk)]
+            put_off = [line.ordinal for line in lines if line.result == DEFERRED]
+            waiting = operations.deferred_among(connection, operation_id, put_off)
+        if not chunks:
+            return
+        yield [
+            structs.replace(line, result=PENDING) if line.result == DEFERRED else line
+            for line in lines
+            if line.result != DEFERRED or line.ordinal in waiting
+        ]
+        after = chunks[-1][:2]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet
 import pytest
 
 from fileroom.api.healthcare.operations import METHOD_NAMES
@@ -168,6 +171,38 @@ def test_failures_come_whole_as_csv_that_no_spreadsheet_runs(
     assert rows[1]["reason"] == "EMPTY"
     assert rows[1]["code"] == "3"
     assert not any(value.startswith("=") for row in rows for value in row.values())
+
+
+@pytest.mark.clause(
+    "Fileroom operations.ledger",
+    "every object is in one line with its source, size, checksum, UIDs and outcome, as NDJSON, CSV"
+    " or Parquet; the lines add up to the account",
+    holds="own rule",
+)
+def test_ledger_tells_of_every_object(server: ServedDeployment, failed: dict[str, Any]) -> None:
+    path = f"{failed['name']}:ledger"
+    account = failed["metadata"]["fileroom"]
+    lines = [json.loads(line) for line in server.call("GET", path).text.splitlines()]
+
+    assert sorted(line["ordinal"] for line in lines) == list(range(account["listed"]))
+    results = Counter(line["result"] for line in lines)
+    assert results == {"imported": account["imported"], "failed": account["failed"]}
+    by_source = {line["source"]: line for line in lines}
+    assert by_source["gs://mixed/b.dcm"]["reason"] == "EMPTY"
+    stored = next(line for line in lines if line["result"] == "imported")
+    assert len(bytes.fromhex(stored["sha256"])) == 32
+    assert stored["size"] > 0
+    assert stored["studyInstanceUid"]
+    assert stored["version"]
+
+    rows = list(csv.DictReader(server.call("GET", path, format="csv").text.splitlines()))
+    assert [int(row["ordinal"]) for row in rows] == [line["ordinal"] for line in lines]
+    assert not any(value.startswith("=") for row in rows for value in row.values())
+    whole = server.call("GET", path, format="parquet")
+    assert whole.headers["Content-Type"] == "application/vnd.apache.parquet"
+    table = pyarrow.parquet.read_table(io.BytesIO(whole.content)).to_pylist()
+    assert [{k: v for k, v in row.items() if v is not None} for row in table] == lines
+    assert server.call("GET", path, format="xml").status_code == 400
 
 
 def test_operations_are_listed_newest_first(server: ServedDeployment) -> None:

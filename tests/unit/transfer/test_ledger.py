@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fileroom.database.operations import Counters, DeferredObject
 from fileroom.errors import Code, ObjectFailure, Reason
+from fileroom.transfer.importing.line import Import
 from fileroom.transfer.ledger import (
     LedgerLine,
     count_lines,
@@ -14,7 +17,16 @@ from fileroom.transfer.ledger import (
     deferred_line,
     encode_chunk,
     failure_line,
+    read_ledger,
 )
+from fileroom.transfer.pipeline import Blame
+from tests.unit.transfer.site import instance, uids
+from tests.unit.transfer.test_importing import requested, run_import
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.unit.transfer.site import Site
 
 texts = st.text(max_size=20)
 lines = st.builds(
@@ -92,3 +104,28 @@ def test_chunk_of_a_batch_is_small() -> None:
     ]
 
     assert len(encode_chunk(batch)) < 20_000
+
+
+def test_what_is_put_off_is_pending_until_its_own_line_comes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("worker", "line"):
+        monkeypatch.setattr(f"fileroom.transfer.importing.{module}.LARGE_BYTES", 1)
+    monkeypatch.setattr("fileroom.transfer.ledger.CHUNKS_AT_A_TIME", 1)
+    for number in range(3):
+        site.put(f"{number}.dcm", instance(uids(number)))
+    run = requested(site)
+    work = Import(site.facilities, run)
+    (batch,) = work.batches()
+    work.commit(batch, work.submit(batch, Blame(), 2.0).result())
+
+    def told() -> list[tuple[int, str]]:
+        return [
+            (line.ordinal, line.result)
+            for lines in read_ledger(site.database, run.operation.id)
+            for line in lines
+        ]
+
+    assert told() == [(0, "pending"), (1, "pending"), (2, "pending")]
+    assert run_import(site, run)
+    assert sorted(told()) == [(0, "imported"), (1, "imported"), (2, "imported")]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from fileroom.api.calls import Answer
+from fileroom.api.row_formats import CSV, NDJSON, as_csv, asked_type, ndjson
 from fileroom.api.wire import EMPTY, int64, json_answer, timestamp
 from fileroom.database import operations, stores
 from fileroom.database.operations import Kind, State
@@ -17,7 +14,7 @@ from fileroom.errors import InvalidArgument, Reason, Unimplemented
 from fileroom.operations.operation import account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fileroom.api.calls import Call
     from fileroom.database.engine import Connection
@@ -36,11 +33,8 @@ METHOD_NAMES: Final = {
     Kind.PROMOTE: "dicom.DicomService.PromoteDicomData",
 }
 _WITH_OBJECTS: Final = frozenset(Kind) - {Kind.CREATE_DATASET}
-_NDJSON: Final = "application/x-ndjson"
-_CSV: Final = "text/csv"
 _CSV_COLUMNS: Final = ("source", "reason", "code", "message", "tag", "byteOffset")
 _DONE_FILTERS: Final = {"": None, "done=true": True, "done=false": False, "done:true": True}
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def get(call: Call) -> Answer:
@@ -91,11 +85,16 @@ def cancel(call: Call) -> Answer:
 def failures(call: Call) -> Answer:
     """Give the objects of an operation that failed: a page as JSON, or all as NDJSON or CSV."""
     reason = _reason(call.parameter("reason"))
-    media_type = _media_type(call)
+    media_type = asked_type(call, (NDJSON, CSV))
     if media_type is not None:
         _get(call)
-        pieces = _ndjson(call, reason) if media_type == _NDJSON else _csv(call, reason)
-        return Answer(media_type=f"{media_type}; charset=UTF-8", body=pieces)
+        some = _all(call, reason)
+        body = (
+            ndjson(map(_to_lines, some))
+            if media_type == NDJSON
+            else as_csv(map(_to_cells, some), _CSV_COLUMNS)
+        )
+        return Answer(media_type=f"{media_type}; charset=UTF-8", body=body)
     with call.deployment.database.read() as connection:
         stores.get_dataset(connection, call.dataset, permission=call.permission)
         page = operations.list_failures(
@@ -189,21 +188,6 @@ def _reason(text: str | None) -> Reason | None:
     return Reason(text)
 
 
-def _media_type(call: Call) -> str | None:
-    """Give the type asked for by ``format`` or ``Accept``; ``None`` is a page of JSON."""
-    match call.parameter("format"):
-        case "ndjson":
-            return _NDJSON
-        case "csv":
-            return _CSV
-        case "json":
-            return None
-        case None:
-            accept = call.headers.get("accept", "").lower()
-            return next((each for each in (_NDJSON, _CSV) if each in accept), None)
-    raise InvalidArgument("format must be json, ndjson or csv", "format")
-
-
 def _all(call: Call, reason: Reason | None) -> Iterator[tuple[ObjectFailure, ...]]:
     """Give all failures page by page, each page read in a short transaction of its own."""
     token = ""
@@ -222,26 +206,19 @@ def _all(call: Call, reason: Reason | None) -> Iterator[tuple[ObjectFailure, ...
             return
 
 
-def _ndjson(call: Call, reason: Reason | None) -> Iterator[bytes]:
-    for items in _all(call, reason):
-        yield b"".join(msgspec.json.encode(failure_to_wire(item)) + b"\n" for item in items)
+def _to_lines(failures: Iterable[ObjectFailure]) -> list[dict[str, Any]]:
+    return [failure_to_wire(failure) for failure in failures]
 
 
-def _csv(call: Call, reason: Reason | None) -> Iterator[bytes]:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(_CSV_COLUMNS)
-    for items in _all(call, reason):
-        for item in items:
-            row = (item.source, item.reason, int(item.code), item.message, item.tag)
-            writer.writerow([_cell(value) for value in (*row, item.byte_offset)])
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-
-
-def _cell(value: object) -> object:
-    # A spreadsheet runs a cell that begins like a formula; names of objects come from outside.
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+def _to_cells(failures: Iterable[ObjectFailure]) -> list[dict[str, Any]]:
+    return [
+        {
+            "source": failure.source,
+            "reason": str(failure.reason),
+            "code": int(failure.code),
+            "message": failure.message,
+            "tag": failure.tag,
+            "byteOffset": failure.byte_offset,
+        }
+        for failure in failures
+    ]

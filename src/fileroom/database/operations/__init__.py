@@ -14,6 +14,7 @@ from fileroom.database.operations.asking import (
 from fileroom.database.operations.objects import (
     count_failures,
     defer_again,
+    deferred_among,
     due_deferred,
     failures_from,
     first_failures,
@@ -62,6 +63,7 @@ __all__ = [
     "claim_operation",
     "count_failures",
     "defer_again",
+    "deferred_among",
     "delete_expired_operations",
     "due_deferred",
     "failures_from",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
@@ -19,6 +19,7 @@ from fileroom.errors import Aborted, Code, ObjectFailure, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from sqlalchemy import Row
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 from fileroom.database.operations.asking import get_operation
 from fileroom.database.values.operations import DeferredObject, Operation
+
+_ORDINALS_AT_A_TIME: Final = 500
 
 
 def list_failures(
@@ -152,6 +155,21 @@ def due_deferred(
         DeferredObject(**{field.name: getattr(row, field.name) for field in fields(DeferredObject)})
         for row in rows
     ]
+
+
+def deferred_among(
+    connection: Connection, operation_id: int, ordinals: Sequence[int]
+) -> AbstractSet[int]:
+    """Give which of some objects are still put off."""
+    table = schema.operation_deferred.c
+    found: set[int] = set()
+    for start in range(0, len(ordinals), _ORDINALS_AT_A_TIME):
+        some = ordinals[start : start + _ORDINALS_AT_A_TIME]
+        rows = connection.execute(
+            select(table.ordinal).where(table.operation_id == operation_id, table.ordinal.in_(some))
+        )
+        found.update(rows.scalars())
+    return found
 
 
 def defer_again(transaction: Connection, operation: Operation, deferred: DeferredObject) -> None:
