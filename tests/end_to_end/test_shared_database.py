@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fileroom.client import Operation
     from tests.postgresql import PostgresqlServer
     from tests.server import RunningServer
 
@@ -169,9 +169,7 @@ def test_the_other_server_goes_on_where_one_was_lost(cluster: Cluster, how: str)
         lost = _owner_of(cluster, first, second)
         left = other if lost is first else one
         lost.process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)
-        with ThreadPoolExecutor(1) as threads:
-            ended = threads.submit(left.wait, started, poll_seconds=0.2)
-            done = ended.result(TAKEN_OVER_SECONDS)
+        done = _ended(left, started)
         assert done.error is None
         assert done.account["imported"] == done.account["listed"] == 1500
         if how == "halted":
@@ -187,6 +185,14 @@ def test_the_other_server_goes_on_where_one_was_lost(cluster: Cluster, how: str)
         )
         time.sleep(3)
     assert "all instances are there; 0 orphaned blobs" in _checked(cluster)
+
+
+def _ended(client: Client, started: Operation) -> Operation:
+    deadline = time.monotonic() + TAKEN_OVER_SECONDS
+    while not (operation := client.get_operation(started.name)).done:
+        assert time.monotonic() < deadline, operation.body
+        time.sleep(0.2)
+    return operation
 
 
 def _stores(client: Client, number: int) -> bool:

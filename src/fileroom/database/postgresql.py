@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from fileroom.database.migrations import upgrade
@@ -42,6 +48,12 @@ READERS_MAX: Final = 32
 WRITERS_MAX: Final = 16
 """Connections of one server; it waits for one rather than have the database refuse it."""
 STATEMENT_SECONDS: Final = 60
+TRANSACTION_SECONDS: Final = 20
+"""How long a server at a halt, or behind a network that is gone, keeps others from the rows that
+its transaction holds: less than a lease. The time between two statements does not tell: the driver
+sends many at a time, and in their midst the database waits as for one."""
+_TELLS_TRANSACTIONS: Final = 170_000
+"""The version of PostgreSQL that bounds them."""
 CONNECT_SECONDS: Final = 10
 ATTEMPTS_MAX: Final = 20
 LONGEST_WAIT_SECONDS: Final = 0.5
@@ -52,10 +64,15 @@ _CAME_SECOND: Final = {_SERIALIZATION_FAILURE, _DEADLOCK, _UNIQUE_VIOLATION}
 """Another transaction came first; the next attempt sees what it did."""
 _FULL: Final = {"53100", "53200"}
 _CANCELLED: Final = "57014"
+_TOOK_LONG: Final = "25P04"
 
 
-def open_engine(address: str, *, writable: bool) -> Engine:
+def open_engine(
+    address: str, *, writable: bool, transaction_seconds: int = TRANSACTION_SECONDS
+) -> Engine:
     """Give an engine on the database at an address, as in ``postgresql://host/name``.
+
+    A transaction that takes longer than ``transaction_seconds`` is ended, where that is not 0.
 
     Raises
     ------
@@ -87,6 +104,10 @@ def open_engine(address: str, *, writable: bool) -> Engine:
     def configure(connection: psycopg.Connection[object], _entry: ConnectionPoolEntry) -> None:
         from psycopg import IsolationLevel
 
+        if writable and connection.info.server_version >= _TELLS_TRANSACTIONS:
+            # A reader holds no rows, and may look at much between two of its statements.
+            connection.execute(f"SET transaction_timeout = '{transaction_seconds}s'")
+            connection.commit()
         connection.isolation_level = (
             IsolationLevel.READ_COMMITTED if writable else IsolationLevel.REPEATABLE_READ
         )
@@ -108,7 +129,7 @@ def translated(error: DBAPIError) -> FileroomError:
         return Unavailable(
             f"the database took more than {STATEMENT_SECONDS} s for a statement", "DATABASE"
         )
-    if isinstance(error, OperationalError | InterfaceError):
+    if state == _TOOK_LONG or isinstance(error, OperationalError | InterfaceError):
         told = " ".join(str(error.orig).split())
         return Unavailable(f"the database did not answer: {told}", "DATABASE")
     return Internal(f"the database refused a statement: {type(error.orig).__name__}")
@@ -122,9 +143,9 @@ def _state_of(error: DBAPIError) -> str | None:
 class PostgresqlDatabase:
     """A database that other servers may use at the same time."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, transaction_seconds: int = TRANSACTION_SECONDS) -> None:
         self._readers = open_engine(address, writable=False)
-        self._writers = open_engine(address, writable=True)
+        self._writers = open_engine(address, writable=True, transaction_seconds=transaction_seconds)
         self._is_closed = False
         for engine in (self._readers, self._writers):
             event.listen(engine, "checkin", self._given_back)
@@ -157,6 +178,8 @@ class PostgresqlDatabase:
             except DBAPIError as error:
                 if _state_of(error) not in _CAME_SECOND or attempt == ATTEMPTS_MAX:
                     raise translated(error) from error
+            except PendingRollbackError as error:
+                raise Unavailable("the database ended the transaction", "DATABASE") from error
             except PoolTimeoutError as error:
                 raise _busy() from error
             bound = min(LONGEST_WAIT_SECONDS, 0.005 * 2**attempt)
@@ -192,7 +215,7 @@ def open_postgresql(address: str) -> PostgresqlDatabase:
     Unavailable
         If it does not answer.
     """
-    engine = open_engine(address, writable=True)
+    engine = open_engine(address, writable=True, transaction_seconds=0)
     try:
         upgrade(engine)
     except DBAPIError as error:
