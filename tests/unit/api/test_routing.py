@@ -65,6 +65,7 @@ def test_every_route_is_documented_or_our_own() -> None:
         "fileroom.dicomWeb.retrieveThumbnail",
         "fileroom.entries.list",
         "fileroom.operations.failures",
+        "fileroom.operations.ledger",
         "fileroom.projects.list",
     }
 
