@@ -37,6 +37,8 @@ EXAMPLES: Final = {
     "datasets.operations.list": 'curl -H "$AUTH" "$DATASET/operations?filter=done=false"',
     "datasets.operations.get": 'curl -H "$AUTH" "$OPERATION"',
     "datasets.operations.cancel": 'curl -X POST -H "$AUTH" "$OPERATION:cancel"',
+    "fileroom.operations.pause": 'curl -X POST -H "$AUTH" "$OPERATION:pause"',
+    "fileroom.operations.resume": 'curl -X POST -H "$AUTH" "$OPERATION:resume"',
     "fileroom.operations.failures": 'curl -H "$AUTH" "$OPERATION:failures?format=csv"',
     "fileroom.operations.ledger": """curl -H "$AUTH" -o ledger.parquet \\
     "$OPERATION:ledger?format=parquet\"""",

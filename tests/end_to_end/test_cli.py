@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -279,3 +280,43 @@ def test_output_is_that_of_gcloud(fileroom: Fileroom, gcloud: Gcloud, gallery: P
     ]
     for line, printed in zip(lines, gcloud(lines), strict=True):
         assert fileroom(*line).stdout == printed, line
+
+
+def test_operation_is_paused_and_resumed(fileroom: Fileroom, place: Place) -> None:
+    for number, content in enumerate(slices(300)):
+        place.put(f"{number:03}.dcm", content)
+    uri = f"--gcs-uri=gs://{place.bucket_id}/**"
+    begun = fileroom("dicom-stores", "import", "gcs", place.dicom_store, uri, "--async")
+    operation = begun.stdout.removeprefix("name: ").strip()
+    assert "Pause requested" in fileroom("operations", "pause", operation).stderr
+    deadline = time.monotonic() + 30
+    while True:
+        body = json.loads(fileroom("operations", "describe", operation, "--format=json").stdout)
+        told = body["metadata"]["fileroom"]
+        if body.get("done") or "pausedWhy" in told:
+            break
+        assert time.monotonic() < deadline
+    if not body.get("done"):  # else it was quicker than we are
+        assert told["pauseRequested"] is True
+        assert "asked it to wait" in told["pausedWhy"]
+    assert "goes on" in fileroom("operations", "resume", operation).stderr
+    ended = fileroom("operations", "wait", operation)
+    assert ended.exit_code == 0
+    assert "300 imported" in ended.stdout
+
+
+@pytest.mark.parametrize("policy", ["keep-first", "replace", "fail-if-different"])
+def test_import_does_with_duplicates_as_it_is_told(
+    fileroom: Fileroom, place: Place, policy: str
+) -> None:
+    (first, *_) = slices(1)
+    other = first[:-2] + bytes((first[-2] ^ 1, first[-1]))
+    place.put("a.dcm", first)
+    line = ("dicom-stores", "import", "gcs", place.dicom_store)
+    uri = f"--gcs-uri=gs://{place.bucket_id}/**"
+    assert fileroom(*line, uri).exit_code == 0
+    place.put("a.dcm", other)
+    told = fileroom(*line, uri, f"--duplicate-policy={policy}")
+    outcome = {"keep-first": "kept", "replace": "replaced", "fail-if-different": "failed"}[policy]
+    assert f"1 {outcome}" in told.stdout
+    assert told.exit_code == (3 if policy == "fail-if-different" else 0)

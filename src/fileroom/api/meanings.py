@@ -265,6 +265,8 @@ FIELDS: Final = {
     "ImportDicomDataRequest.gcsSource": "What to import; required.",
     "ImportDicomDataRequest.blobStorageSettings": "The storage class of what is imported.",
     "ImportDicomDataRequest.fileroomOptions": "What Fileroom offers beside.",
+    "ImportOptions.duplicatePolicy": "What becomes of an instance that is stored with other bytes:"
+    " `FAIL_IF_DIFFERENT` if empty, as Google does, `KEEP_FIRST` or `REPLACE`.",
     "ImportOptions.mode": "`COPY`, or `REFERENCE`: objects stay where they lie, and only their"
     " headers are read; `COPY` if empty.",
     "ListDatasetsResponse.datasets": "The datasets of the page.",

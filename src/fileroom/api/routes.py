@@ -287,6 +287,18 @@ ROUTES: Final = (
         Empty,
         CancelOperationRequest,
     ),
+    *(
+        Route(
+            f"fileroom.operations.{verb}",
+            "POST",
+            f"{OPERATION}:{verb}",
+            "healthcare.operations.cancel",
+            handler,
+            request=CancelOperationRequest,
+            response=Empty,
+        )
+        for verb, handler in (("pause", operations.pause), ("resume", operations.resume))
+    ),
     Route(
         "fileroom.operations.failures",
         "GET",

@@ -144,6 +144,7 @@ class ImportOptions(Message):
     """What Fileroom offers beyond ``ImportDicomDataRequest``."""
 
     mode: Literal["", "COPY", "REFERENCE"] = ""
+    duplicate_policy: Literal["", "FAIL_IF_DIFFERENT", "KEEP_FIRST", "REPLACE"] = ""
 
 
 class ImportDicomDataRequest(Message):

@@ -22,7 +22,12 @@ from fileroom.cli.local_places import (
 from fileroom.cli.output.rendering import result_format_option
 from fileroom.cli.reaching import DEFAULT_STORE, refuse_server, store_without_server
 from fileroom.cli.settings_options import buckets_option, config_option, data_option
-from fileroom.cli.transfer_options import mime_type_option, mode_option, storage_class_option
+from fileroom.cli.transfer_options import (
+    duplicate_policy_option,
+    mime_type_option,
+    mode_option,
+    storage_class_option,
+)
 from fileroom.client.bodies import export_body, import_body
 from fileroom.client.values import child
 from fileroom.errors import AlreadyExists
@@ -58,6 +63,7 @@ def _place_options(command: Callable[..., None]) -> Callable[..., None]:
 @_place_options
 @storage_class_option
 @mode_option
+@duplicate_policy_option
 @result_format_option
 @located
 def import_(
@@ -70,6 +76,7 @@ def import_(
     config: Path | None,
     storage_class: str | None,
     mode: str,
+    duplicate_policy: str,
     output_format: Format | None,
 ) -> None:
     """Import directories, files or buckets without a server.
@@ -90,9 +97,13 @@ def import_(
             click.echo(f"{place.text} into {name}", err=True)
             if mode == REFERENCE and place.bucket is not None:
                 click.echo(_how_to_find_again(place.bucket), err=True)
-            request = import_body(place.uri, storage_class or "", mode)
+            request = import_body(place.uri, storage_class or "", mode, duplicate_policy)
             operation = _find_unfinished(client, name, request) or client.import_(
-                name, place.uri, storage_class=storage_class or "", mode=mode
+                name,
+                place.uri,
+                storage_class=storage_class or "",
+                mode=mode,
+                duplicate_policy=duplicate_policy,
             )
             ended.append(_run(client, operation, output_format, place, settings.data))
     leave(*ended)

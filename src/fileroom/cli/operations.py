@@ -89,6 +89,38 @@ def cancel(
     write_one({}, output_format)
 
 
+@operations.command("pause", example="fileroom operations pause 17 --dataset=ct")
+@click.argument("operation")
+@dataset_option
+@answer_format_option
+@connected
+def pause(
+    connection: Connection, operation: str, dataset: str | None, output_format: Format
+) -> None:
+    """Ask an operation to wait; what it did so far stays, and 'resume' has it go on."""
+    name = connection.operation(operation, dataset)
+    with connection.open() as client:
+        client.pause_operation(name)
+    click.echo(f"Pause requested for operation [{name.operation_id}].", err=True)
+    write_one({}, output_format)
+
+
+@operations.command("resume", example="fileroom operations resume 17 --dataset=ct")
+@click.argument("operation")
+@dataset_option
+@answer_format_option
+@connected
+def resume(
+    connection: Connection, operation: str, dataset: str | None, output_format: Format
+) -> None:
+    """Have an operation go on that was asked to wait."""
+    name = connection.operation(operation, dataset)
+    with connection.open() as client:
+        client.resume_operation(name)
+    click.echo(f"Operation [{name.operation_id}] goes on.", err=True)
+    write_one({}, output_format)
+
+
 operations.add_command(ledger)
 operations.add_command(
     failures_command("fileroom operations failures 17 --dataset=ct --reason=TRUNCATED")

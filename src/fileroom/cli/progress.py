@@ -65,6 +65,8 @@ class Reading:
     """``None`` until the server has listed everything."""
     waits_for: str
     """Why the operation stands still; empty while it runs."""
+    is_asked_to: bool = False
+    """Whether that is what somebody asked for."""
 
 
 def to_reading(operation: Operation) -> Reading:
@@ -75,6 +77,7 @@ def to_reading(operation: Operation) -> Reading:
         failed=operation.counters.failure,
         total=operation.total,
         waits_for=operation.paused_why,
+        is_asked_to=operation.pause_requested,
     )
 
 
@@ -199,6 +202,8 @@ class Lines:
 
 def paused_line(reading: Reading) -> str:
     """Give what somebody needs to know who waits for an operation that stands still."""
+    if reading.is_asked_to:
+        return f"Paused: {reading.waits_for}: fileroom operations resume"
     return f"Paused: {reading.waits_for}. It goes on by itself once that is mended"
 
 

@@ -20,6 +20,12 @@ mode_option = click.option(
     help="reference leaves the objects where they lie and reads only their headers; copy unless"
     " given.",
 )
+duplicate_policy_option = click.option(
+    "--duplicate-policy",
+    type=click.Choice(["fail-if-different", "keep-first", "replace"], case_sensitive=False),
+    callback=lambda _context, _option, value: (value or "").upper().replace("-", "_"),
+    help="What becomes of an instance that is stored with other bytes; it fails unless given.",
+)
 filter_option = click.option(
     "--filter-config-gcs-uri",
     default="",

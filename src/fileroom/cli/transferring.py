@@ -11,6 +11,7 @@ from fileroom.cli.following import begin, detach_option
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, result_format_option
 from fileroom.cli.transfer_options import (
+    duplicate_policy_option,
     filter_option,
     mime_type_option,
     mode_option,
@@ -38,6 +39,7 @@ def import_() -> None:
 )
 @storage_class_option
 @mode_option
+@duplicate_policy_option
 @detach_option
 @result_format_option
 @connected
@@ -48,6 +50,7 @@ def import_gcs(
     gcs_uri: str,
     storage_class: str | None,
     mode: str,
+    duplicate_policy: str,
     detach: bool,
     output_format: Format | None,
 ) -> None:
@@ -57,7 +60,13 @@ def import_gcs(
     """
     name = connection.dicom_store(dicom_store, dataset)
     with connection.open() as client:
-        operation = client.import_(name, gcs_uri, storage_class=storage_class or "", mode=mode)
+        operation = client.import_(
+            name,
+            gcs_uri,
+            storage_class=storage_class or "",
+            mode=mode,
+            duplicate_policy=duplicate_policy,
+        )
         begin(client, operation, output_format, detach=detach)
 
 

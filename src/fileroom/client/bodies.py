@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from fileroom.client.values import JsonObject
 
 
-def import_body(uri: str, storage_class: str, mode: str) -> JsonObject:
+def import_body(uri: str, storage_class: str, mode: str, duplicate_policy: str = "") -> JsonObject:
     """Give an ``ImportDicomDataRequest``."""
     body: JsonObject = {"gcsSource": {"uri": uri}}
     if storage_class:
         body |= storage_class_body(storage_class, "")
-    if mode:
-        body["fileroomOptions"] = {"mode": mode}
+    given = {"mode": mode, "duplicatePolicy": duplicate_policy}
+    options: JsonObject = {name: value for name, value in given.items() if value}
+    if options:
+        body["fileroomOptions"] = options
     return body
 
 

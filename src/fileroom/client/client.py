@@ -182,15 +182,22 @@ class Client(Closing):
     # Import and export
 
     def import_(
-        self, name: DicomStoreName | str, uri: str, *, storage_class: str = "", mode: str = ""
+        self,
+        name: DicomStoreName | str,
+        uri: str,
+        *,
+        storage_class: str = "",
+        mode: str = "",
+        duplicate_policy: str = "",
     ) -> Operation:
         """Start to import the objects that a ``gs://`` URI or pattern names.
 
-        In the mode ``REFERENCE`` they stay where they lie, and only their headers are read.
+        In the mode ``REFERENCE`` they stay where they lie, and only their headers are read. What
+        is stored already with other bytes fails, unless the duplicate policy is ``KEEP_FIRST`` or
+        ``REPLACE``.
         """
-        return self._begin(
-            f"{name_path(name, DicomStoreName)}:import", import_body(uri, storage_class, mode)
-        )
+        body = import_body(uri, storage_class, mode, duplicate_policy)
+        return self._begin(f"{name_path(name, DicomStoreName)}:import", body)
 
     def promote(
         self, name: DicomStoreName | str, *, within: InstancePath | str | None = None
@@ -269,6 +276,14 @@ class Client(Closing):
     def cancel_operation(self, name: OperationName | str) -> None:
         """Ask an operation to end; it is ``done`` a moment later, and keeps what it did."""
         self._transport.call("POST", f"{name_path(name, OperationName)}:cancel", body={})
+
+    def pause_operation(self, name: OperationName | str) -> None:
+        """Ask an operation to wait until ``resume_operation``; deletions cannot."""
+        self._transport.call("POST", f"{name_path(name, OperationName)}:pause", body={})
+
+    def resume_operation(self, name: OperationName | str) -> None:
+        """Have an operation go on that was asked to wait."""
+        self._transport.call("POST", f"{name_path(name, OperationName)}:resume", body={})
 
     def failures(
         self,

@@ -131,6 +131,8 @@ class Operation:
     """Objects there are in all; ``None`` until the server has counted them."""
     paused_why: str
     """What the operation waits for; empty while it runs."""
+    pause_requested: bool
+    """Whether somebody asked it to wait, so that it goes on only if somebody asks it to."""
     error: Status | None
     response: JsonObject | None
     body: JsonObject = field(repr=False, compare=False)
@@ -220,6 +222,7 @@ def to_operation(body: JsonObject) -> Operation:
         account={key: integer(fileroom, key) for key in _ACCOUNT if key in fileroom},
         total=_to_integer(fileroom.get("total")),
         paused_why=text(fileroom, "pausedWhy"),
+        pause_requested=fileroom.get("pauseRequested") is True,
         error=_to_status(child(body, "error")) if "error" in body else None,
         response=child(body, "response") if "response" in body else None,
         body=body,

@@ -32,7 +32,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -334,6 +334,7 @@ operations = Table(
     Column("created_at", _Time, nullable=False),
     Column("ended_at", _Time),
     Column("expires_at", _Time),
+    Column("pause_requested", Boolean, nullable=False, server_default=text("FALSE")),
     Index("ix_operations_listing", "dataset_id", "created_at", "id"),
     Index("ix_operations_claim", "state", "lease_until"),
     Index("ix_operations_store", "store_id", "state"),

@@ -82,21 +82,28 @@ class Run:
     operation: Operation
     _stop: threading.Event = field(default_factory=threading.Event)
     _lost: threading.Event = field(default_factory=threading.Event)
+    _pause: threading.Event = field(default_factory=threading.Event)
 
     @property
     def stopping(self) -> bool:
         """Whether the job should leave off at its next commit, for a later run to go on."""
-        return self._stop.is_set()
+        return self._stop.is_set() or self._pause.is_set()
 
     def check(self) -> None:
-        """Raise Cancelled if somebody asked for it, Aborted if another server took over."""
+        """Raise Cancelled if somebody asked for it, Aborted if another server took over.
+
+        It notes that somebody asked the operation to wait: then the job is to leave off.
+        """
         if self._lost.is_set():
             raise Aborted(f"operation {self.operation.name} was claimed by another server")
         if not self.operation.kind.can_be_cancelled:
             return
         with self.database.read() as connection:
-            if operations.is_cancel_requested(connection, self.operation):
-                raise Cancelled("the operation was cancelled")
+            asked = operations.requests_of(connection, self.operation)
+        if asked.cancel:
+            raise Cancelled("the operation was cancelled")
+        if asked.pause:
+            self._pause.set()
 
     def read(self) -> Operation:
         """Give the operation as its row stands."""
@@ -114,7 +121,7 @@ class Run:
     def sleep(self, seconds: float) -> None:
         """Wait, but not past a stop or a cancellation."""
         deadline = time.monotonic() + seconds
-        while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
+        while not self.stopping and (left := deadline - time.monotonic()) > 0:
             self._stop.wait(min(left, POLL_SECONDS))
             self.check()
 

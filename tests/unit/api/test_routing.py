@@ -66,6 +66,8 @@ def test_every_route_is_documented_or_our_own() -> None:
         "fileroom.entries.list",
         "fileroom.operations.failures",
         "fileroom.operations.ledger",
+        "fileroom.operations.pause",
+        "fileroom.operations.resume",
         "fileroom.projects.list",
     }
 

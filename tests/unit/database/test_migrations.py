@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ def empty(dialect: Dialect, server: PostgresqlServer, path: Path) -> Engine:
     return sqlite.open_engine(path, writable=True)
 
 
+_COLUMN = re.compile(r"\n|,\s+(?=[a-z_]+ [A-Z]+\b)")
+"""A line for each; one that was added later is on that of the column before it."""
 _OF_POSTGRESQL = """
 SELECT table_name AS name, concat_ws(
     ' ', column_name, data_type, collation_name, column_default, is_nullable
@@ -66,7 +69,7 @@ def tables(engine: Engine) -> dict[str, list[str]]:
         if engine.dialect.name == "sqlite":
             rows = connection.execute(text(statement)).all()
             return {
-                row.name: sorted(line.strip(" \t,") for line in row.sql.splitlines())
+                row.name: sorted(line.strip(" \t,") for line in _COLUMN.split(row.sql))
                 for row in rows
             }
         found: dict[str, list[str]] = {}

@@ -11,12 +11,21 @@ from sqlalchemy import select, update
 from fileroom.database import operations, schema, stores
 from fileroom.database.engine import now_microseconds
 from fileroom.database.operations import Counters, DeferredObject, Kind, State
-from fileroom.errors import Aborted, Code, InvalidArgument, NotFound, ObjectFailure, Reason
+from fileroom.errors import (
+    Aborted,
+    Code,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ObjectFailure,
+    Reason,
+)
 from fileroom.names import DatasetName, OperationName
 from tests.unit.database.rows import (
     DATASET,
     HOUR,
     OWNER,
+    STORE,
     add_claimed,
     add_operation,
     all_rows,
@@ -399,13 +408,63 @@ def test_page_token_of_another_listing_is_refused(transaction: Connection) -> No
 
 def test_cancellation_is_noted_for_whoever_runs_it(transaction: Connection) -> None:
     operation = add_claimed(transaction)
-    assert not operations.is_cancel_requested(transaction, operation)
+    assert operations.requests_of(transaction, operation) == (False, False)
 
     operations.request_cancel(transaction, operation.name)
     operations.request_cancel(transaction, operation.name)
 
-    assert operations.is_cancel_requested(transaction, operation)
+    assert operations.requests_of(transaction, operation) == (True, False)
     assert operations.get_operation(transaction, operation.name).state is State.RUNNING
+
+
+def test_what_is_paused_is_claimed_only_once_it_is_resumed(transaction: Connection) -> None:
+    name = add_operation(transaction)
+    operations.request_pause(transaction, name)
+    operations.request_pause(transaction, name)
+    paused = operations.get_operation(transaction, name)
+    assert (paused.state, paused.pause_requested) == (State.PAUSED, True)
+    assert operations.claim_operation(transaction, OWNER) is None
+
+    operations.request_resume(transaction, name)
+    claimed = operations.claim_operation(transaction, OWNER)
+    assert claimed is not None
+    assert (claimed.name, claimed.state, claimed.paused_why) == (name, State.RUNNING, None)
+    operations.request_pause(transaction, name)
+    assert operations.requests_of(transaction, claimed) == (False, True)
+    operations.release_operation(transaction, claimed)
+    assert operations.get_operation(transaction, name).state is State.PAUSED
+    assert operations.claim_operation(transaction, OWNER) is None
+
+
+def test_what_is_paused_ends_with_its_store_or_if_it_is_cancelled(transaction: Connection) -> None:
+    store_id = new_store(transaction)
+    of_store = add_claimed(transaction, store_id=store_id)
+    other = add_claimed(transaction)
+    for operation in (of_store, other):
+        operations.request_pause(transaction, operation.name)
+        operations.release_operation(transaction, operation)
+    assert operations.claim_operation(transaction, OWNER) is None
+    stores.delete_dicom_store(transaction, STORE)
+    claimed = operations.claim_operation(transaction, OWNER)
+    assert claimed is not None
+    assert claimed.id == of_store.id
+    assert not operations.requests_of(transaction, claimed).pause
+    operations.request_cancel(transaction, other.name)
+    claimed = operations.claim_operation(transaction, OWNER)
+    assert claimed is not None
+    assert claimed.id == other.id
+    assert operations.requests_of(transaction, claimed) == (True, False)
+
+
+def test_a_deletion_is_not_paused_and_what_has_ended_stays(transaction: Connection) -> None:
+    deletion = add_operation(transaction, kind=Kind.DELETE_STUDY)
+    with pytest.raises(FailedPrecondition, match="deletion"):
+        operations.request_pause(transaction, deletion)
+    ended = add_claimed(transaction)
+    operations.finish_operation(transaction, ended, listed=0, retention_microseconds=HOUR)
+    operations.request_pause(transaction, ended.name)
+    operations.request_resume(transaction, ended.name)
+    assert operations.get_operation(transaction, ended.name).state is State.DONE
 
 
 def test_cancellation_ends_an_operation_that_nobody_has_begun(transaction: Connection) -> None:

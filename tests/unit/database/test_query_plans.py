@@ -263,7 +263,7 @@ def find_metadata(connection: Connection, operation: Operation) -> None:
 RUNS: dict[str, Callable[[Connection, Operation], object]] = {
     "claim": lambda tx, _: operations.claim_operation(tx, "boot-1"),
     "heartbeat": operations.prolong_lease,
-    "cancelled?": operations.is_cancel_requested,
+    "asked of it": operations.requests_of,
     "cancel": lambda tx, op: operations.request_cancel(tx, op.name),
     "get_operation": lambda tx, op: operations.get_operation(tx, op.name),
     "list_operations": lambda tx, _: second_page_of_operations(tx, None),

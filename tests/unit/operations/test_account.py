@@ -44,6 +44,7 @@ def operation(
         state=state,
         paused_why=None,
         cancel_requested=False,
+        pause_requested=False,
         start_seq=None,
         fence=1,
         cursor=None,

@@ -268,6 +268,23 @@ def test_paused_operation_keeps_its_lease(
 # Cancel
 
 
+@pytest.mark.usefixtures("quick")
+def test_running_operation_waits_and_goes_on(database: Database) -> None:
+    name = database.write(add_operation)
+    job = Turn(until_told, until_told, succeeds)
+    with running(database, job) as runner:
+        for calls in (1, 2):
+            wait_until(lambda calls=calls: job.calls == calls)  # type: ignore[misc]
+            database.write(lambda tx: operations.request_pause(tx, name))
+            wait_until(lambda: read_operation(database, name).state is State.PAUSED)
+            assert "asked it to wait" in str(read_operation(database, name).paused_why)
+            time.sleep(0.2)
+            assert job.calls == calls
+            database.write(lambda tx: operations.request_resume(tx, name))
+            runner.wake()
+        assert ended(database, name).error is None
+
+
 def test_running_operation_is_cancelled(database: Database) -> None:
     name = database.write(add_operation)
 

@@ -17,6 +17,7 @@ from fileroom.api.wire import (
     DicomStoreMetrics,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
+    ImportOptions,
     ListDicomStoresResponse,
     SetBlobStorageSettingsRequest,
     int64,
@@ -149,12 +150,14 @@ def import_(call: Call) -> Answer:
             "gcs_source.uri",
         )
     _get(call)
+    options = body.fileroom_options or ImportOptions()
     operation = request_import(
         call.deployment.facilities,
         call.dicom_store,
         body.gcs_source.uri,
         storage_class=find_storage_class(body.blob_storage_settings),
-        mode="" if body.fileroom_options is None else body.fileroom_options.mode,
+        mode=options.mode,
+        duplicate_policy=options.duplicate_policy,
         api_version=call.api_version,
     )
     return json_answer({"name": str(operation)})

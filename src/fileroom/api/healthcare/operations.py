@@ -14,12 +14,13 @@ from fileroom.errors import InvalidArgument, Reason, Unimplemented
 from fileroom.operations.operation import account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fileroom.api.calls import Call
     from fileroom.database.engine import Connection
     from fileroom.database.operations import Operation
     from fileroom.errors import ObjectFailure
+    from fileroom.names import OperationName
 
 METHOD_NAMES: Final = {
     Kind.CREATE_DATASET: "dataset.DatasetService.CreateDataset",
@@ -72,10 +73,23 @@ def list_(call: Call) -> Answer:
 
 def cancel(call: Call) -> Answer:
     """Ask an operation to end; what it has done so far stays."""
+    return _request(call, operations.request_cancel)
 
+
+def pause(call: Call) -> Answer:
+    """Ask an operation to wait."""
+    return _request(call, operations.request_pause)
+
+
+def resume(call: Call) -> Answer:
+    """Have an operation go on that was asked to wait."""
+    return _request(call, operations.request_resume)
+
+
+def _request(call: Call, request: Callable[[Connection, OperationName], None]) -> Answer:
     def change(transaction: Connection) -> None:
         stores.get_dataset(transaction, call.dataset, permission=call.permission)
-        operations.request_cancel(transaction, call.operation)
+        request(transaction, call.operation)
 
     call.deployment.database.write(change)
     call.deployment.runner.wake()
@@ -175,6 +189,8 @@ def _progress(operation: Operation) -> dict[str, Any]:
         terms["total"] = operation.total
     if operation.state is State.PAUSED and operation.paused_why:
         terms["pausedWhy"] = operation.paused_why
+    if operation.pause_requested and operation.state is not State.DONE:
+        terms["pauseRequested"] = True
     return {**({"counter": counter} if counter else {}), "fileroom": terms}
 
 

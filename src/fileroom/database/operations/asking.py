@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, exists, insert, or_, select, update
 
@@ -17,11 +17,11 @@ from fileroom.database.pages import (
     encode_page_token,
     page_size_within_limits,
 )
-from fileroom.errors import Code, NotFound
+from fileroom.errors import Code, FailedPrecondition, NotFound
 from fileroom.names import DatasetName, LocationName, OperationName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import ColumnElement, Row, Select
 
@@ -36,6 +36,9 @@ from fileroom.database.values.operations import (
     Operation,
     State,
 )
+
+PAUSED_ON_REQUEST: Final = "somebody asked it to wait, and has to ask it to go on"
+"""Why an operation is paused that no fault keeps from going on."""
 
 
 def insert_operation(
@@ -160,13 +163,11 @@ def request_cancel(transaction: Connection, name: OperationName) -> None:
     NotFound
         If there is no such operation.
     """
-    found = get_operation(transaction, name)
-    row = select(schema.operations.c.id).where(schema.operations.c.id == found.id)
-    transaction.execute(row.with_for_update())  # nobody claims it meanwhile
-    operation = get_operation(transaction, name)
+    operation = _locked(transaction, name)
     if operation.state is State.DONE:
         return
-    values: dict[str, object] = {"cancel_requested": True}
+    # One that somebody had wait goes on to its end.
+    values: dict[str, object] = {"cancel_requested": True, "pause_requested": False}
     if operation.state is State.QUEUED and operation.kind.can_be_cancelled:
         now = now_microseconds()
         values |= {
@@ -176,6 +177,52 @@ def request_cancel(transaction: Connection, name: OperationName) -> None:
             "ended_at": now,
             "expires_at": now + KEPT_MICROSECONDS,
         }
+    _update(transaction, operation, values)
+
+
+def request_pause(transaction: Connection, name: OperationName) -> None:
+    """Ask an operation to wait until it is asked to go on; one that has ended stays.
+
+    Raises
+    ------
+    FailedPrecondition
+        If it is a deletion, which hid what it has not deleted yet.
+    NotFound
+        If there is no such operation.
+    """
+    operation = _locked(transaction, name)
+    if operation.state is State.DONE:
+        return
+    if not operation.kind.can_be_cancelled:
+        raise FailedPrecondition("a deletion goes on to its end: it cannot be paused", "name")
+    values: dict[str, object] = {"pause_requested": True}
+    if operation.state is State.QUEUED:
+        values |= {"state": State.PAUSED, "paused_why": PAUSED_ON_REQUEST}
+    _update(transaction, operation, values)
+
+
+def request_resume(transaction: Connection, name: OperationName) -> None:
+    """Have an operation go on that was asked to wait; nothing becomes of any other.
+
+    Raises
+    ------
+    NotFound
+        If there is no such operation.
+    """
+    operation = _locked(transaction, name)
+    if operation.pause_requested:
+        _update(transaction, operation, {"pause_requested": False})
+
+
+def _locked(transaction: Connection, name: OperationName) -> Operation:
+    """Give an operation that nobody claims or ends before the transaction does."""
+    found = get_operation(transaction, name)
+    row = select(schema.operations.c.id).where(schema.operations.c.id == found.id)
+    transaction.execute(row.with_for_update())
+    return get_operation(transaction, name)
+
+
+def _update(transaction: Connection, operation: Operation, values: Mapping[str, object]) -> None:
     transaction.execute(
         update(schema.operations).where(schema.operations.c.id == operation.id).values(**values)
     )
@@ -227,6 +274,7 @@ def operation_of_row(row: Row[tuple[object, ...]]) -> Operation:
         state=State(columns["state"]),
         paused_why=columns["paused_why"],
         cancel_requested=bool(columns["cancel_requested"]),
+        pause_requested=bool(columns["pause_requested"]),
         start_seq=columns["start_seq"],
         fence=columns["fence"],
         cursor=columns["cursor"],

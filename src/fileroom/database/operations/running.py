@@ -8,9 +8,9 @@ counts, and only under the fence that the claim drew: whoever was claimed away f
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import and_, delete, exists, or_, select, update
 
 from fileroom.database import schema
 from fileroom.database.dialects import clock_microseconds
@@ -20,9 +20,15 @@ from fileroom.errors import Aborted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sqlalchemy import ColumnElement
+
     from fileroom.database.engine import Connection
 
-from fileroom.database.operations.asking import operation_of_row, select_operations
+from fileroom.database.operations.asking import (
+    PAUSED_ON_REQUEST,
+    operation_of_row,
+    select_operations,
+)
 from fileroom.database.values.operations import Counters, Json, Operation, State
 
 LEASE_MICROSECONDS: Final = 30_000_000
@@ -52,6 +58,7 @@ def claim_operation(
         .where(
             table.state.in_((State.QUEUED, State.RUNNING, State.PAUSED)),
             or_(table.lease_until.is_(None), table.lease_until < now),
+            or_(~table.pause_requested, _has_no_store()),
             table.id.not_in(without),
         )
         .order_by(table.priority.desc(), table.id)
@@ -75,6 +82,12 @@ def claim_operation(
     return operation_of_row(
         transaction.execute(select_operations().where(table.id == row_id)).one()
     )
+
+
+def _has_no_store() -> ColumnElement[bool]:
+    """Whether the store of an operation was deleted, so that it ends whatever was asked of it."""
+    stores = schema.dicom_stores.c
+    return exists().where(stores.id == schema.operations.c.store_id, stores.deleted_at.is_not(None))
 
 
 def begin_operation(
@@ -101,8 +114,11 @@ def prolong_lease(transaction: Connection, operation: Operation) -> None:
 
 
 def release_operation(transaction: Connection, operation: Operation) -> None:
-    """Give the operation up for another server to claim at once."""
-    _update_claimed(transaction, operation, {"lease_until": 0})
+    """Give the operation up for another server to claim at once, unless it is to wait."""
+    values: dict[str, object] = {"lease_until": 0}
+    if requests_of(transaction, operation).pause:
+        values |= {"state": State.PAUSED, "paused_why": PAUSED_ON_REQUEST}
+    _update_claimed(transaction, operation, values)
 
 
 def pause_operation(transaction: Connection, operation: Operation, why: str) -> None:
@@ -115,15 +131,22 @@ def resume_operation(transaction: Connection, operation: Operation) -> None:
     _update_claimed(transaction, operation, {"state": State.RUNNING, "paused_why": None})
 
 
-def is_cancel_requested(connection: Connection, operation: Operation) -> bool:
-    """Tell whether somebody asked the operation to end."""
-    return bool(
-        connection.execute(
-            select(schema.operations.c.cancel_requested).where(
-                schema.operations.c.id == operation.id
-            )
-        ).scalar()
-    )
+class Requests(NamedTuple):
+    """What somebody has asked of a running operation."""
+
+    cancel: bool
+    pause: bool
+
+
+def requests_of(connection: Connection, operation: Operation) -> Requests:
+    """Give what somebody has asked of an operation; nothing of one that is not there."""
+    table = schema.operations.c
+    row = connection.execute(
+        select(
+            table.cancel_requested, and_(table.pause_requested, ~_has_no_store()).label("pause")
+        ).where(table.id == operation.id)
+    ).one_or_none()
+    return Requests(*map(bool, row)) if row is not None else Requests(cancel=False, pause=False)
 
 
 def lock_operation(

@@ -96,6 +96,7 @@ class Operation:
     state: State
     paused_why: str | None
     cancel_requested: bool
+    pause_requested: bool
     start_seq: int | None
     fence: int
     cursor: str | None

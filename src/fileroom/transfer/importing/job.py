@@ -33,11 +33,13 @@ def request_import(
     *,
     storage_class: str = "",
     mode: str = "",
+    duplicate_policy: str = "",
     api_version: str,
 ) -> OperationName:
     """Ask for an import; it begins as soon as the runner has room for it.
 
-    In the mode ``REFERENCE`` objects stay where they lie, and only their headers are read.
+    In the mode ``REFERENCE`` objects stay where they lie, and only their headers are read. The
+    duplicate policy is ``FAIL_IF_DIFFERENT`` unless it is given.
 
     Raises
     ------
@@ -52,8 +54,10 @@ def request_import(
     details: Json = {"gcsSource": {"uri": uri}}
     if storage_class:
         details["blobStorageSettings"] = {"blobStorageClass": storage_class}
-    if mode:
-        details["fileroomOptions"] = {"mode": mode}
+    given = {"mode": mode, "duplicatePolicy": duplicate_policy}
+    options: Json = {name: value for name, value in given.items() if value}
+    if options:
+        details["fileroomOptions"] = options
     return ask_for(
         facilities,
         name,

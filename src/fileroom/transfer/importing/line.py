@@ -33,6 +33,11 @@ from fileroom.transfer.importing.comparing import (
     to_compare,
 )
 from fileroom.transfer.importing.matches import explain_no_match, list_candidates
+from fileroom.transfer.importing.options import (
+    duplicate_policy,
+    is_by_reference,
+    storage_class,
+)
 from fileroom.transfer.importing.reading import ListedObject, open_source
 from fileroom.transfer.importing.worker import (
     ImportOutcome,
@@ -48,14 +53,13 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
-    from fileroom.database.values.operations import DeferredObject, Json
+    from fileroom.database.values.operations import DeferredObject
     from fileroom.objectstore.contract import Source
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
 logger = logging.getLogger(__name__)
 
-REFERENCE: Final = "REFERENCE"
 _WANTED: Final = "wanted"
 
 
@@ -81,7 +85,8 @@ class Import:
             store_id=store.id,
             operation_id=progress.id,
             start_seq=self._begin(store.id),
-            storage_class=_storage_class(progress.request),
+            policy=duplicate_policy(progress.request),
+            storage_class=storage_class(progress.request),
             grace_microseconds=int(facilities.grace_seconds * 1_000_000),
         )
         self._by_reference = is_by_reference(progress.request)
@@ -318,17 +323,6 @@ class Import:
                 case _:
                     return [replace(deferred, state={_WANTED: True})]
         return []
-
-
-def is_by_reference(request: Json) -> bool:
-    """Whether an import leaves the objects where they lie."""
-    options = request.get("fileroomOptions")
-    return isinstance(options, dict) and options.get("mode") == REFERENCE
-
-
-def _storage_class(request: Json) -> str:
-    settings = request.get("blobStorageSettings")
-    return str(settings["blobStorageClass"]) if isinstance(settings, dict) else "STANDARD"
 
 
 def _with_headers(outcome: ImportOutcome) -> ImportOutcome:
