@@ -203,6 +203,26 @@ def test_a_paused_import_says_why_and_is_cancelled(
     expect(page.get_by_text("Nothing is running")).to_be_visible()
 
 
+def test_an_import_is_paused_and_resumed(
+    console: Console, filled: RunningServer, tmp_path: Path
+) -> None:
+    page = console.page
+    with blobs_gone(filled, tmp_path):  # so that it is not done before it is asked to wait
+        operation = start(filled)
+        console.go(str(operation.name))
+        status = page.get_by_role("main").get_by_role("status").first
+        expect(status).to_have_text("Paused")
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("It goes on from here once you have it resumed.")).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("once you have it resumed")).to_have_count(0)
+    expect(status).not_to_have_text("Paused", timeout=20_000)
+    with filled.client() as client:
+        client.wait(operation, poll_seconds=0.1)
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+
+
 def test_an_absence_of_the_server_is_told_and_outlived(
     chromium: Browser, filled: RunningServer, tmp_path: Path
 ) -> None:

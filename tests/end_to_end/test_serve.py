@@ -115,7 +115,7 @@ def test_directory_that_cannot_be_made_is_said(tmp_path: Path, setting: str) -> 
         (["--auth=oidc"], {}, "token"),
         (["--bucket=demo"], {}, "NAME=DIRECTORY"),
         (["--bucket=demo=s3://there"], {}, "is no directory"),
-        ([], {"FILEROOM_DATABASE": "postgresql://db.example/x"}, "SQLite"),
+        ([], {"FILEROOM_DATABASE": "mysql://db.example/x"}, "postgresql://user@host/fileroom"),
         ([], {"FILEROOM_EXECUTOR": "dask://cluster.example"}, "worker processes"),
         ([], {"FILEROOM_AUTH": "oidc"}, "not yet oidc"),
         (["--config=absent.toml"], {}, "cannot be read"),

@@ -273,7 +273,7 @@ def test_blobs_of_a_killed_then_cancelled_import_are_collected(tmp_path: Path) -
     draw = random.Random(tools.draw_seed())
     sources = tools.make_sources(300, draw, mixed=False)
     uids = ("1.2.1", "1.2.2", "1.2.3")
-    sources.add("0-first.dcm", tools.instance(uids, bytes(60_000_000)), uids)
+    sources.add("0-first.dcm", tools.instance(uids, bytes(200_000_000)), uids)
     data = tmp_path / "data"
     sources.write(data / "buckets" / BUCKET)
     disk = Disk(data)

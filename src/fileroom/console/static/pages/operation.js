@@ -28,6 +28,7 @@ export function OperationPage({ place, query }) {
   const route = api(path);
   const { operation, readings, error } = useOperation(route);
   const [asking, setAsking] = useState(false);
+  const [refused, setRefused] = useState(null);
   const title = operation ? kindInWords(operation) : t("operation");
   const canCancel = operation && !operation.done && !operation.metadata.cancelRequested;
   const crumbs = [...datasetCrumbs(place), [place.dataset, datasetPath(place)],
@@ -35,9 +36,11 @@ export function OperationPage({ place, query }) {
   return html`<main>
     <${Heading} title=${title} about=${place.operation} tab=${`${title} ${place.operation}`} crumbs=${crumbs}>
       <${Link} to=${`${path}/logs`} class="button">${t("logs.title")}<//>
+      ${canCancel && !kindOf(operation).startsWith("Delete") && html`<${WaitButton} route=${route}
+        asked=${isAskedToWait(operation)} refuse=${setRefused} />`}
       ${canCancel && html`<button type="button" onClick=${() => setAsking(true)}>${t("operations.cancel")}</button>`}
     <//>
-    <${ErrorNotice} error=${error} />
+    <${ErrorNotice} error=${error || refused} />
     ${!operation && !error && html`<div class="panel"><${Loading} /></div>`}
     ${operation && html`<${Overview} place=${place} operation=${operation} readings=${readings} />
       <${Throughput} operation=${operation} readings=${readings} />
@@ -49,6 +52,17 @@ export function OperationPage({ place, query }) {
       </div></div>`}
     ${asking && html`<${CancelDialog} place=${place} route=${route} close=${() => setAsking(false)} />`}
   </main>`;
+}
+
+function isAskedToWait(operation) {
+  return operation.metadata.fileroom?.pauseRequested === true;
+}
+
+// Has it wait, or go on; a second later the page shows that it does.
+function WaitButton({ route, asked, refuse }) {
+  const verb = asked ? "resume" : "pause";
+  const ask = () => call("POST", `${route}:${verb}`, { body: {} }).then(() => refuse(null), refuse);
+  return html`<button type="button" onClick=${ask}>${t(`operations.${verb}`)}</button>`;
 }
 
 // Read it each second until it is done, through an absence of the server too.
@@ -108,7 +122,7 @@ function Why({ operation }) {
   const { pausedWhy } = operation.metadata.fileroom || {};
   if (pausedWhy && !operation.done) {
     return html`<div class="notice warning" role="status"><strong>${t("operations.paused", { why: pausedWhy })}</strong>
-      <span>${t("operations.paused.next")}</span></div>`;
+      <span>${t(isAskedToWait(operation) ? "operations.paused.asked" : "operations.paused.next")}</span></div>`;
   }
   const failed = failedOf(operation);
   const told = { count: failed, failed: number(failed), total: number(totalOf(operation) ?? countOf(operation)) };
