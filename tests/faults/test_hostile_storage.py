@@ -235,7 +235,8 @@ def test_what_waits_to_be_written_is_bounded_by_its_bytes(
     hostile.obey(Rule(fault=slowly, operation="put"))
     entries = bucket.write_many(contents(), alive=lambda: looked.append(time.monotonic()))
 
-    assert [entry.key for entry in entries] == keys_of(bucket) == sorted(answered)
+    # On a busy machine a request may be given up and sent again.
+    assert [entry.key for entry in entries] == keys_of(bucket) == sorted(set(answered))
     assert max(waiting) <= objects_max
     assert looked
 
