@@ -28,8 +28,10 @@ Rows = Iterator[Sequence[Mapping[str, Any]]]
 """Rows by their columns, some at a time; a column that has no value is left out."""
 
 
-def asked_type(call: Call, offered: Sequence[str]) -> str | None:
-    """Give the type asked for by ``format`` or ``Accept``; ``None`` is a page of JSON.
+def asked_type(call: Call, offered: Sequence[str], *, in_pages: bool = False) -> str | None:
+    """Give the type asked for by ``format`` or ``Accept``; None where none of these is.
+
+    ``in_pages`` tells that ``json``, a page of it, is offered as well.
 
     Raises
     ------
@@ -38,13 +40,14 @@ def asked_type(call: Call, offered: Sequence[str]) -> str | None:
     """
     named = {name: each for name, each in _BY_NAME.items() if each in offered}
     asked = call.parameter("format")
-    if asked == "json":
+    if in_pages and asked == "json":
         return None
     if asked is None:
         accept = call.headers.get("accept", "").lower()
         return next((each for each in offered if each in accept), None)
     if asked not in named:
-        raise InvalidArgument(f"format must be one of json, {', '.join(named)}", "format")
+        known = [*(["json"] if in_pages else []), *named]
+        raise InvalidArgument(f"format must be one of {', '.join(known)}", "format")
     return named[asked]
 
 

@@ -54,6 +54,7 @@ def list_(
 ) -> None:
     """Print every bucket that a server on these settings would serve."""
     rows: list[JsonObject] = []
+    missing: list[str] = []
     known = _buckets(data, config, buckets)
     for name in known.names():
         settings = known.find(name)
@@ -67,11 +68,11 @@ def list_(
                     "stores": ", ".join(settings.stores),
                 }
             )
+            if settings.path is not None and not settings.path.is_dir():
+                missing.append(f"WARNING: {name} is missing: {settings.path} is no directory")
     write_many(rows, _LISTED, output_format)
-    for name in known.names():
-        settings = known.find(name)
-        if settings is not None and settings.path is not None and not settings.path.is_dir():
-            click.echo(f"WARNING: {name} is missing: {settings.path} is no directory", err=True)
+    for line in missing:
+        click.echo(line, err=True)
 
 
 @buckets.command("check", example="fileroom buckets check s3://scans --config fileroom.toml")

@@ -6,16 +6,23 @@ SQLite is a file of one server; PostgreSQL is shared by any number of them.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from fileroom.errors import FailedPrecondition
+from fileroom.errors import FailedPrecondition, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from fileroom.errors import FileroomError
 
 __all__ = ["Connection", "Database", "Lane", "now_microseconds", "open_database"]
 
@@ -57,6 +64,25 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Finish the changes that wait, and close."""
+
+
+@contextmanager
+def snapshot(
+    engine: Engine, translated: Callable[[DBAPIError], FileroomError]
+) -> Iterator[Connection]:
+    """Give a connection of an engine's readers, whose errors are told by ``translated``."""
+    try:
+        with engine.connect() as connection, connection.begin():
+            yield connection
+    except DBAPIError as error:
+        raise translated(error) from error
+    except PoolTimeoutError as error:
+        raise busy() from error
+
+
+def busy() -> Unavailable:
+    """Give what is told to who finds no connection free."""
+    return Unavailable("the database serves as many requests as it can; try again", "DATABASE")
 
 
 def open_database(place: Path | str) -> Database:

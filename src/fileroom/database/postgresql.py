@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import create_engine, event, make_url
@@ -23,6 +22,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from fileroom.database.engine import busy, snapshot
 from fileroom.database.migrations import upgrade
 from fileroom.errors import (
     Aborted,
@@ -34,7 +34,8 @@ from fileroom.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     import psycopg
     from sqlalchemy import Connection, Engine
@@ -155,16 +156,9 @@ class PostgresqlDatabase:
         """Whether other servers may write it: always."""
         return True
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """Give a connection that sees one snapshot; see ``Database.read``."""
-        try:
-            with self._readers.connect() as connection, connection.begin():
-                yield connection
-        except DBAPIError as error:
-            raise translated(error) from error
-        except PoolTimeoutError as error:
-            raise _busy() from error
+        return snapshot(self._readers, translated)
 
     def write(self, change: Callable[[Connection], T], *, lane: Lane = "small") -> T:
         """Run ``change`` in a transaction of its own; see ``Database.write``."""
@@ -181,7 +175,7 @@ class PostgresqlDatabase:
             except PendingRollbackError as error:
                 raise Unavailable("the database ended the transaction", "DATABASE") from error
             except PoolTimeoutError as error:
-                raise _busy() from error
+                raise busy() from error
             bound = min(LONGEST_WAIT_SECONDS, 0.005 * 2**attempt)
             time.sleep(random.uniform(0.0, bound))  # noqa: S311 - spreads attempts, hides nothing
 
@@ -197,10 +191,6 @@ class PostgresqlDatabase:
         """Close a connection that somebody still used when the others were closed."""
         if self._is_closed and connection is not None:
             connection.close()
-
-
-def _busy() -> Unavailable:
-    return Unavailable("the database serves as many requests as it can", "DATABASE")
 
 
 def open_postgresql(address: str) -> PostgresqlDatabase:

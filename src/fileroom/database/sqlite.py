@@ -15,21 +15,21 @@ import sqlite3
 import threading
 from collections import deque
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from fileroom.database.engine import snapshot
 from fileroom.database.migrations import upgrade
 from fileroom.errors import FileroomError, Internal, ResourceExhausted, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -135,18 +135,9 @@ class SqliteDatabase:
         """Whether other servers may write it: never."""
         return False
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """Give a connection that sees one snapshot; see ``Database.read``."""
-        try:
-            with self._readers.connect() as connection, connection.begin():
-                yield connection
-        except DBAPIError as error:
-            raise translated(error) from error
-        except PoolTimeoutError as error:
-            raise Unavailable(
-                "the database serves as many readers as it can", "DATABASE"
-            ) from error
+        return snapshot(self._readers, translated)
 
     def write(self, change: Callable[[Connection], T], *, lane: Lane = "small") -> T:
         """Run ``change`` in the writer; see ``Database.write``."""

@@ -202,7 +202,8 @@ def test_ledger_tells_of_every_object(server: ServedDeployment, failed: dict[str
     assert whole.headers["Content-Type"] == "application/vnd.apache.parquet"
     table = pyarrow.parquet.read_table(io.BytesIO(whole.content)).to_pylist()
     assert [{k: v for k, v in row.items() if v is not None} for row in table] == lines
-    assert server.call("GET", path, format="xml").status_code == 400
+    for form in ("xml", "json"):
+        assert server.call("GET", path, format=form).status_code == 400
 
 
 def test_operations_are_listed_newest_first(server: ServedDeployment) -> None:

@@ -1,4 +1,4 @@
-"""What became of every object of an operation: ``:ledger``, and of those that failed."""
+"""What became of every object of an operation: ``:ledger``."""
 
 from __future__ import annotations
 
@@ -38,13 +38,9 @@ def ledger(call: Call) -> Answer:
         stores.get_dataset(connection, call.dataset, permission=call.permission)
         operation = operations.get_operation(connection, call.operation)
     rows = _rows(call, operation)
-    match media_type:
-        case "application/vnd.apache.parquet":
-            return Answer(media_type=media_type, body=parquet(rows, COLUMNS))
-        case "text/csv":
-            body = as_csv(rows, tuple(COLUMNS))
-        case _:
-            body = ndjson(rows)
+    if media_type == PARQUET:
+        return Answer(media_type=media_type, body=parquet(rows, COLUMNS))
+    body = as_csv(rows, tuple(COLUMNS)) if media_type == CSV else ndjson(rows)
     return Answer(media_type=f"{media_type}; charset=UTF-8", body=body)
 
 

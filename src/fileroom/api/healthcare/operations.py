@@ -99,7 +99,7 @@ def _request(call: Call, request: Callable[[Connection, OperationName], None]) -
 def failures(call: Call) -> Answer:
     """Give the objects of an operation that failed: a page as JSON, or all as NDJSON or CSV."""
     reason = _reason(call.parameter("reason"))
-    media_type = asked_type(call, (NDJSON, CSV))
+    media_type = asked_type(call, (NDJSON, CSV), in_pages=True)
     if media_type is not None:
         _get(call)
         some = _all(call, reason)
