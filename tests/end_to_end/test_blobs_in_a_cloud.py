@@ -287,6 +287,17 @@ def test_a_server_that_is_killed_loses_nothing_and_leaves_nothing(
     assert "all instances are there; 0 orphaned blobs" in site.check("--deep")
 
 
+def test_a_start_beside_a_bucket_that_is_not_there_warns(
+    emulators: Emulators, tmp_path: Path
+) -> None:
+    site = make_site(emulators.running("moto"), tmp_path)
+    site.config.write_text(site.config.read_text().replace(site.bucket.name, "s3://not-there"))
+    with site.serving() as (server, _):
+        told = server.log.read_text()
+    assert "WARNING: the archive's own bytes cannot be kept in s3://not-there/archive" in told
+    assert "make the bucket, or correct its name" in told
+
+
 def test_a_bucket_that_is_away_makes_an_import_wait(emulators: Emulators, tmp_path: Path) -> None:
     emulator = emulators.running("moto")
     site = make_site(emulator, tmp_path)

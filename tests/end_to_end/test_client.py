@@ -147,6 +147,10 @@ def test_failures_come_page_by_page_with_their_reasons(place: Place) -> None:
     ]
     (text,) = place.client.failures(operation.name, reason=Reason.NOT_DICOM)
     assert text == failures[-1]
+    told = list(place.client.ledger(operation.name))
+    assert [line["source"] for line in told if line["result"] == "failed"] == [
+        failure.source for failure in failures
+    ]
     assert text.code is Code.INVALID_ARGUMENT
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from fileroom.archive.check import Fault, Finding, check_store, queue_orphans
+from fileroom.archive.check import (
+    Fault,
+    Finding,
+    check_store,
+    name_instances,
+    queue_orphans,
+)
 from fileroom.database import operations
+from fileroom.database.instances import record_key
 from tests.places import of_place
 from tests.unit.archive.holding import (
     area,
@@ -168,3 +175,14 @@ def test_row_without_a_blob_is_told_and_kept(site: Site) -> None:
 
     assert set(found(site).values()) == {Fault.MISSING}
     assert len(rows(site)) == 2
+
+
+def test_a_finding_is_named_by_the_instance_whose_row_names_the_place(site: Site) -> None:
+    records = write_blobs(site, 3, writer=1)
+    store(site, records, writer=1)
+    (site.blobs / records[0].place.key).unlink()
+    found = check_store(site.database, site.facilities.blobs, area(site))
+    named = [str(one.instance) for one in name_instances(site.database, found)]
+    assert sorted(named) == sorted(
+        "studies/{}/series/{}/instances/{}".format(*record_key(record)) for record in records
+    )

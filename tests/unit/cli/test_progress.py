@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fileroom.cli.following import account_line, failure_lines
-from fileroom.cli.progress import Lines, Pace, Reading, clock, figures, to_reading
+from fileroom.cli.progress import Lines, Pace, Reading, clock, figures, paused_line, to_reading
 from fileroom.client import values
 from fileroom.errors import Code, ObjectFailure, Reason, Unavailable
 
@@ -122,3 +122,12 @@ def test_summary_reads_a_bounded_number_of_failures() -> None:
     endless = (failure(f"gs://b/{number}") for number in iter(int, 1))
     told = list(failure_lines(endless, operation(failure=1_000_000), "-"))
     assert told[0] == "  Of the first 10,000 failures:"
+
+
+def test_a_pause_says_who_ends_it() -> None:
+    away = to_reading(operation(pausedWhy="the disk is full"))
+    assert paused_line(away) == (
+        "Paused: the disk is full. It goes on by itself once that is mended"
+    )
+    asked = to_reading(operation(pausedWhy="somebody asked it to wait", pauseRequested=True))
+    assert paused_line(asked).endswith("fileroom operations resume")

@@ -628,3 +628,13 @@ def test_headers_too_heavy_for_a_message_come_by_a_file(
     assert len(headers) == 5
     assert len({row.z for row in headers}) == 5
     assert not [*(site.blobs / "tmp").iterdir()]
+
+
+def test_an_archive_that_is_imported_as_an_instance_says_how_it_is_opened(site: Site) -> None:
+    site.put("study.zip", b"PK" * 500)
+    run = requested(site, "gs://bucket/study.zip")
+    run_import(site, run)
+    with site.database.read() as connection:
+        (failure,) = operations.first_failures(connection, run.operation.id, 9)
+    assert failure.reason is Reason.NOT_DICOM
+    assert failure.message.endswith("import gs://bucket/study.zip!/**")

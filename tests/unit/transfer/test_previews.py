@@ -37,6 +37,11 @@ def test_what_matches_is_counted_and_the_first_are_named(site: Site) -> None:
         ("gs://bucket/d/*.DCM", "no object matches gs://bucket/d/*.DCM"),
         ("gs://bucket/x.dcm", "no object matches gs://bucket/x.dcm"),
         (
+            "gs://bucket/x.txt!/**",
+            "no object matches gs://bucket/x.txt!/**; what !/ opens is an archive: .zip, .tar,"
+            " .tar.gz, .tgz",
+        ),
+        (
             "gs://bucket",
             "invalid URI 'gs://bucket': it names a bucket, not objects; gs://bucket/** means all"
             " it holds",
