@@ -217,6 +217,10 @@ _FILTER: Final = (
 _UNDELIVERED: Final = "Kept; this version delivers nothing."
 _BIG_QUERY: Final = "Google's; without effect in this version."
 _NEXT_PAGE: Final = "For `pageToken`; absent on the last page."
+_PRIORITY: Final = (
+    "`LOW`, `NORMAL` or `HIGH`: what begins first, and is given more of the workers; `NORMAL` if"
+    " empty."
+)
 _SETTINGS: Final = "`STANDARD`, `NEARLINE`, `COLDLINE` or `ARCHIVE`; a label of the instances."
 
 FIELDS: Final = {
@@ -253,6 +257,8 @@ FIELDS: Final = {
     "ExportDicomDataRequest.gcsDestination": "The bucket to export to; required.",
     "ExportDicomDataRequest.bigqueryDestination": "Not offered: answers 501.",
     "ExportDicomDataRequest.filterConfig": "What to export; all if absent.",
+    "ExportDicomDataRequest.fileroomOptions": "What Fileroom offers beside.",
+    "ExportOptions.priority": _PRIORITY,
     "FileroomOptions.indexedAttributes": "Keywords of attributes to have indexed for searches.",
     "GcsDestination.uriPrefix": "`gs://BUCKET/DIRECTORY`.",
     "GcsDestination.mimeType": "The form, such as `image/png` or `application/dicom;"
@@ -269,6 +275,7 @@ FIELDS: Final = {
     " `FAIL_IF_DIFFERENT` if empty, as Google does, `KEEP_FIRST` or `REPLACE`.",
     "ImportOptions.mode": "`COPY`, or `REFERENCE`: objects stay where they lie, and only their"
     " headers are read; `COPY` if empty.",
+    "ImportOptions.priority": _PRIORITY,
     "ListDatasetsResponse.datasets": "The datasets of the page.",
     "ListDatasetsResponse.nextPageToken": _NEXT_PAGE,
     "ListDicomStoresResponse.dicomStores": "The DICOM stores of the page.",

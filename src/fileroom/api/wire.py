@@ -18,6 +18,7 @@ import pyjson5
 
 from fileroom.api.calls import Answer
 from fileroom.errors import InvalidArgument
+from fileroom.transfer.options import ExportOptions, ImportOptions  # noqa: TC001 - read by msgspec
 
 LENIENT_BYTES_MAX: Final = 64 * 1024
 """Above it a body must be JSON to the letter: the lenient parser is slow."""
@@ -140,13 +141,6 @@ class BlobStorageSettings(Message):
     ] = ""
 
 
-class ImportOptions(Message):
-    """What Fileroom offers beyond ``ImportDicomDataRequest``."""
-
-    mode: Literal["", "COPY", "REFERENCE"] = ""
-    duplicate_policy: Literal["", "FAIL_IF_DIFFERENT", "KEEP_FIRST", "REPLACE"] = ""
-
-
 class ImportDicomDataRequest(Message):
     """``ImportDicomDataRequest``."""
 
@@ -222,6 +216,7 @@ class ExportDicomDataRequest(Message):
     gcs_destination: GcsDestination | None = None
     bigquery_destination: BigQueryDestination | None = None
     filter_config: DicomFilterConfig | None = None
+    fileroom_options: ExportOptions | None = None
 
 
 class CancelOperationRequest(Message):

@@ -23,9 +23,9 @@ from fileroom.cli.output.rendering import result_format_option
 from fileroom.cli.reaching import DEFAULT_STORE, refuse_server, store_without_server
 from fileroom.cli.settings_options import buckets_option, config_option, data_option
 from fileroom.cli.transfer_options import (
-    duplicate_policy_option,
+    export_options,
+    import_options,
     mime_type_option,
-    mode_option,
     storage_class_option,
 )
 from fileroom.client.bodies import export_body, import_body
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from fileroom.cli.local_places import Place
     from fileroom.cli.output.rendering import Format
-    from fileroom.client import Client, JsonObject, Operation
+    from fileroom.client import Client, ExportOptions, ImportOptions, JsonObject, Operation
     from fileroom.names import DicomStoreName
     from fileroom.objectstore.buckets import BucketSettings
 
@@ -62,8 +62,7 @@ def _place_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("sources", nargs=-1, required=True, metavar="DIR|FILE|URI...")
 @_place_options
 @storage_class_option
-@mode_option
-@duplicate_policy_option
+@import_options
 @result_format_option
 @located
 def import_(
@@ -75,8 +74,7 @@ def import_(
     buckets: tuple[str, ...],
     config: Path | None,
     storage_class: str | None,
-    mode: str,
-    duplicate_policy: str,
+    options: ImportOptions,
     output_format: Format | None,
 ) -> None:
     """Import directories, files or buckets without a server.
@@ -95,15 +93,11 @@ def import_(
         _make_store(client, name)
         for place in places:
             click.echo(f"{place.text} into {name}", err=True)
-            if mode == REFERENCE and place.bucket is not None:
+            if options.get("mode") == REFERENCE and place.bucket is not None:
                 click.echo(_how_to_find_again(place.bucket), err=True)
-            request = import_body(place.uri, storage_class or "", mode, duplicate_policy)
+            request = import_body(place.uri, storage_class or "", **options)
             operation = _find_unfinished(client, name, request) or client.import_(
-                name,
-                place.uri,
-                storage_class=storage_class or "",
-                mode=mode,
-                duplicate_policy=duplicate_policy,
+                name, place.uri, storage_class=storage_class or "", **options
             )
             ended.append(_run(client, operation, output_format, place, settings.data))
     leave(*ended)
@@ -118,6 +112,7 @@ def import_(
     metavar="FILE",
     help="File of lines /studies/UID[/series/UID[/instances/UID]]; everything unless given.",
 )
+@export_options
 @result_format_option
 @located
 def export(
@@ -130,6 +125,7 @@ def export(
     config: Path | None,
     mime_type: str,
     filter_file: str | None,
+    options: ExportOptions,
     output_format: Format | None,
 ) -> None:
     """Export a DICOM store to a directory or bucket without a server.
@@ -150,9 +146,9 @@ def export(
     with open_embedded(settings, [p.bucket for p in places if p.bucket is not None]) as client:
         client.get_dicom_store(name)
         click.echo(f"{name} to {place.text}", err=True)
-        request = export_body(place.uri, mime_type, filter_uri)
+        request = export_body(place.uri, mime_type, filter_uri, **options)
         operation = _find_unfinished(client, name, request) or client.export(
-            name, place.uri, mime_type=mime_type, filter_config_gcs_uri=filter_uri
+            name, place.uri, mime_type=mime_type, filter_config_gcs_uri=filter_uri, **options
         )
         ended = _run(client, operation, output_format, place, settings.data)
     leave(ended)

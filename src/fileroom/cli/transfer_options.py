@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import TYPE_CHECKING
+
 import click
 
+from fileroom.client.bodies import ExportOptions, ImportOptions
 from fileroom.dicom.media_types import export_mime_types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Command = Callable[..., None]
 
 STORAGE_CLASS = click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
 
@@ -12,19 +21,6 @@ storage_class_option = click.option(
     "--storage-class",
     type=STORAGE_CLASS,
     help="Kept with each instance; STANDARD unless given.",
-)
-mode_option = click.option(
-    "--mode",
-    type=click.Choice(["copy", "reference"], case_sensitive=False),
-    callback=lambda _context, _option, value: (value or "").upper(),
-    help="reference leaves the objects where they lie and reads only their headers; copy unless"
-    " given.",
-)
-duplicate_policy_option = click.option(
-    "--duplicate-policy",
-    type=click.Choice(["fail-if-different", "keep-first", "replace"], case_sensitive=False),
-    callback=lambda _context, _option, value: (value or "").upper().replace("-", "_"),
-    help="What becomes of an instance that is stored with other bytes; it fails unless given.",
 )
 filter_option = click.option(
     "--filter-config-gcs-uri",
@@ -40,3 +36,62 @@ mime_type_option = click.option(
     help="image/png, image/jpeg, application/octet-stream or application/dicom, the last two with"
     " '; transfer-syntax=UID' too; as stored unless given.",
 )
+
+
+def _choice(name: str, *values: str, help: str) -> Callable[[Command], Command]:
+    """Give a flag of which the API spells the values as it spells constants."""
+    return click.option(
+        name,
+        type=click.Choice(values, case_sensitive=False),
+        callback=lambda _context, _option, value: (value or "").upper().replace("-", "_"),
+        help=help,
+    )
+
+
+_TRANSFER_OPTIONS = (
+    _choice(
+        "--priority",
+        *("low", "normal", "high"),
+        help="What begins first, and is given more of the workers; normal unless given.",
+    ),
+)
+_IMPORT_OPTIONS = (
+    _choice(
+        "--mode",
+        *("copy", "reference"),
+        help="reference leaves the objects where they lie and reads only their headers; copy"
+        " unless given.",
+    ),
+    _choice(
+        "--duplicate-policy",
+        *("fail-if-different", "keep-first", "replace"),
+        help="What becomes of an instance that is stored with other bytes; it fails unless given.",
+    ),
+    *_TRANSFER_OPTIONS,
+)
+_EXPORT_OPTIONS = (*_TRANSFER_OPTIONS,)
+
+
+def import_options(command: Command) -> Command:
+    """Give an import its flags beyond Google's, as its parameter ``options``."""
+    return _with_options(command, _IMPORT_OPTIONS, ImportOptions.__optional_keys__)
+
+
+def export_options(command: Command) -> Command:
+    """Give an export its flags beyond Google's, as its parameter ``options``."""
+    return _with_options(command, _EXPORT_OPTIONS, ExportOptions.__optional_keys__)
+
+
+def _with_options(
+    command: Command,
+    options: tuple[Callable[[Command], Command], ...],
+    names: frozenset[str],
+) -> Command:
+    @wraps(command)
+    def gather(*args: object, **given: object) -> None:
+        command(*args, options={name: given.pop(name) for name in sorted(names)}, **given)
+
+    gathered: Command = gather
+    for option in reversed(options):
+        gathered = option(gathered)
+    return gathered

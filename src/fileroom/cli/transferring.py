@@ -11,15 +11,15 @@ from fileroom.cli.following import begin, detach_option
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, result_format_option
 from fileroom.cli.transfer_options import (
-    duplicate_policy_option,
+    export_options,
     filter_option,
+    import_options,
     mime_type_option,
-    mode_option,
     storage_class_option,
 )
 
 if TYPE_CHECKING:
-    from fileroom.client import JsonObject
+    from fileroom.client import ExportOptions, ImportOptions, JsonObject
 
 
 @click.group("import", cls=Group)
@@ -38,8 +38,7 @@ def import_() -> None:
     help="gs://BUCKET/OBJECT; * and ? match within a directory, a closing ** or **.dcm below it.",
 )
 @storage_class_option
-@mode_option
-@duplicate_policy_option
+@import_options
 @detach_option
 @result_format_option
 @connected
@@ -49,8 +48,7 @@ def import_gcs(
     dataset: str | None,
     gcs_uri: str,
     storage_class: str | None,
-    mode: str,
-    duplicate_policy: str,
+    options: ImportOptions,
     detach: bool,
     output_format: Format | None,
 ) -> None:
@@ -64,8 +62,7 @@ def import_gcs(
             name,
             gcs_uri,
             storage_class=storage_class or "",
-            mode=mode,
-            duplicate_policy=duplicate_policy,
+            **options,
         )
         begin(client, operation, output_format, detach=detach)
 
@@ -87,6 +84,7 @@ def export() -> None:
 )
 @mime_type_option
 @filter_option
+@export_options
 @detach_option
 @result_format_option
 @connected
@@ -97,6 +95,7 @@ def export_gcs(
     gcs_uri_prefix: str,
     mime_type: str,
     filter_config_gcs_uri: str,
+    options: ExportOptions,
     detach: bool,
     output_format: Format | None,
 ) -> None:
@@ -111,6 +110,7 @@ def export_gcs(
             gcs_uri_prefix,
             mime_type=mime_type,
             filter_config_gcs_uri=filter_config_gcs_uri,
+            **options,
         )
         begin(client, operation, output_format, detach=detach)
 

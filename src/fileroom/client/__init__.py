@@ -1,5 +1,6 @@
 """A typed, synchronous client of a Fileroom server, for programs and for the command line."""
 
+from fileroom.client.bodies import ExportOptions, ImportOptions
 from fileroom.client.client import Client
 from fileroom.client.matches import Matches
 from fileroom.client.retrieval import Retrieval
@@ -25,6 +26,8 @@ __all__ = [
     "Dataset",
     "DicomStore",
     "DicomStoreMetrics",
+    "ExportOptions",
+    "ImportOptions",
     "Json",
     "JsonObject",
     "Location",

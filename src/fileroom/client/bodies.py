@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
 from fileroom.names import DatasetName, DicomStoreName
 
@@ -10,24 +10,43 @@ if TYPE_CHECKING:
     from fileroom.client.values import JsonObject
 
 
-def import_body(uri: str, storage_class: str, mode: str, duplicate_policy: str = "") -> JsonObject:
+class TransferOptions(TypedDict, total=False):
+    """What an import or an export may be asked for beyond Google's API."""
+
+    priority: str
+    """``LOW``, ``NORMAL`` or ``HIGH``: what begins first, and is given more of the workers."""
+
+
+class ImportOptions(TransferOptions, total=False):
+    """What an import may be asked for."""
+
+    mode: str
+    """``REFERENCE`` leaves objects where they lie, and reads only their headers."""
+    duplicate_policy: str
+    """``KEEP_FIRST`` or ``REPLACE``; what is stored with other bytes fails unless given."""
+
+
+class ExportOptions(TransferOptions, total=False):
+    """What an export may be asked for."""
+
+
+def import_body(uri: str, storage_class: str = "", **options: Unpack[ImportOptions]) -> JsonObject:
     """Give an ``ImportDicomDataRequest``."""
     body: JsonObject = {"gcsSource": {"uri": uri}}
     if storage_class:
         body |= storage_class_body(storage_class, "")
-    given = {"mode": mode, "duplicatePolicy": duplicate_policy}
-    options: JsonObject = {name: value for name, value in given.items() if value}
-    if options:
-        body["fileroomOptions"] = options
-    return body
+    return body | _options(options)
 
 
-def export_body(uri_prefix: str, mime_type: str, filter_config_gcs_uri: str) -> JsonObject:
+def export_body(
+    uri_prefix: str, mime_type: str, filter_config_gcs_uri: str, **options: Unpack[ExportOptions]
+) -> JsonObject:
     """Give an ``ExportDicomDataRequest``."""
     destination: JsonObject = {"uriPrefix": uri_prefix}
     if mime_type:
         destination["mimeType"] = mime_type
-    return {"gcsDestination": destination, **_filter(filter_config_gcs_uri)}
+    body: JsonObject = {"gcsDestination": destination, **_filter(filter_config_gcs_uri)}
+    return body | _options(options)
 
 
 def bigquery_body(destination: JsonObject, filter_config_gcs_uri: str) -> JsonObject:
@@ -45,6 +64,16 @@ def storage_class_body(storage_class: str, filter_config_gcs_uri: str) -> JsonOb
     """Give a ``SetBlobStorageSettingsRequest``."""
     settings: JsonObject = {"blobStorageSettings": {"blobStorageClass": storage_class}}
     return settings | _filter(filter_config_gcs_uri)
+
+
+def _options(options: TransferOptions) -> JsonObject:
+    given = cast("JsonObject", {_camel(name): value for name, value in options.items() if value})
+    return {"fileroomOptions": given} if given else {}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _filter(gcs_uri: str) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 from fileroom.client import values
 from fileroom.client.bodies import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from fileroom.client.bodies import ExportOptions, ImportOptions
     from fileroom.client.values import (
         ContentMetrics,
         Dataset,
@@ -187,16 +188,10 @@ class Client(Closing):
         uri: str,
         *,
         storage_class: str = "",
-        mode: str = "",
-        duplicate_policy: str = "",
+        **options: Unpack[ImportOptions],
     ) -> Operation:
-        """Start to import the objects that a ``gs://`` URI or pattern names.
-
-        In the mode ``REFERENCE`` they stay where they lie, and only their headers are read. What
-        is stored already with other bytes fails, unless the duplicate policy is ``KEEP_FIRST`` or
-        ``REPLACE``.
-        """
-        body = import_body(uri, storage_class, mode, duplicate_policy)
+        """Start to import the objects that a ``gs://`` URI or pattern names."""
+        body = import_body(uri, storage_class, **options)
         return self._begin(f"{name_path(name, DicomStoreName)}:import", body)
 
     def promote(
@@ -213,13 +208,14 @@ class Client(Closing):
         *,
         mime_type: str = "",
         filter_config_gcs_uri: str = "",
+        **options: Unpack[ExportOptions],
     ) -> Operation:
         """Start to export a DICOM store below a ``gs://`` prefix.
 
         Without ``mime_type``, as ``image/png`` or ``application/dicom; transfer-syntax=UID``, they
         leave as they came. ``filter_config_gcs_uri`` names a file of paths that narrows the export.
         """
-        body = export_body(uri_prefix, mime_type, filter_config_gcs_uri)
+        body = export_body(uri_prefix, mime_type, filter_config_gcs_uri, **options)
         return self._begin(f"{name_path(name, DicomStoreName)}:export", body)
 
     def export_to_bigquery(

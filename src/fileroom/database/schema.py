@@ -19,6 +19,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -32,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -329,6 +330,8 @@ operations = Table(
     Column("failed", BigInteger, nullable=False, server_default="0"),
     Column("deferred", BigInteger, nullable=False, server_default="0"),
     Column("bytes", BigInteger, nullable=False, server_default="0"),
+    Column("objects_per_second", Float),
+    Column("bytes_per_second", Float),
     Column("error", _Json),
     Column("response", _Json),
     Column("created_at", _Time, nullable=False),

@@ -60,6 +60,13 @@ def account(operation: Operation) -> dict[str, int]:
     }
 
 
+def seconds_left(operation: Operation) -> float | None:
+    """Give how long the rest takes at the present pace; None where nobody can tell."""
+    if operation.pace is None or operation.total is None or not operation.pace.objects_per_second:
+        return None
+    return account(operation)["pending"] / operation.pace.objects_per_second
+
+
 def ended_well(operation: Operation) -> Json:
     """Give the response of an operation without failures."""
     if operation.kind in {Kind.DELETE_STUDY, Kind.DELETE_SERIES}:

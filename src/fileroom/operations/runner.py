@@ -30,12 +30,13 @@ from fileroom.operations.operation import (
     ended_well,
     ended_with_failures,
 )
+from fileroom.operations.pacing import Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fileroom.database.engine import Connection, Database
-    from fileroom.database.operations import Kind, Operation
+    from fileroom.database.operations import Kind, Operation, Pace
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Run:
     _stop: threading.Event = field(default_factory=threading.Event)
     _lost: threading.Event = field(default_factory=threading.Event)
     _pause: threading.Event = field(default_factory=threading.Event)
+    _pacer: Pacer = field(default_factory=Pacer)
 
     @property
     def stopping(self) -> bool:
@@ -109,6 +111,10 @@ class Run:
         """Give the operation as its row stands."""
         with self.database.read() as connection:
             return operations.read_progress(connection, self.operation)
+
+    def pace(self) -> Pace | None:
+        """Give how fast it goes, as far as is known; to be asked at each heartbeat."""
+        return self._pacer.read(time.monotonic(), self.read().counters)
 
     def stop(self) -> None:
         """Ask the job to leave off."""
@@ -222,6 +228,7 @@ class Runner:
         if claimed is None:
             return False
         run = Run(self._database, claimed)
+        run.pace()  # the first reading, from which the next one tells
         thread = threading.Thread(
             target=self._run, args=(run,), name=f"operation-{claimed.id}", daemon=True
         )
@@ -241,8 +248,9 @@ class Runner:
 
     def _beat(self, run: Run) -> None:
         try:
+            pace = run.pace()
             self._database.write(
-                lambda transaction: operations.prolong_lease(transaction, run.operation)
+                lambda transaction: operations.prolong_lease(transaction, run.operation, pace)
             )
         except Aborted:
             run.lose()

@@ -22,13 +22,15 @@ def ask_for(
     details: Json,
     *,
     path: InstancePath | None = None,
+    priority: int = 0,
     api_version: str,
     permission: str,
 ) -> OperationName:
     """Ask for an operation; it begins as soon as the runner has room for it.
 
     ``details`` are what is kept of the request beside the names of the store and of ``path``, which
-    is what the operation is about where that is not the whole store.
+    is what the operation is about where that is not the whole store. Of two that wait, the one of
+    the higher priority begins first.
 
     Raises
     ------
@@ -50,6 +52,7 @@ def ask_for(
             api_version=api_version,
             store_id=store.id,
             request=request,
+            priority=priority,
         )
 
     operation_id = facilities.database.write(insert)

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 URL = "https://fileroom.example"
 VERSIONS = ("v1", "v1beta1")
 LATER = {route.method_id for route in ROUTES if isinstance(route.handler, Later)}
-OWN_FIELDS = {name: {"fileroomOptions"} for name in ("DicomStore", "ImportDicomDataRequest")}
+OWN_FIELDS = {
+    name: {"fileroomOptions"}
+    for name in ("DicomStore", "ImportDicomDataRequest", "ExportDicomDataRequest")
+}
 IDS = "healthcare.projects.locations."
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tests.unit.api.conftest import ServedDeployment
 
 ACCOUNT = {"imported", "identical", "kept", "replaced", "failed", "pending", "notStarted"}
+PACE = {"objectsPerSecond", "bytesPerSecond", "secondsLeft"}
+BESIDE = {"listed", "total", "bytes", "pausedWhy"} | PACE
+"""What is told beside the terms that sum to ``listed``."""
 
 
 def finish(server: ServedDeployment, name: str) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def finish(server: ServedDeployment, name: str) -> dict[str, Any]:
     while True:
         operation: dict[str, Any] = server.get(name)
         account = operation["metadata"]["fileroom"]
-        terms = set(account) - {"listed", "total", "pausedWhy"}
+        terms = set(account) - BESIDE
         assert sum(account[term] for term in terms) == account["listed"]
         if operation.get("done"):
             return operation
@@ -97,6 +100,8 @@ def test_good_import_ends_with_a_response(server: ServedDeployment) -> None:
     assert metadata["logsUrl"] == f"{server.url}/console/{operation['name']}/logs"
     assert metadata["createTime"] <= metadata["endTime"]
     assert metadata["fileroom"]["imported"] == 2
+    sizes = [len(minimal_instance(sop_instance_uid=f"1.3.{n}")) for n in (1, 2)]
+    assert metadata["fileroom"]["bytes"] == sum(sizes)
     assert metadata["fileroomRequest"] == {"name": store, "gcsSource": {"uri": "gs://good/*.dcm"}}
     assert server.get(f"{store}:getDICOMStoreMetrics")["instanceCount"] == "2"
 

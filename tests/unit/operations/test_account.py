@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fileroom.database.operations import Counters, Kind, Operation, State
+from fileroom.database.operations import Counters, Kind, Operation, Pace, State
 from fileroom.errors import Cancelled, Code, ObjectFailure, Reason
 from fileroom.names import OperationName
 from fileroom.operations.operation import (
@@ -15,6 +17,7 @@ from fileroom.operations.operation import (
     ended_by,
     ended_well,
     ended_with_failures,
+    seconds_left,
 )
 from tests.unit.database.rows import DATASET
 
@@ -50,6 +53,7 @@ def operation(
         cursor=None,
         next_ordinal=0,
         total=total,
+        pace=None,
         counters=counters,
         error=None,
         response=None,
@@ -193,3 +197,13 @@ def test_cancelled_operation_ends_with_the_code_of_a_cancellation() -> None:
     error = ended_by(operation(Counters()), Cancelled("the operation was cancelled"))
 
     assert error == {"code": 1, "message": "the operation was cancelled"}
+
+
+def test_the_rest_takes_as_long_as_the_present_pace_tells() -> None:
+    half = operation(Counters(listed=50, imported=50), total=100)
+    pace = Pace(objects_per_second=10.0, bytes_per_second=1000.0)
+
+    assert seconds_left(replace(half, pace=pace)) == 5.0
+    assert seconds_left(half) is None
+    assert seconds_left(replace(half, pace=pace, total=None)) is None
+    assert seconds_left(replace(half, pace=replace(pace, objects_per_second=0.0))) is None

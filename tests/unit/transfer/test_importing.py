@@ -33,6 +33,7 @@ from fileroom.transfer.importing.line import Import
 from fileroom.transfer.importing.reading import ListedObject
 from fileroom.transfer.importing.worker import ImportTask, import_batch
 from fileroom.transfer.ledger import count_lines
+from fileroom.transfer.options import ImportOptions, Mode
 from fileroom.transfer.pipeline import LARGE_BYTES, Batch, Blame, run_pipeline
 from tests.places import of_row
 from tests.unit.archive.holding import places
@@ -52,9 +53,13 @@ if TYPE_CHECKING:
     from fileroom.transfer.importing.worker import ImportOutcome
 
 
-def requested(site: Site, uri: str = "gs://bucket/**", mode: str = "") -> Run:
+def requested(site: Site, uri: str = "gs://bucket/**", mode: Mode = "") -> Run:
     """Ask for an import and claim it."""
-    return site.claim(request_import(site.facilities, STORE, uri, mode=mode, api_version="v1"))
+    return site.claim(
+        request_import(
+            site.facilities, STORE, uri, options=ImportOptions(mode=mode), api_version="v1"
+        )
+    )
 
 
 def run_import(site: Site, run: Run) -> bool:

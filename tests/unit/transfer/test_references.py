@@ -17,6 +17,7 @@ from fileroom.transfer.changing import rewriting
 from fileroom.transfer.changing.promoting import PromoteJob, request_promotion
 from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.importing.line import Import
+from fileroom.transfer.options import ImportOptions, Mode
 from fileroom.transfer.pipeline import NO_BLAME
 from tests.unit.database.rows import STORE
 from tests.unit.transfer.site import Site, instance, uids
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from fileroom.operations.runner import Run
 
 
-def requested(site: Site, uri: str = "gs://bucket/**", mode: str = "REFERENCE") -> Run:
-    return site.claim(request_import(site.facilities, STORE, uri, mode=mode, api_version="v1"))
+def requested(site: Site, uri: str = "gs://bucket/**", mode: Mode = "REFERENCE") -> Run:
+    return site.claim(
+        request_import(
+            site.facilities, STORE, uri, options=ImportOptions(mode=mode), api_version="v1"
+        )
+    )
 
 
-def refer(site: Site, uri: str = "gs://bucket/**", mode: str = "REFERENCE") -> Counters:
+def refer(site: Site, uri: str = "gs://bucket/**", mode: Mode = "REFERENCE") -> Counters:
     run = requested(site, uri, mode)
     assert ImportJob(facilities=site.facilities)(run)
     return run.read().counters

@@ -150,3 +150,16 @@ def test_many_threads_may_submit_at_once(executor: ThreadPoolExecutor) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(submit, range(8))) == [list(range(100))] * 8
+
+
+def test_a_heavier_operation_has_more_of_a_turn(executor: ThreadPoolExecutor) -> None:
+    tasks = Tasks()
+    turns = Turns(executor, WORKERS)
+    futures = [turns.submit(0, tasks.run, "held") for _ in range(2 * WORKERS)]
+    futures += [turns.submit(1, tasks.run, "light", weight=1) for _ in range(4)]
+    futures += [turns.submit(2, tasks.run, "heavy", weight=3) for _ in range(6)]
+    tasks.go.set()
+    wait(futures)
+
+    order = tasks.begun[2 * WORKERS :]
+    assert sorted(order[:8]) == ["heavy"] * 6 + ["light"] * 2

@@ -17,7 +17,6 @@ from fileroom.api.wire import (
     DicomStoreMetrics,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
-    ImportOptions,
     ListDicomStoresResponse,
     SetBlobStorageSettingsRequest,
     int64,
@@ -32,6 +31,7 @@ from fileroom.names import DicomStoreName
 from fileroom.transfer.changing.storage_class import request_storage_class
 from fileroom.transfer.exporting.job import request_export
 from fileroom.transfer.importing.job import request_import
+from fileroom.transfer.options import ExportOptions, ImportOptions
 
 if TYPE_CHECKING:
     from fileroom.api.calls import Answer, Call
@@ -150,14 +150,12 @@ def import_(call: Call) -> Answer:
             "gcs_source.uri",
         )
     _get(call)
-    options = body.fileroom_options or ImportOptions()
     operation = request_import(
         call.deployment.facilities,
         call.dicom_store,
         body.gcs_source.uri,
         storage_class=find_storage_class(body.blob_storage_settings),
-        mode=options.mode,
-        duplicate_policy=options.duplicate_policy,
+        options=body.fileroom_options or ImportOptions(),
         api_version=call.api_version,
     )
     return json_answer({"name": str(operation)})
@@ -189,6 +187,7 @@ def export(call: Call) -> Answer:
         body.gcs_destination.uri_prefix,
         mime_type=body.gcs_destination.mime_type,
         filter_uri="" if body.filter_config is None else body.filter_config.resource_paths_gcs_uri,
+        options=body.fileroom_options or ExportOptions(),
         api_version=call.api_version,
     )
     return json_answer({"name": str(operation)})

@@ -11,7 +11,7 @@ from fileroom.database import operations, stores
 from fileroom.database.operations import Kind, State
 from fileroom.database.pages import PAGE_SIZE_MAX
 from fileroom.errors import InvalidArgument, Reason, Unimplemented
-from fileroom.operations.operation import account
+from fileroom.operations.operation import account, seconds_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -187,6 +187,12 @@ def _progress(operation: Operation) -> dict[str, Any]:
     counter = {name: value for name, value in counter.items() if value}
     if operation.total is not None:
         terms["total"] = operation.total
+    terms["bytes"] = operation.counters.bytes
+    if operation.pace is not None:
+        terms["objectsPerSecond"] = round(operation.pace.objects_per_second, 1)
+        terms["bytesPerSecond"] = round(operation.pace.bytes_per_second)
+    if (left := seconds_left(operation)) is not None:
+        terms["secondsLeft"] = round(left)
     if operation.state is State.PAUSED and operation.paused_why:
         terms["pausedWhy"] = operation.paused_why
     if operation.pause_requested and operation.state is not State.DONE:

@@ -49,6 +49,7 @@ from fileroom.database.values.operations import (
     Json,
     Kind,
     Operation,
+    Pace,
     State,
 )
 
@@ -59,6 +60,7 @@ __all__ = [
     "Json",
     "Kind",
     "Operation",
+    "Pace",
     "State",
     "advance_operation",
     "begin_operation",

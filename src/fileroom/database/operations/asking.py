@@ -34,6 +34,7 @@ from fileroom.database.values.operations import (
     Json,
     Kind,
     Operation,
+    Pace,
     State,
 )
 
@@ -50,6 +51,7 @@ def insert_operation(
     request: Json,
     store_id: int | None = None,
     response: Json | None = None,
+    priority: int = 0,
 ) -> str:
     """Insert an operation and give its identifier; with a ``response`` it is done at once."""
     lock(transaction)  # so that numbers are committed in their order: see collection.newest_writer
@@ -64,6 +66,7 @@ def insert_operation(
             api_version=api_version,
             store_id=store_id,
             request=request,
+            priority=priority,
             state=State.DONE if done else State.QUEUED,
             response=response,
             created_at=now,
@@ -281,8 +284,17 @@ def operation_of_row(row: Row[tuple[object, ...]]) -> Operation:
         next_ordinal=columns["next_ordinal"],
         total=columns["total"],
         counters=Counters(**{name: columns[name] for name in COUNTER_NAMES}),
+        pace=_pace_of_row(row),
         error=columns["error"],
         response=columns["response"],
         created_at=columns["created_at"],
         ended_at=columns["ended_at"],
+    )
+
+
+def _pace_of_row(row: Row[tuple[object, ...]]) -> Pace | None:
+    if row.objects_per_second is None or row.state != State.RUNNING:
+        return None
+    return Pace(
+        objects_per_second=row.objects_per_second, bytes_per_second=row.bytes_per_second or 0.0
     )

@@ -29,7 +29,7 @@ from fileroom.database.operations.asking import (
     operation_of_row,
     select_operations,
 )
-from fileroom.database.values.operations import Counters, Json, Operation, State
+from fileroom.database.values.operations import Counters, Json, Operation, Pace, State
 
 LEASE_MICROSECONDS: Final = 30_000_000
 """How long a claim holds without a heartbeat; expiry permits a claim, the fence alone is right."""
@@ -77,6 +77,8 @@ def claim_operation(
             fence=table.fence + 1,
             lease_until=now + LEASE_MICROSECONDS,
             heartbeat_at=now,
+            objects_per_second=None,
+            bytes_per_second=None,
         )
     )
     return operation_of_row(
@@ -105,12 +107,11 @@ def set_total(transaction: Connection, operation: Operation, total: int) -> None
     _update_claimed(transaction, operation, {"total": total})
 
 
-def prolong_lease(transaction: Connection, operation: Operation) -> None:
-    """Say that the operation's coordinator lives."""
+def prolong_lease(transaction: Connection, operation: Operation, pace: Pace | None = None) -> None:
+    """Say that the operation's coordinator lives, and how fast it goes."""
     now = clock_microseconds(transaction)
-    _update_claimed(
-        transaction, operation, {"heartbeat_at": now, "lease_until": now + LEASE_MICROSECONDS}
-    )
+    values = {"heartbeat_at": now, "lease_until": now + LEASE_MICROSECONDS}
+    _update_claimed(transaction, operation, values | ({} if pace is None else asdict(pace)))
 
 
 def release_operation(transaction: Connection, operation: Operation) -> None:

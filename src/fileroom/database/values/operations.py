@@ -84,6 +84,14 @@ COUNTER_NAMES: Final = tuple(field.name for field in fields(Counters))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast an operation went within the last minute."""
+
+    objects_per_second: float
+    bytes_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """A long-running operation as its row stands; times in microseconds since 1970."""
 
@@ -104,6 +112,8 @@ class Operation:
     total: int | None
     """Objects that the source lists, once a counting pass has come to its end."""
     counters: Counters
+    pace: Pace | None
+    """None before it is known, and of one that nobody runs."""
     error: Json | None
     response: Json | None
     created_at: int

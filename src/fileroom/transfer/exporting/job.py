@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fileroom.database.operations import Kind
 from fileroom.errors import FailedPrecondition
@@ -12,6 +12,7 @@ from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.transfer.asking import ask_for, filter_config
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.line import Export
+from fileroom.transfer.options import ExportOptions, keep_options
 from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from fileroom.names import DicomStoreName, OperationName
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
+
+NO_OPTIONS: Final = ExportOptions()
 
 
 def request_export(
@@ -28,6 +31,7 @@ def request_export(
     *,
     mime_type: str = "",
     filter_uri: str = "",
+    options: ExportOptions = NO_OPTIONS,
     api_version: str,
 ) -> OperationName:
     """Ask for an export; it begins as soon as the runner has room for it.
@@ -59,12 +63,14 @@ def request_export(
     details: Json = {
         "gcsDestination": gcs_destination,
         **filter_config(facilities, name, filter_uri),
+        **keep_options(options),
     }
     return ask_for(
         facilities,
         name,
         Kind.EXPORT,
         details,
+        priority=options.rank,
         api_version=api_version,
         permission="healthcare.dicomStores.export",
     )

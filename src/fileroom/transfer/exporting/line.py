@@ -29,6 +29,7 @@ from fileroom.transfer.exporting.outcomes import UNREADABLE, ExportOutcome, Inst
 from fileroom.transfer.exporting.transcoding import TranscodeTask, transcode_batch
 from fileroom.transfer.exporting.worker import ExportTask, export_batch
 from fileroom.transfer.ledger import LedgerLine, failure_line
+from fileroom.transfer.options import ExportOptions, read_options
 from fileroom.transfer.pipeline import BATCH_OBJECTS_MAX, NO_BLAME, Batch, Blame, cut_batches
 from fileroom.transfer.selection import read_selection
 
@@ -60,6 +61,7 @@ class Export:
         self._facilities = facilities
         self._run = run
         self._progress = progress = run.read()
+        self._options = read_options(progress.request, ExportOptions)
         name, request = progress.dicom_store_name, progress.request["gcsDestination"]
         assert name is not None
         assert isinstance(request, dict)
@@ -173,6 +175,7 @@ class Export:
     def _submit(
         self, instances: tuple[InstanceToExport, ...], blame: Blame, *, alone: bool
     ) -> Future[ExportOutcome]:
+        weight = self._options.weight
         if self._form.is_as_stored:
             task = ExportTask(
                 blobs=self._blobs,
@@ -182,7 +185,7 @@ class Export:
                 blame=blame,
                 alone=alone,
             )
-            return self._turns.submit(self._progress.id, export_batch, task)
+            return self._turns.submit(self._progress.id, export_batch, task, weight=weight)
         with self._facilities.database.read() as connection:
             rows = find_stored_instances(connection, [instance.id for instance in instances])
         other = TranscodeTask(
@@ -196,7 +199,7 @@ class Export:
             blame=blame,
             alone=alone,
         )
-        return self._turns.submit(self._progress.id, transcode_batch, other)
+        return self._turns.submit(self._progress.id, transcode_batch, other, weight=weight)
 
     def commit(self, batch: Batch[InstanceToExport], outcome: ExportOutcome) -> None:
         """Count what was written, and move the cursor, in one transaction."""

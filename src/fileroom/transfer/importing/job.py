@@ -14,6 +14,7 @@ from fileroom.objectstore.local.parts import forget_parts
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer.asking import ask_for
 from fileroom.transfer.importing.line import Import
+from fileroom.transfer.options import ImportOptions, keep_options
 from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
+NO_OPTIONS: Final = ImportOptions()
 COUNTING_SECONDS: Final = 5.0
 """How long an import that ended waits for its counting, which may wait for a cloud."""
 
@@ -32,14 +34,10 @@ def request_import(
     uri: str,
     *,
     storage_class: str = "",
-    mode: str = "",
-    duplicate_policy: str = "",
+    options: ImportOptions = NO_OPTIONS,
     api_version: str,
 ) -> OperationName:
     """Ask for an import; it begins as soon as the runner has room for it.
-
-    In the mode ``REFERENCE`` objects stay where they lie, and only their headers are read. The
-    duplicate policy is ``FAIL_IF_DIFFERENT`` unless it is given.
 
     Raises
     ------
@@ -51,18 +49,15 @@ def request_import(
     pattern = parse_pattern(uri, facilities.buckets.roots)
     facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
 
-    details: Json = {"gcsSource": {"uri": uri}}
+    details: Json = {"gcsSource": {"uri": uri}, **keep_options(options)}
     if storage_class:
         details["blobStorageSettings"] = {"blobStorageClass": storage_class}
-    given = {"mode": mode, "duplicatePolicy": duplicate_policy}
-    options: Json = {name: value for name, value in given.items() if value}
-    if options:
-        details["fileroomOptions"] = options
     return ask_for(
         facilities,
         name,
         Kind.IMPORT,
         details,
+        priority=options.rank,
         api_version=api_version,
         permission="healthcare.dicomStores.import",
     )

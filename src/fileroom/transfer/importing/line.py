@@ -33,11 +33,6 @@ from fileroom.transfer.importing.comparing import (
     to_compare,
 )
 from fileroom.transfer.importing.matches import explain_no_match, list_candidates
-from fileroom.transfer.importing.options import (
-    duplicate_policy,
-    is_by_reference,
-    storage_class,
-)
 from fileroom.transfer.importing.reading import ListedObject, open_source
 from fileroom.transfer.importing.worker import (
     ImportOutcome,
@@ -45,6 +40,7 @@ from fileroom.transfer.importing.worker import (
     import_batch,
 )
 from fileroom.transfer.ledger import LedgerLine, failure_line
+from fileroom.transfer.options import ImportOptions, read_options
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, Batch, Blame, cut_batches
 
 if TYPE_CHECKING:
@@ -53,7 +49,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
-    from fileroom.database.values.operations import DeferredObject
+    from fileroom.database.values.operations import DeferredObject, Json
     from fileroom.objectstore.contract import Source
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
@@ -70,6 +66,7 @@ class Import:
         self._facilities = facilities
         self._run = run
         self._progress = progress = run.read()
+        self._options = read_options(progress.request, ImportOptions)
         name, request = progress.dicom_store_name, progress.request["gcsSource"]
         assert name is not None
         assert isinstance(request, dict)
@@ -85,11 +82,10 @@ class Import:
             store_id=store.id,
             operation_id=progress.id,
             start_seq=self._begin(store.id),
-            policy=duplicate_policy(progress.request),
-            storage_class=storage_class(progress.request),
+            policy=self._options.policy,
+            storage_class=_storage_class(progress.request),
             grace_microseconds=int(facilities.grace_seconds * 1_000_000),
         )
-        self._by_reference = is_by_reference(progress.request)
         self._counting_stopped = threading.Event()
 
     def _begin(self, store_id: int) -> int:
@@ -157,7 +153,7 @@ class Import:
         )
         listed = first_ordinal > 0
         # Of an object that stays where it is, only a header is read, whatever its size.
-        bytes_max = sys.maxsize if self._by_reference else BATCH_BYTES_MAX
+        bytes_max = sys.maxsize if self._options.by_reference else BATCH_BYTES_MAX
         for batch in cut_batches(items, first_ordinal=first_ordinal, bytes_max=bytes_max):
             listed = True
             yield batch
@@ -185,9 +181,13 @@ class Import:
             slow_seconds=slow_seconds,
             blame=blame,
             spool_name=self._spool_name(batch.first_ordinal),
-            by_reference=self._by_reference,
+            by_reference=self._options.by_reference,
         )
-        return self._facilities.turns.submit(self._progress.id, import_batch, task)
+        return self._submit(task)
+
+    def _submit(self, task: ImportTask) -> Future[ImportOutcome]:
+        weight = self._options.weight
+        return self._facilities.turns.submit(self._progress.id, import_batch, task, weight=weight)
 
     def _spool_name(self, ordinal: int) -> str:
         return f".fileroom-outcome-{self._progress.id}-{ordinal}-{self._run.operation.fence}"
@@ -278,10 +278,10 @@ class Import:
             slow_seconds=0.0,
             spool_name=self._spool_name(deferred.ordinal),
             alone=True,
-            by_reference=self._by_reference or self._is_looked_at(deferred),
+            by_reference=self._options.by_reference or self._is_looked_at(deferred),
             comparison=find_comparison(self._facilities, self._write.store_id, deferred),
         )
-        return self._facilities.turns.submit(self._progress.id, import_batch, task)
+        return self._submit(task)
 
     def commit_deferred(
         self, deferred: DeferredObject, outcome: ImportOutcome | WorkerLost
@@ -307,7 +307,7 @@ class Import:
 
     def _is_looked_at(self, deferred: DeferredObject) -> bool:
         """Whether only the header of an object is read yet, to learn whether it is wanted."""
-        is_known = self._by_reference or bool(deferred.state)
+        is_known = self._options.by_reference or bool(deferred.state)
         return deferred.size > LARGE_BYTES and not self._pattern.archive and not is_known
 
     def _wanted(
@@ -323,6 +323,11 @@ class Import:
                 case _:
                     return [replace(deferred, state={_WANTED: True})]
         return []
+
+
+def _storage_class(request: Json) -> str:
+    settings = request.get("blobStorageSettings")
+    return str(settings["blobStorageClass"]) if isinstance(settings, dict) else "STANDARD"
 
 
 def _with_headers(outcome: ImportOutcome) -> ImportOutcome:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,8 +28,18 @@ class _Waiting:
     call: Callable[[], Future[object]]
 
 
+@dataclass(slots=True)
+class _Line:
+    """What one operation has waiting."""
+
+    weight: int
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    taken: int = 0
+    """Of its present turn."""
+
+
 class Turns:
-    """Shares one executor among the running operations, a batch of each in turn.
+    """Shares one executor among the running operations, some batches of each in turn.
 
     The executor never holds more than two tasks a worker: a queue in it would let one operation's
     window delay the first batch of the next one by seconds.
@@ -39,32 +49,44 @@ class Turns:
         self.workers = workers
         self._executor = executor
         self._room = 2 * workers
-        self._queues: dict[int, deque[_Waiting]] = {}
+        self._lines: dict[int, _Line] = {}
         self._lock = threading.RLock()
 
     def submit(
-        self, owner: int, function: Callable[[TaskT], ResultT], task: TaskT
+        self,
+        owner: int,
+        function: Callable[[TaskT], ResultT],
+        task: TaskT,
+        *,
+        weight: int = 1,
     ) -> Future[ResultT]:
-        """Run ``function(task)`` on the executor when it is ``owner``'s turn."""
+        """Run ``function(task)`` on the executor when it is ``owner``'s turn.
+
+        ``weight`` is how many of its tasks a turn has.
+        """
         future: Future[ResultT] = Future()
         waiting = _Waiting(
             future,  # type: ignore[arg-type]
             lambda: self._executor.submit(function, task),
         )
         with self._lock:
-            self._queues.setdefault(owner, deque()).append(waiting)
+            self._lines.setdefault(owner, _Line(weight)).waiting.append(waiting)
         self._pump()
         return future
 
     def _next(self) -> _Waiting | None:
         with self._lock:
-            while self._room and self._queues:
-                owner = next(iter(self._queues))
-                line = self._queues.pop(owner)
-                waiting = line.popleft()
-                if line:
-                    self._queues[owner] = line  # to the end: the next owner's turn comes first
-                if waiting.future.set_running_or_notify_cancel():
+            while self._room and self._lines:
+                owner, line = next(iter(self._lines.items()))
+                waiting = line.waiting.popleft()
+                is_alive = waiting.future.set_running_or_notify_cancel()
+                line.taken += is_alive
+                if not line.waiting or line.taken >= line.weight:
+                    del self._lines[owner]
+                    line.taken = 0
+                    if line.waiting:
+                        self._lines[owner] = line  # to the end: the next owner's turn comes first
+                if is_alive:
                     self._room -= 1
                     return waiting
         return None
