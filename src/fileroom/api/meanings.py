@@ -268,13 +268,15 @@ FIELDS: Final = {
     "HttpBody.contentType": "The media type.",
     "HttpBody.data": "The body.",
     "HttpBody.extensions": "Google's; always absent.",
-    "ImportDicomDataRequest.gcsSource": "What to import; required.",
+    "ImportDicomDataRequest.gcsSource": "What to import; required, but for a retry.",
     "ImportDicomDataRequest.blobStorageSettings": "The storage class of what is imported.",
     "ImportDicomDataRequest.fileroomOptions": "What Fileroom offers beside.",
     "ImportOptions.duplicatePolicy": "What becomes of an instance that is stored with other bytes:"
     " `FAIL_IF_DIFFERENT` if empty, as Google does, `KEEP_FIRST` or `REPLACE`.",
     "ImportOptions.mode": "`COPY`, or `REFERENCE`: objects stay where they lie, and only their"
     " headers are read; `COPY` if empty.",
+    "ImportOptions.retryOf": "The full name of an import into this DICOM store that has ended: only"
+    " what failed in it is imported, from where it was; what is left open is as it was there.",
     "ImportOptions.priority": _PRIORITY,
     "ListDatasetsResponse.datasets": "The datasets of the page.",
     "ListDatasetsResponse.nextPageToken": _NEXT_PAGE,

@@ -25,6 +25,7 @@ from fileroom.cli.settings_options import buckets_option, config_option, data_op
 from fileroom.cli.transfer_options import (
     export_options,
     import_options,
+    in_full,
     mime_type_option,
     storage_class_option,
 )
@@ -86,6 +87,7 @@ def import_(
     places = [find_source(text) for text in sources]
     refuse_server(connection)
     name = store_without_server(connection, dicom_store, dataset)
+    options = in_full(options, connection, name.parent)
     settings = embedded_settings(data, config, buckets, must_exist=False)
     keep_apart(places, settings.data)
     ended = []

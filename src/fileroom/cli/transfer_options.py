@@ -13,6 +13,9 @@ from fileroom.dicom.media_types import export_mime_types
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fileroom.cli.connection import Connection
+    from fileroom.names import DatasetName
+
     Command = Callable[..., None]
 
 STORAGE_CLASS = click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
@@ -67,6 +70,12 @@ _IMPORT_OPTIONS = (
         *("fail-if-different", "keep-first", "replace"),
         help="What becomes of an instance that is stored with other bytes; it fails unless given.",
     ),
+    click.option(
+        "--retry-of",
+        default="",
+        metavar="OPERATION",
+        help="Import only what failed in that operation; id or full name.",
+    ),
     *_TRANSFER_OPTIONS,
 )
 _EXPORT_OPTIONS = (*_TRANSFER_OPTIONS,)
@@ -80,6 +89,14 @@ def import_options(command: Command) -> Command:
 def export_options(command: Command) -> Command:
     """Give an export its flags beyond Google's, as its parameter ``options``."""
     return _with_options(command, _EXPORT_OPTIONS, ExportOptions.__optional_keys__)
+
+
+def in_full(options: ImportOptions, connection: Connection, dataset: DatasetName) -> ImportOptions:
+    """Give the options with the full name of the operation that is retried."""
+    retried = options.get("retry_of")
+    if not retried:
+        return options
+    return {**options, "retry_of": str(connection.operation(retried, str(dataset)))}
 
 
 def _with_options(

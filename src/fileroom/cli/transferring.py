@@ -14,6 +14,7 @@ from fileroom.cli.transfer_options import (
     export_options,
     filter_option,
     import_options,
+    in_full,
     mime_type_option,
     storage_class_option,
 )
@@ -34,8 +35,9 @@ def import_() -> None:
 @dataset_option
 @click.option(
     "--gcs-uri",
-    required=True,
-    help="gs://BUCKET/OBJECT; * and ? match within a directory, a closing ** or **.dcm below it.",
+    default="",
+    help="gs://BUCKET/OBJECT; * and ? match within a directory, a closing ** or **.dcm below it."
+    " Required without --retry-of.",
 )
 @storage_class_option
 @import_options
@@ -56,7 +58,10 @@ def import_gcs(
 
     Ctrl-C leaves it running. Exit codes: 0 all went well, 1 it failed, 3 some objects failed.
     """
+    if not gcs_uri and not options["retry_of"]:
+        raise click.UsageError("Missing option '--gcs-uri', or '--retry-of'.")
     name = connection.dicom_store(dicom_store, dataset)
+    options = in_full(options, connection, name.parent)
     with connection.open() as client:
         operation = client.import_(
             name,

@@ -24,6 +24,8 @@ class ImportOptions(TransferOptions, total=False):
     """``REFERENCE`` leaves objects where they lie, and reads only their headers."""
     duplicate_policy: str
     """``KEEP_FIRST`` or ``REPLACE``; what is stored with other bytes fails unless given."""
+    retry_of: str
+    """The full name of an import that has ended, of which only what failed is imported."""
 
 
 class ExportOptions(TransferOptions, total=False):
@@ -32,7 +34,7 @@ class ExportOptions(TransferOptions, total=False):
 
 def import_body(uri: str, storage_class: str = "", **options: Unpack[ImportOptions]) -> JsonObject:
     """Give an ``ImportDicomDataRequest``."""
-    body: JsonObject = {"gcsSource": {"uri": uri}}
+    body: JsonObject = {"gcsSource": {"uri": uri}} if uri else {}
     if storage_class:
         body |= storage_class_body(storage_class, "")
     return body | _options(options)

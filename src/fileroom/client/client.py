@@ -185,12 +185,15 @@ class Client(Closing):
     def import_(
         self,
         name: DicomStoreName | str,
-        uri: str,
+        uri: str = "",
         *,
         storage_class: str = "",
         **options: Unpack[ImportOptions],
     ) -> Operation:
-        """Start to import the objects that a ``gs://`` URI or pattern names."""
+        """Start to import the objects that a ``gs://`` URI or pattern names.
+
+        What failed in an earlier import (``retry_of``) needs no URI.
+        """
         body = import_body(uri, storage_class, **options)
         return self._begin(f"{name_path(name, DicomStoreName)}:import", body)
 

@@ -44,6 +44,9 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     mode: Mode = ""
     duplicate_policy: Literal["", "FAIL_IF_DIFFERENT", "KEEP_FIRST", "REPLACE"] = ""
 
+    retry_of: str = ""
+    """The operation of which only what failed is imported."""
+
     @property
     def by_reference(self) -> bool:
         """Whether the objects stay where they lie."""
@@ -65,6 +68,12 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 def read_options(request: Json, kind: type[OptionsT]) -> OptionsT:
     """Give what the request of an operation says."""
     return msgspec.convert(request.get(_KEY) or {}, kind)
+
+
+def find_storage_class(request: Json) -> str:
+    """Give the storage class that an import was asked for; empty where it was not."""
+    settings = request.get("blobStorageSettings")
+    return str(settings["blobStorageClass"]) if isinstance(settings, dict) else ""
 
 
 def keep_options(options: Options) -> Json:

@@ -86,6 +86,16 @@ class Site:
         assert run.operation.name == name
         return run
 
+    def end(self, run: Run) -> Run:
+        """End an operation whose job is done."""
+        listed = run.read().counters.listed
+        self.database.write(
+            lambda transaction: operations.finish_operation(
+                transaction, run.operation, listed=listed, retention_microseconds=10**12
+            )
+        )
+        return run
+
     def ledger(self, run: Run) -> list[LedgerLine]:
         """Give what became of the objects of an operation."""
         with self.database.read() as connection:

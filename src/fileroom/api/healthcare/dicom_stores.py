@@ -144,7 +144,9 @@ def get_metrics(call: Call) -> Answer:
 def import_(call: Call) -> Answer:
     """Start an import and name its operation."""
     body = call.request_as(ImportDicomDataRequest)
-    if body.gcs_source is None or not body.gcs_source.uri:
+    options = body.fileroom_options or ImportOptions()
+    uri = "" if body.gcs_source is None else body.gcs_source.uri
+    if not uri and not options.retry_of:
         raise InvalidArgument(
             "gcs_source.uri is required, as in {'gcsSource': {'uri': 'gs://BUCKET/**.dcm'}}",
             "gcs_source.uri",
@@ -153,9 +155,9 @@ def import_(call: Call) -> Answer:
     operation = request_import(
         call.deployment.facilities,
         call.dicom_store,
-        body.gcs_source.uri,
+        uri,
         storage_class=find_storage_class(body.blob_storage_settings),
-        options=body.fileroom_options or ImportOptions(),
+        options=options,
         api_version=call.api_version,
     )
     return json_answer({"name": str(operation)})

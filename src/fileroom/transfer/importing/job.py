@@ -14,7 +14,8 @@ from fileroom.objectstore.local.parts import forget_parts
 from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer.asking import ask_for
 from fileroom.transfer.importing.line import Import
-from fileroom.transfer.options import ImportOptions, keep_options
+from fileroom.transfer.importing.retrying import as_before, check_source, find_retried
+from fileroom.transfer.options import ImportOptions, find_storage_class, keep_options
 from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
@@ -39,13 +40,23 @@ def request_import(
 ) -> OperationName:
     """Ask for an import; it begins as soon as the runner has room for it.
 
+    One that retries another takes its source from that, and what is left open.
+
     Raises
     ------
     InvalidArgument
         If ``uri`` has a form that the grammar does not know.
+    FailedPrecondition
+        If there is nothing to retry.
     PermissionDenied
         If its bucket is not one that this store may read.
     """
+    if options.retry_of:
+        with facilities.database.read() as connection:
+            earlier = find_retried(connection, name, options.retry_of)
+        uri = check_source(uri, earlier)
+        options = as_before(options, earlier)
+        storage_class = storage_class or find_storage_class(earlier.request)
     pattern = parse_pattern(uri, facilities.buckets.roots)
     facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
 

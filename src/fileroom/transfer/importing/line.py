@@ -32,15 +32,16 @@ from fileroom.transfer.importing.comparing import (
     find_comparison,
     to_compare,
 )
-from fileroom.transfer.importing.matches import explain_no_match, list_candidates
+from fileroom.transfer.importing.listing import Failed, Listing, Matching
 from fileroom.transfer.importing.reading import ListedObject, open_source
+from fileroom.transfer.importing.retrying import find_retried
 from fileroom.transfer.importing.worker import (
     ImportOutcome,
     ImportTask,
     import_batch,
 )
 from fileroom.transfer.ledger import LedgerLine, failure_line
-from fileroom.transfer.options import ImportOptions, read_options
+from fileroom.transfer.options import ImportOptions, find_storage_class, read_options
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, Batch, Blame, cut_batches
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
-    from fileroom.database.values.operations import DeferredObject, Json
+    from fileroom.database.values.operations import DeferredObject
+    from fileroom.names import DicomStoreName
     from fileroom.objectstore.contract import Source
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
@@ -76,6 +78,7 @@ class Import:
             store = stores.get_dicom_store(connection, name)
         if store.id != progress.store_id:
             raise NotFound(f"DICOM store {name} was deleted while the operation waited")
+        self._listing = self._find_listing(name)
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._writer = Writer(bucket=facilities.blobs.bucket(store.blob_prefix), number=progress.id)
         self._write = StoreWrite(
@@ -83,7 +86,7 @@ class Import:
             operation_id=progress.id,
             start_seq=self._begin(store.id),
             policy=self._options.policy,
-            storage_class=_storage_class(progress.request),
+            storage_class=find_storage_class(progress.request) or "STANDARD",
             grace_microseconds=int(facilities.grace_seconds * 1_000_000),
         )
         self._counting_stopped = threading.Event()
@@ -102,16 +105,23 @@ class Import:
 
     # ------------------------------------------------------------------ listing
 
+    def _find_listing(self, store: DicomStoreName) -> Listing:
+        if not self._options.retry_of:
+            return Matching(self._pattern, self._source.name)
+        database = self._facilities.database
+        with database.read() as connection:
+            retried = find_retried(connection, store, self._options.retry_of)
+        return Failed(database, retried.id, self._source.name)
+
     def count(self) -> None:
         """Count what the pattern matches, beside the work, so that progress has an end."""
         if self._progress.total is not None:
             return
         try:
-            total = 0
-            for entry in list_candidates(self._opened(self._check_counting), self._pattern):
-                if self._counting_stopped.is_set():
-                    return
-                total += self._pattern.matches(entry.key)
+            source = self._opened(self._check_counting)
+            total = self._listing.count(source, lambda: not self._counting_stopped.is_set())
+            if total is None:
+                return
             self._facilities.database.write(
                 lambda transaction: operations.set_total(transaction, self._run.operation, total)
             )
@@ -128,37 +138,13 @@ class Import:
         self._run.check()
 
     def batches(self) -> Iterator[Batch[ListedObject]]:
-        """List from the cursor on.
-
-        Raises
-        ------
-        NotFound
-            If nothing matches at all.
-        """
+        """List from the cursor on; raises as ``Listing.objects`` does."""
         first_ordinal = self._progress.next_ordinal
         source = self._opened(self._run.check)
-        start_after = self._key(self._progress.cursor or "")
-        listed_entries = list_candidates(source, self._pattern, start_after)
-        matches = (entry for entry in listed_entries if self._pattern.matches(entry.key))
-        entries = enumerate(matches, first_ordinal)
-        items = (
-            (
-                ListedObject(
-                    ordinal=ordinal, key=entry.key, size=entry.size, version=entry.version
-                ),
-                # The whole URI: meanwhile a root may be opened, or closed, within another one.
-                f"{self._source.name}/{entry.key}",
-            )
-            for ordinal, entry in entries
-        )
-        listed = first_ordinal > 0
+        items = self._listing.objects(source, self._progress.cursor or "", first_ordinal)
         # Of an object that stays where it is, only a header is read, whatever its size.
         bytes_max = sys.maxsize if self._options.by_reference else BATCH_BYTES_MAX
-        for batch in cut_batches(items, first_ordinal=first_ordinal, bytes_max=bytes_max):
-            listed = True
-            yield batch
-        if not listed:
-            raise NotFound(explain_no_match(source, self._pattern))
+        return cut_batches(items, first_ordinal=first_ordinal, bytes_max=bytes_max)
 
     def _key(self, uri: str) -> str:
         return uri.removeprefix(f"{self._source.name}/")
@@ -323,11 +309,6 @@ class Import:
                 case _:
                     return [replace(deferred, state={_WANTED: True})]
         return []
-
-
-def _storage_class(request: Json) -> str:
-    settings = request.get("blobStorageSettings")
-    return str(settings["blobStorageClass"]) if isinstance(settings, dict) else "STANDARD"
 
 
 def _with_headers(outcome: ImportOutcome) -> ImportOutcome:
