@@ -258,7 +258,12 @@ FIELDS: Final = {
     "ExportDicomDataRequest.bigqueryDestination": "Not offered: answers 501.",
     "ExportDicomDataRequest.filterConfig": "What to export; all if absent.",
     "ExportDicomDataRequest.fileroomOptions": "What Fileroom offers beside.",
+    "ExportOptions.ifExists": "What becomes of an object that has the name of a file: `OVERWRITE`"
+    " if empty, as Google does; `SKIP_IDENTICAL` leaves one of the same bytes alone; with `FAIL`"
+    " the instance fails.",
     "ExportOptions.priority": _PRIORITY,
+    "ExportOptions.since": "The full name of an export of this DICOM store that ended without an"
+    " error: only what was stored or changed since it began is exported.",
     "FileroomOptions.indexedAttributes": "Keywords of attributes to have indexed for searches.",
     "GcsDestination.uriPrefix": "`gs://BUCKET/DIRECTORY`.",
     "GcsDestination.mimeType": "The form, such as `image/png` or `application/dicom;"

@@ -141,6 +141,7 @@ def export(
     places = [place, *([chosen] if chosen is not None else [])]
     refuse_server(connection)
     name = store_without_server(connection, dicom_store, dataset)
+    options = in_full(options, connection, name.parent)
     settings = embedded_settings(data, config, buckets)
     keep_apart(places, settings.data)
     make_destination(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Command = Callable[..., None]
 
+OptionsT = TypeVar("OptionsT", ImportOptions, ExportOptions)
 STORAGE_CLASS = click.Choice(["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
 
 storage_class_option = click.option(
@@ -78,7 +79,20 @@ _IMPORT_OPTIONS = (
     ),
     *_TRANSFER_OPTIONS,
 )
-_EXPORT_OPTIONS = (*_TRANSFER_OPTIONS,)
+_EXPORT_OPTIONS = (
+    click.option(
+        "--since",
+        default="",
+        metavar="OPERATION",
+        help="Export only what changed since that export, which went well; id or full name.",
+    ),
+    _choice(
+        "--if-exists",
+        *("overwrite", "skip-identical", "fail"),
+        help="What becomes of an object that has the name of a file; overwritten unless given.",
+    ),
+    *_TRANSFER_OPTIONS,
+)
 
 
 def import_options(command: Command) -> Command:
@@ -91,12 +105,14 @@ def export_options(command: Command) -> Command:
     return _with_options(command, _EXPORT_OPTIONS, ExportOptions.__optional_keys__)
 
 
-def in_full(options: ImportOptions, connection: Connection, dataset: DatasetName) -> ImportOptions:
-    """Give the options with the full name of the operation that is retried."""
-    retried = options.get("retry_of")
-    if not retried:
-        return options
-    return {**options, "retry_of": str(connection.operation(retried, str(dataset)))}
+def in_full(options: OptionsT, connection: Connection, dataset: DatasetName) -> OptionsT:
+    """Give the options with the full name of the operation that they name."""
+    named = {
+        key: str(connection.operation(text, str(dataset)))
+        for key in ("retry_of", "since")
+        if (text := str(options.get(key, "")))
+    }
+    return cast("OptionsT", {**options, **named})
 
 
 def _with_options(

@@ -109,6 +109,7 @@ def export_gcs(
     Ctrl-C leaves it running. Exit codes: 0 all went well, 1 it failed, 3 some objects failed.
     """
     name = connection.dicom_store(dicom_store, dataset)
+    options = in_full(options, connection, name.parent)
     with connection.open() as client:
         operation = client.export(
             name,

@@ -31,6 +31,11 @@ class ImportOptions(TransferOptions, total=False):
 class ExportOptions(TransferOptions, total=False):
     """What an export may be asked for."""
 
+    since: str
+    """The full name of an export that went well: only what changed since is exported."""
+    if_exists: str
+    """``SKIP_IDENTICAL`` or ``FAIL``; what has the name of a file is overwritten unless given."""
+
 
 def import_body(uri: str, storage_class: str = "", **options: Unpack[ImportOptions]) -> JsonObject:
     """Give an ``ImportDicomDataRequest``."""

@@ -39,10 +39,15 @@ class StoredInstance:
 
 
 def count_instances(
-    connection: Connection, store_id: int, *, horizon: int, path: InstancePath | None
+    connection: Connection,
+    store_id: int,
+    *,
+    horizon: int,
+    path: InstancePath | None,
+    changed_after: int = 0,
 ) -> int:
     """Give how many instances a page after page of ``list_instances`` would give."""
-    statement = _select(func.count()).where(_among(store_id, horizon, path))
+    statement = _select(func.count()).where(_among(store_id, horizon, path, changed_after))
     return cast("int", connection.execute(statement).scalars().one())
 
 
@@ -52,14 +57,18 @@ def list_instances(
     *,
     horizon: int,
     path: InstancePath | None,
+    changed_after: int = 0,
     after: Key,
     at_most: int,
 ) -> Sequence[StoredInstance]:
-    """Give the next instances after a key, of those stored up to ``horizon``."""
+    """Give the next instances after a key, of those stored up to ``horizon``.
+
+    With ``changed_after`` only those that were stored, or changed, after that change of the store.
+    """
     series, instances = schema.series.c, schema.instances.c
     series_id, sop_instance_uid = after
     statement = _select_instances().where(
-        _among(store_id, horizon, path),
+        _among(store_id, horizon, path, changed_after),
         series.id >= series_id,
         or_(series.id > series_id, instances.sop_instance_uid > sop_instance_uid),
     )
@@ -105,11 +114,21 @@ def _select_instances() -> Select[*tuple[object, ...]]:
     )
 
 
-def _among(store_id: int, horizon: int, path: InstancePath | None) -> ColumnElement[bool]:
+def _among(
+    store_id: int, horizon: int, path: InstancePath | None, changed_after: int
+) -> ColumnElement[bool]:
+    since = []
+    if changed_after:
+        # A series that nothing changed is passed over as a whole.
+        since = [
+            schema.series.c.changed_seq > changed_after,
+            schema.instances.c.changed_seq > changed_after,
+        ]
     return and_(
         schema.series.c.store_id == store_id if path is None else _below(store_id, path),
         _is_living(),
         schema.instances.c.created_seq <= horizon,
+        *since,
     )
 
 

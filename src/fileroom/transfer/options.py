@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _KEY: Final = "fileroomOptions"
 """Of the request that is kept."""
 Mode = Literal["", "COPY", "REFERENCE"]
+IfExists = Literal["", "OVERWRITE", "SKIP_IDENTICAL", "FAIL"]
 _PRIORITIES: Final = {"LOW": -1, "": 0, "NORMAL": 0, "HIGH": 1}
 _WEIGHTS: Final = {-1: 1, 0: 2, 1: 8}
 
@@ -60,6 +61,11 @@ class ImportOptions(Options, frozen=True, kw_only=True):
 
 class ExportOptions(Options, frozen=True, kw_only=True):
     """What an export may be asked for."""
+
+    since: str = ""
+    """The export since which only what changed is exported."""
+    if_exists: IfExists = ""
+    """What becomes of an object that has the name of a file."""
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)

@@ -49,11 +49,19 @@ class Selection:
     paths: Sequence[InstancePath | None]
     start: Cursor
     """After which instance the operation goes on."""
+    changed_after: int = 0
+    """The change of the store after which an instance was stored or changed."""
 
     def count(self, connection: Connection, store_id: int, *, horizon: int) -> int:
         """Give how many instances there are in all, of those stored up to ``horizon``."""
         return sum(
-            exports.count_instances(connection, store_id, horizon=horizon, path=path)
+            exports.count_instances(
+                connection,
+                store_id,
+                horizon=horizon,
+                path=path,
+                changed_after=self.changed_after,
+            )
             for path in self.paths
         )
 
@@ -68,6 +76,7 @@ class Selection:
                 store_id,
                 horizon=horizon,
                 path=self.paths[index],
+                changed_after=self.changed_after,
                 after=key,
                 at_most=at_most,
             )

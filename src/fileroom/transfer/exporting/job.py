@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fileroom.database import stores
 from fileroom.database.operations import Kind
 from fileroom.errors import FailedPrecondition
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.transfer.asking import ask_for, filter_config
+from fileroom.transfer.exporting.continuing import filter_of, find_horizon
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.options import ExportOptions, keep_options
@@ -45,7 +47,8 @@ def request_export(
     PermissionDenied
         If a bucket is not one that this store may use.
     FailedPrecondition
-        If the prefix names an object where a directory would have to be.
+        If the prefix names an object where a directory would have to be, or what it is to go on
+        from did not export everything.
     """
     destination = parse_uri_prefix(uri_prefix, facilities.buckets.roots)
     parse_form(mime_type, destination.key)
@@ -65,6 +68,10 @@ def request_export(
         **filter_config(facilities, name, filter_uri),
         **keep_options(options),
     }
+    if options.since:
+        with facilities.database.read() as connection:
+            store = stores.get_dicom_store(connection, name)
+            find_horizon(connection, store, options.since, filter_of(details))
     return ask_for(
         facilities,
         name,

@@ -24,6 +24,7 @@ from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.transfer import commits
 from fileroom.transfer.executors import WorkerLost
+from fileroom.transfer.exporting.continuing import filter_of, find_horizon
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.outcomes import UNREADABLE, ExportOutcome, InstanceToExport
 from fileroom.transfer.exporting.transcoding import TranscodeTask, transcode_batch
@@ -70,15 +71,19 @@ class Export:
         pixels, copying = facilities.pixel_turns, facilities.turns
         self._turns = copying if self._form.is_as_stored else pixels
         self._destination = facilities.bucket(progress, prefix.bucket_name, "write")
+        changed_after = 0
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
+            if since := self._options.since:
+                filter_config = filter_of(progress.request)
+                changed_after = find_horizon(connection, store, since, filter_config)
         if store.id != progress.store_id:
             raise NotFound(f"DICOM store {name} was deleted while the operation waited")
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._store_id = store.id
         self._blob_prefix = store.blob_prefix
         self._blobs = facilities.blobs.bucket(store.blob_prefix)
-        self._selection = read_selection(facilities, progress)
+        self._selection = replace(read_selection(facilities, progress), changed_after=changed_after)
         self._horizon = self._begin()
         if progress.total is None:
             self._count()
@@ -182,6 +187,8 @@ class Export:
                 buckets=self._facilities.buckets,
                 destination=self._destination,
                 instances=instances,
+                if_exists=self._options.if_exists,
+                begun_at=self._progress.created_at,
                 blame=blame,
                 alone=alone,
             )
@@ -196,6 +203,8 @@ class Export:
             form=self._form,
             instances=instances,
             rows=tuple(map(_handed, rows)),
+            if_exists=self._options.if_exists,
+            begun_at=self._progress.created_at,
             blame=blame,
             alone=alone,
         )
@@ -212,7 +221,7 @@ class Export:
             LedgerLine(
                 ordinal=each.instance.ordinal,
                 source=each.instance.source,
-                result="exported",
+                result="unchanged" if each.is_unchanged else "exported",
                 size=each.size,
                 sha256=each.sha256,
                 instance=each.instance.instance,

@@ -65,6 +65,8 @@ class Exported:
     """Of its only file."""
     key: str
     """Of its only file, or what the keys of all of them begin with, a slash at its end."""
+    is_unchanged: bool = False
+    """Whether all its files were there already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,11 @@ class Outcomes:
         """Note an instance that cannot be exported."""
         failure = ObjectFailure(source=instance.source, code=code, reason=reason, message=message)
         self._failures.append((instance.ordinal, failure))
+
+    def taken(self, instance: InstanceToExport, key: str) -> None:
+        """Note an instance of which another object has the name, and keeps it."""
+        message = f"{key} is there already; export to another place, or delete it before"
+        self.fail(instance, Code.ALREADY_EXISTS, Reason.DESTINATION_EXISTS, message)
 
     def put_off(self, instance: InstanceToExport, why: str) -> None:
         """Note an instance that is to be looked up again."""
@@ -146,10 +153,14 @@ class Outcomes:
         )
 
 
-def as_stored(instance: InstanceToExport) -> Exported:
+def as_stored(instance: InstanceToExport, *, is_unchanged: bool = False) -> Exported:
     """Give what is noted of an instance whose file has the very bytes that were stored."""
     return Exported(
-        instance=instance, size=instance.size, sha256=instance.place.sha256, key=instance.key
+        instance=instance,
+        size=instance.size,
+        sha256=instance.place.sha256,
+        key=instance.key,
+        is_unchanged=is_unchanged,
     )
 
 

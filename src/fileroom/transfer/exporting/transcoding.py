@@ -50,6 +50,7 @@ from fileroom.transfer.exporting.outcomes import (
 )
 from fileroom.transfer.exporting.reading import begun, check_readable, stored_pieces
 from fileroom.transfer.exporting.spool import Spool
+from fileroom.transfer.exporting.standing import Standing, Verdict
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from fileroom.objectstore.contract import Bucket
     from fileroom.transfer.exporting.forms import Form
     from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
+    from fileroom.transfer.options import IfExists
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,9 @@ class TranscodeTask:
     rows: tuple[StoredInstance | None, ...]
     """Of the instances, in their order; ``None`` for what is gone since it was listed."""
     blame: Blame = NO_BLAME
+    if_exists: IfExists = ""
+    begun_at: int = 0
+    """When the export was asked for, in microseconds since 1970."""
     alone: bool = False
     """In the deferred lane: an instance of any size is finished or fails."""
 
@@ -108,6 +113,8 @@ class _Made:
     numbered: bool
     """Whether they are the frames of a multi-frame instance."""
     sha256: bytes
+    standing: bytearray
+    """Of each file, whether it is there already."""
 
 
 class _Worker:
@@ -117,6 +124,7 @@ class _Worker:
         self._task = task
         self._bucket: Bucket = open_bucket(task.destination)
         self._blobs = task.blobs.bucket(task.blob_prefix)
+        self._standing = Standing(self._bucket, task.if_exists, task.begun_at)
         self._outcomes = Outcomes()
 
     def work(self) -> ExportOutcome:
@@ -196,6 +204,7 @@ class _Worker:
             lengths=lengths,
             numbered=numbered,
             sha256=digest.digest(),
+            standing=bytearray(len(lengths)),
         )
 
     def _files(
@@ -221,8 +230,9 @@ class _Worker:
     # ------------------------------------------------------------------ writing
 
     def _write(self, made: list[_Made]) -> None:
+        made = [each for each in made if not self._is_taken(each)]
         try:
-            self._write_files(chain.from_iterable(map(self._placed, made)))
+            self._write_files(chain.from_iterable(map(self._left, made)))
         except (FailedPrecondition, InvalidArgument, PermissionDenied):
             # Some file of the batch cannot be written; find out whose, one by one.
             for each in made:
@@ -231,11 +241,28 @@ class _Worker:
             for each in made:
                 self._outcomes.export(self._exported(each))
 
+    def _is_taken(self, made: _Made) -> bool:
+        """Look for what lies at the destination; tell whether it keeps the instance from it."""
+        is_unchanged = True
+        for number, (key, offset, length) in enumerate(self._placed(made)):
+            match self._standing.judge(key, length, partial(self._spool.pieces, offset, length)):
+                case Verdict.TAKEN:
+                    self._outcomes.taken(made.instance, key)
+                    return True
+                case Verdict.WRITE:
+                    is_unchanged = False
+                case verdict:
+                    made.standing[number] = True
+                    is_unchanged &= verdict is Verdict.UNCHANGED
+        if is_unchanged:
+            self._outcomes.export(self._exported(made, is_unchanged=True))
+        return is_unchanged
+
     def _write_alone(self, made: _Made) -> None:
         try:
-            self._write_files(self._placed(made))
+            self._write_files(self._left(made))
         except (FailedPrecondition, InvalidArgument, PermissionDenied) as error:
-            for key, _, _ in self._placed(made):
+            for key, _, _ in self._left(made):
                 begin_item(None)
                 self._delete(key)
             self._outcomes.fail(made.instance, error.code, Reason.DESTINATION_DENIED, error.message)
@@ -269,6 +296,12 @@ class _Worker:
             )
             offset += length
 
+    def _left(self, made: _Made) -> Iterator[tuple[str, int, int]]:
+        """Give the files of an instance that are not there already."""
+        for is_there, placed in zip(made.standing, self._placed(made), strict=True):
+            if not is_there:
+                yield placed
+
     def _delete(self, key: str) -> None:
         """Take back a file of an instance that fails."""
         try:
@@ -276,13 +309,14 @@ class _Worker:
         except (FailedPrecondition, InvalidArgument, PermissionDenied):
             return  # it could not be written either
 
-    def _exported(self, made: _Made) -> Exported:
+    def _exported(self, made: _Made, *, is_unchanged: bool = False) -> Exported:
         form, instance = self._task.form, made.instance
         return Exported(
             instance=instance,
             size=sum(made.lengths),
             sha256=None if made.numbered else made.sha256,
             key=form.directory(instance.instance) if made.numbered else instance.key,
+            is_unchanged=is_unchanged,
         )
 
 

@@ -36,15 +36,17 @@ from fileroom.transfer.exporting.outcomes import (
     damaged,
 )
 from fileroom.transfer.exporting.reading import begun, stored_pieces
+from fileroom.transfer.exporting.standing import Standing, Verdict
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, NO_BLAME, Blame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fileroom.objectstore.blobs.contract import BlobBucket
     from fileroom.objectstore.buckets import Buckets, BucketSettings
     from fileroom.objectstore.contract import Bucket
     from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
+    from fileroom.transfer.options import IfExists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,9 @@ class ExportTask:
     destination: BucketSettings
     instances: tuple[InstanceToExport, ...]
     blame: Blame = NO_BLAME
+    if_exists: IfExists = ""
+    begun_at: int = 0
+    """When the export was asked for, in microseconds since 1970."""
     alone: bool = False
     """In the deferred lane: an instance of any size is finished or fails."""
 
@@ -76,6 +81,7 @@ class _Worker:
     def __init__(self, task: ExportTask) -> None:
         self._task = task
         self._bucket: Bucket = open_bucket(task.destination)
+        self._standing = Standing(self._bucket, task.if_exists, task.begun_at)
         self._outcomes = Outcomes()
         self._index = 0
         self._copied: frozenset[str] = frozenset()
@@ -104,9 +110,21 @@ class _Worker:
                 self._write_large(instance)
                 continue
             content = self._read(instance)
-            if content is not None:
+            if content is not None and self._is_wanted(instance, (content,)):
                 self._outcomes.export(as_stored(instance))
                 yield instance.key, content
+
+    def _is_wanted(self, instance: InstanceToExport, content: Iterable[bytes]) -> bool:
+        """Whether a file is to be written; else what lies there already settles it."""
+        match self._standing.judge(instance.key, instance.size, lambda: content):
+            case Verdict.WRITE:
+                return True
+            case Verdict.TAKEN:
+                self._outcomes.taken(instance, instance.key)
+            case verdict:
+                is_unchanged = verdict is Verdict.UNCHANGED
+                self._outcomes.export(as_stored(instance, is_unchanged=is_unchanged))
+        return False
 
     def _copied_by_the_cloud(self) -> frozenset[str]:
         """Have the cloud copy what it has already; give the keys that are done.
@@ -114,7 +132,7 @@ class _Worker:
         Only objects whose checksum nobody knows: of the others it is compared as they pass.
         """
         task, copies = self._task, []
-        if not isinstance(self._bucket, CloudBucket):
+        if not isinstance(self._bucket, CloudBucket) or task.if_exists not in {"", "OVERWRITE"}:
             return frozenset()
         for index in begun(task, Outcomes()):
             instance = task.instances[index]
@@ -148,9 +166,12 @@ class _Worker:
             self._index = index
             yield task.instances[index]
 
+    def _stored(self, instance: InstanceToExport) -> Iterator[bytes]:
+        return stored_pieces(self._task.blobs, instance.place, self._task.buckets)
+
     def _read(self, instance: InstanceToExport) -> bytes | None:
         try:
-            content = b"".join(stored_pieces(self._task.blobs, instance.place, self._task.buckets))
+            content = b"".join(self._stored(instance))
         except (NotFound, Aborted, DataLoss, OutOfReach, Unreadable) as error:
             self._outcomes.unreadable(instance, error)
             return None
@@ -163,8 +184,10 @@ class _Worker:
     def _write_large(self, instance: InstanceToExport) -> None:
         """Write one instance piece by piece; it is named once its hash has proved right."""
         digest = hashlib.sha256()
-        pieces = _Pieces(stored_pieces(self._task.blobs, instance.place, self._task.buckets))
+        pieces = _Pieces(self._stored(instance))
         try:
+            if not self._is_wanted(instance, self._stored(instance)):
+                return
             first = next(pieces, b"")  # before anything is made at the destination
             with self._bucket.writer(instance.key) as written:
                 for piece in chain((first,), pieces):
