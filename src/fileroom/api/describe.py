@@ -16,6 +16,7 @@ import msgspec
 
 from fileroom.api import meanings
 from fileroom.api.dicomweb.rendered import RENDERED_PARAMETERS, THUMBNAIL_PARAMETERS
+from fileroom.api.field_meanings import FIELDS
 from fileroom.api.later import Later
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import VERSIONS
@@ -308,7 +309,7 @@ def message_schemas(version: str | None = None) -> JsonObject:
     schemas = dict(msgspec.json.schema_components(in_order, ref_template=_REFERENCE)[1])
     for name, schema in schemas.items():
         for field, each in schema["properties"].items():
-            each["description"] = meanings.FIELDS[f"{name}.{field}"]
+            each["description"] = FIELDS[f"{name}.{field}"]
     return schemas
 
 

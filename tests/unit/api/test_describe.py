@@ -17,6 +17,7 @@ from fileroom.api.describe import (
     openapi_document,
     query_parameters,
 )
+from fileroom.api.field_meanings import FIELDS
 from fileroom.api.later import Later
 from fileroom.api.routes import ROUTES
 from tests.unit.api.discovery import document
@@ -170,7 +171,7 @@ def test_each_field_has_a_meaning_and_each_meaning_something_that_it_is_of() -> 
         f"{name}.{field}" for name, schema in message_schemas().items()
         for field in schema["properties"]
     }  # fmt: skip
-    assert meanings.FIELDS.keys() == fields
+    assert FIELDS.keys() == fields
     assert meanings.SUMMARIES.keys() <= {route.method_id for route in ROUTES}
     assert meanings.PARAMETERS.keys() <= parameters_of
     assert meanings.REQUESTS.keys() <= last_words
