@@ -438,9 +438,11 @@ class Disk:
             return None
 
     def blob_files(self) -> set[Path]:
-        """Give all files below the blobs but those that say whose they are."""
+        """Give all files below the blobs but those that say whose they are, or what is deleted."""
         return {
-            path for path in self.blobs.rglob("*") if path.is_file() and path.name != ".store-id"
+            path
+            for path in self.blobs.rglob("*")
+            if path.is_file() and path.name != ".store-id" and path.parent.name != "deleted"
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from fileroom.archive.layout import MARKS
 from fileroom.archive.packs import members
 from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.local import LocalBucket, is_head
@@ -79,7 +80,7 @@ def standing(area: Path) -> PLACES:
     bucket = LocalBucket(area)
     places: set[tuple[str, int]] = set()
     for path in area.rglob("*"):
-        if not path.is_file() or path.name.startswith("."):
+        if not path.is_file() or path.name.startswith(".") or path.parent.name == MARKS:
             continue
         key = str(path.relative_to(area))
         if not path.name.startswith("pack-"):

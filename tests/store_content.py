@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fileroom.archive.ingest import Content, Writer, store_contents
-from fileroom.archive.layout import make_blob_bucket
+from fileroom.archive.layout import StoreIdentity, make_blob_bucket
 from fileroom.archive.retrieve import StoreContent
 from fileroom.database.engine import open_database
 from fileroom.database.instances import DuplicatePolicy, StoreWrite, store_records
@@ -78,7 +78,7 @@ def add_store(
         database.write(lambda transaction: insert_dataset(transaction, name.parent))
     store = database.write(lambda transaction: insert_dicom_store(transaction, name, {}))
     blobs.mkdir(exist_ok=True)
-    make_blob_bucket(LocalBlobs(blobs), store.blob_prefix, {})
+    make_blob_bucket(LocalBlobs(blobs), store.blob_prefix, StoreIdentity(name=str(name)))
     content = StoreContent(
         database=database,
         blobs=LocalBlobs(blobs),

@@ -23,6 +23,7 @@ from fileroom.archive.collect import SWEEP_SECONDS, Collector
 from fileroom.archive.drift import check_references
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import check_blob_bucket
+from fileroom.archive.marks import mark_if_possible
 from fileroom.archive.metadata.cache import MetadataCache
 from fileroom.archive.metadata.filling import MetadataFiller
 from fileroom.archive.metadata.retrieval import Metadata
@@ -332,6 +333,12 @@ def _transcoders(settings: Settings, stack: ExitStack) -> WorkerPool:
     return pool
 
 
+def _end(facilities: Facilities, operation: Operation) -> None:
+    """Do what is to be done once an operation has ended, however it did."""
+    forget_import(facilities, operation)
+    mark_if_possible(facilities.database, facilities.blobs, operation.store_id)
+
+
 def _runner(
     settings: Settings,
     database: Database,
@@ -375,7 +382,7 @@ def _runner(
             Kind.PROMOTE: PromoteJob(facilities=facilities),
         },
         logs_url=logs_url,
-        on_finished=partial(forget_import, facilities),
+        on_finished=partial(_end, facilities),
         options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),
     )
     return runner, facilities

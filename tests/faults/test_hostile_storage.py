@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from fileroom.archive.ingest import Writer, store_object
-from fileroom.archive.layout import make_blob_bucket
+from fileroom.archive.layout import StoreIdentity, make_blob_bucket
 from fileroom.errors import Aborted, DataLoss, FileroomError, NotFound, Unavailable
 from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.cloud import bucket as cloud_bucket
@@ -314,7 +314,7 @@ def test_a_large_instance_with_a_flipped_bit_is_not_stored(
 ) -> None:
     monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 256 << 10)
     file = mr_instance(rows=400)
-    make_blob_bucket(LocalBlobs(tmp_path), "store", {})
+    make_blob_bucket(LocalBlobs(tmp_path), "store", StoreIdentity())
     writer = Writer(bucket=LocalBlobs(tmp_path).bucket("store"), number=1)
     hostile.put("a", file)
 

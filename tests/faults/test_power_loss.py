@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from fileroom.archive.ingest import Writer
-from fileroom.archive.layout import FAN_OUT, STORE_ID_FILE, make_blob_bucket
+from fileroom.archive.layout import FAN_OUT, STORE_ID_FILE, StoreIdentity, make_blob_bucket
 from fileroom.database.instances import Place, PlaceKind, record_key
 from fileroom.database.values.stored import StoredInstance
 from fileroom.dicom.part10 import scan
@@ -41,7 +41,7 @@ def record_store(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -
     """Make the directories of a store."""
     root.mkdir()
     with recorded(root, patch, leave_out=leave_out) as recording:
-        make_blob_bucket(LocalBlobs(root), PREFIX, {})
+        make_blob_bucket(LocalBlobs(root), PREFIX, StoreIdentity())
         directories = [f"{number:02x}" for number in range(FAN_OUT)]
         recording.promise(f"{PREFIX}/{name}" for name in (*directories, "tmp", STORE_ID_FILE))
     return recording
@@ -53,7 +53,7 @@ def record_import(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
     One object is large enough for a file of its own.
     """
     root.mkdir()
-    make_blob_bucket(LocalBlobs(root), PREFIX, {})
+    make_blob_bucket(LocalBlobs(root), PREFIX, StoreIdentity())
     task = import_task(root)
     import_batch(replace(task, objects=task.objects[:5]))
     with recorded(root, patch, leave_out=leave_out) as recording:
@@ -70,7 +70,7 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
     """Export a batch into directories that are not there yet, and over an object that is."""
     blobs = root.with_name(f"{root.name}-blobs")
     blobs.mkdir()
-    make_blob_bucket(LocalBlobs(blobs), PREFIX, {})
+    make_blob_bucket(LocalBlobs(blobs), PREFIX, StoreIdentity())
     records = import_batch(import_task(blobs)).records
     instances = tuple(
         InstanceToExport(
@@ -102,7 +102,7 @@ def record_transcoding(root: Path, patch: pytest.MonkeyPatch, leave_out: str | N
     """Export pictures, those of a multi-frame instance in a directory of its own."""
     blobs = root.with_name(f"{root.name}-blobs")
     blobs.mkdir()
-    make_blob_bucket(LocalBlobs(blobs), PREFIX, {})
+    make_blob_bucket(LocalBlobs(blobs), PREFIX, StoreIdentity())
     form = parse_form("image/png", "e/")
     root.mkdir()
     rows = [held(blobs, number) for number in (1, 3, 5)]
@@ -151,7 +151,7 @@ def held(blobs: Path, number: int) -> StoredInstance:
 def record_request(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) -> Recording:
     """Spool the parts of a request, throw one away, and publish the others in two slices."""
     root.mkdir()
-    make_blob_bucket(LocalBlobs(root), PREFIX, {})
+    make_blob_bucket(LocalBlobs(root), PREFIX, StoreIdentity())
     with recorded(root, patch, leave_out=leave_out) as recording:
         drafts = LocalBlobs(root).bucket(PREFIX).drafts()
         parts = []

@@ -14,12 +14,13 @@ from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.layout import is_pack, request_of, writer_of
+from fileroom.archive.layout import is_mark, is_pack, request_of, writer_of
 from fileroom.archive.packs import members, open_place
 from fileroom.database import collection
 from fileroom.database.collection import KnownPlace
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import Place, PlaceKind, queue_blob_drops, queue_drops
+from fileroom.database.marks import needed_marks
 from fileroom.database.servers import known_servers
 from fileroom.errors import Aborted, DataLoss, NotFound
 from fileroom.objectstore.blobs.reading import HeldObject
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from fileroom.objectstore.contract import ObjectEntry, StoredObject
 
 QUEUED_MAX: Final = 500
+MARK_SECONDS: Final = 3600
+"""After what time a mark that no row bears the name of is nobody's."""
 _PIECE_BYTES: Final = 8 << 20
 _NOBODY: Final[InstanceKey] = ("", "", "")
 
@@ -103,7 +106,7 @@ def check_store(
             if entry is None:
                 missing += [place for place in places if place.size is not None]
             elif not places:
-                if writers.have_ended(key):
+                if writers.have_ended(key) or _is_spent(database, entry):
                     yield Finding(path=path, key=key, fault=Fault.ORPHANED)
             elif is_pack(key) and (deep or not blobs.is_remote):
                 yield from _pack_findings(
@@ -156,7 +159,8 @@ def queue_orphans(
             members: Sequence[tuple[Place, InstanceKey]] = members,
         ) -> None:
             queue_blob_drops(transaction, store.id, keys)
-            queue_drops(transaction, store.id, members, not_before=now_microseconds())
+            now = now_microseconds()
+            queue_drops(transaction, store.id, members, not_before=now, had_rows=False)
 
         database.write(queue)
     return len(orphans)
@@ -201,6 +205,17 @@ class _Writers:
         if request is not None:
             return self.living is None or not self.living.may_commit(request)
         return writer is not None and writer <= self.newest and writer not in self.unfinished
+
+
+def _is_spent(database: Database, entry: ObjectEntry) -> bool:
+    """Whether this is a mark that a crash left: a row bears its name soon after it is written."""
+    if not is_mark(entry.key):
+        return False
+    age = now_microseconds() - (entry.changed or now_microseconds())
+    if age < MARK_SECONDS * 1_000_000:
+        return False
+    with database.read() as connection:
+        return not needed_marks(connection, [entry.key])
 
 
 def _merged(

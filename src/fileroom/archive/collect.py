@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.check import queue_orphans
-from fileroom.archive.layout import STORE_ID_FILE, check_blob_bucket
+from fileroom.archive.layout import STORE_ID_FILE, check_blob_bucket, mark_deleted_store
+from fileroom.archive.marks import forget_marks, mark_if_possible
 from fileroom.archive.packs import delete_members
 from fileroom.archive.storing import StoringRequests
 from fileroom.database import collection, operations
@@ -106,6 +107,7 @@ class Collector:
 
     def collect(self) -> None:
         """Collect all that is due; what a crash left half done is done again."""
+        mark_if_possible(self._database, self._blobs, None)
         while not self._stopping.is_set() and self._drop_some():
             pass
         with self._database.read() as connection:
@@ -137,6 +139,9 @@ class Collector:
                 done += [drop.id for drop in of_blob]
         finally:
             self._database.write(settle)
+        done_with = set(dropped)
+        spent = ((drop.blob_prefix, drop.mark) for drop in drops if drop.id in done_with)
+        forget_marks(self._database, self._blobs, spent)
         return bool(drops)
 
     def _drop(self, drops: list[Drop]) -> bool:
@@ -219,6 +224,7 @@ class Collector:
         forget the store would keep them for ever.
         """
         check_blob_bucket(self._blobs, store.blob_prefix)
+        mark_deleted_store(self._blobs, store.blob_prefix)
         while self._database.write(lambda transaction: collection.purge_rows(transaction, store)):
             if self._stopping.is_set():
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from fileroom.archive.marks import mark_if_possible
 from fileroom.archive.reading import InstanceReader
 from fileroom.archive.references import scan_reference
 from fileroom.database.instances import deleting
@@ -35,6 +36,8 @@ T = TypeVar("T")
 def delete_instance(content: StoreContent, path: InstancePath, *, grace_seconds: float) -> None:
     """Delete one instance, and its series and study if they hold no other.
 
+    It is told beside the blobs on return; where that fails, the collector does it later.
+
     Raises
     ------
     NotFound
@@ -47,6 +50,7 @@ def delete_instance(content: StoreContent, path: InstancePath, *, grace_seconds:
             transaction, content.store_id, path, grace_microseconds=grace, known=known
         ),
     )
+    mark_if_possible(content.database, content.blobs, content.store_id)
 
 
 def with_descriptions(content: StoreContent, change: Callable[[Connection, Descriptions], T]) -> T:

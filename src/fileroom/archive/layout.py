@@ -3,6 +3,7 @@
 ::
 
     blobs/<blob_prefix>/.store-id                                 whose content this is
+    blobs/<blob_prefix>/deleted/<random>                          which of it no row names any more
     blobs/<blob_prefix>/{00..ff}/pack-<writer>-<ordinal>-<token>  the Part 10 files of a batch
     blobs/<blob_prefix>/{00..ff}/<sha256>-<writer>-<ordinal>      one large Part 10 file
     blobs/<blob_prefix>/tmp/                                      what is being written
@@ -21,15 +22,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from fileroom.errors import Unavailable
+from fileroom.errors import DataLoss, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fileroom.objectstore.blobs.contract import Blobs
 
 FAN_OUT: Final = 256
 STORE_ID_FILE: Final = ".store-id"
+MARKS: Final = "deleted"
 _PACK: Final = "pack"
 
 
@@ -53,6 +53,11 @@ def is_pack(key: str) -> bool:
     return key.rpartition("/")[2].startswith(f"{_PACK}-")
 
 
+def is_mark(key: str) -> bool:
+    """Whether the file of this key tells what no row names any more."""
+    return key.startswith(f"{MARKS}/")
+
+
 def writer_of(key: str) -> int | None:
     """Give the writer that a blob's key tells; None if it is not the key of a blob."""
     parts = key.rpartition("/")[2].split("-")
@@ -61,18 +66,55 @@ def writer_of(key: str) -> int | None:
     return int(parts[1]) if (is_pack or is_blob) and parts[1].isdigit() else None
 
 
-def make_blob_bucket(blobs: Blobs, blob_prefix: str, identity: Mapping[str, object]) -> None:
+class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose blobs these are, as it is told beside them."""
+
+    name: str = ""
+    config: dict[str, object] = {}
+    time_zone: str = ""
+    """Of its dataset."""
+    deleted: bool = False
+
+
+def make_blob_bucket(blobs: Blobs, blob_prefix: str, identity: StoreIdentity) -> None:
     """Make the place of a store's blobs, durably, so that no later write has to make any of it.
 
     May be repeated. ``identity`` names the store, should its rows ever have to be rebuilt.
     """
-    blobs.make(blob_prefix, (f"{number:02x}" for number in range(FAN_OUT)))
+    blobs.make(blob_prefix, [*(f"{number:02x}" for number in range(FAN_OUT)), MARKS])
     write_identity(blobs, blob_prefix, identity)
 
 
-def write_identity(blobs: Blobs, blob_prefix: str, identity: Mapping[str, object]) -> None:
+def write_identity(blobs: Blobs, blob_prefix: str, identity: StoreIdentity) -> None:
     """Write beside a store's blobs whose they are, in place of what was said before."""
     blobs.bucket(blob_prefix).write(STORE_ID_FILE, [msgspec.json.encode(identity)])
+
+
+def find_identity(blobs: Blobs, blob_prefix: str) -> StoreIdentity | None:
+    """Give what is told beside a store's blobs; None where nothing is.
+
+    Raises
+    ------
+    DataLoss
+        If it is damaged.
+    """
+    try:
+        with blobs.bucket(blob_prefix).open(STORE_ID_FILE) as opened:
+            content = opened.read_at(0, opened.size)
+    except NotFound:
+        return None
+    try:
+        return msgspec.json.decode(content, type=StoreIdentity)
+    except msgspec.MsgspecError as error:
+        sentinel = blobs.name_of(f"{blob_prefix}/{STORE_ID_FILE}")
+        raise DataLoss(f"{sentinel} is damaged: {error}") from error
+
+
+def mark_deleted_store(blobs: Blobs, blob_prefix: str) -> None:
+    """Tell beside a store's blobs that it was deleted; may be repeated."""
+    identity = find_identity(blobs, blob_prefix)
+    if identity is not None and not identity.deleted:
+        write_identity(blobs, blob_prefix, msgspec.structs.replace(identity, deleted=True))
 
 
 def check_blob_bucket(blobs: Blobs, blob_prefix: str) -> None:

@@ -41,6 +41,8 @@ class Drop:
     place_key: str
     offset: int
     size: int
+    mark: str
+    """The key beside the blobs that tells of it; empty where none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ def take_due_drops(transaction: Connection) -> list[Drop]:
             place_key=row.place_key,
             offset=row.place_offset,
             size=row.size,
+            mark=row.mark or "",
         )
         for row in rows
         if not row.named
@@ -116,6 +119,7 @@ def _some_drops(
             drops.place_key,
             drops.place_offset,
             drops.size,
+            drops.mark,
             stores.blob_prefix,
             named.label("named"),
         )

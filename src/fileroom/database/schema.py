@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -291,8 +291,10 @@ blob_drops = Table(
     Column("sop_instance_uid", _Key, nullable=False),
     Column("not_before", _Time, nullable=False),
     Column("state", Text, nullable=False, server_default="QUEUED"),
+    Column("mark", _Key),
     UniqueConstraint("store_id", "place_key", "place_offset"),
     Index("ix_blob_drops_due", "state", "not_before"),
+    Index("ix_blob_drops_mark", "mark"),
     CheckConstraint("state IN ('QUEUED', 'DROPPING')", name="state"),
 )
 

@@ -209,17 +209,23 @@ def update_dataset(transaction: Connection, name: DatasetName, *, time_zone: str
     return get_dataset(transaction, name)
 
 
-def delete_dataset(transaction: Connection, name: DatasetName) -> None:
-    """Mark a dataset and its DICOM stores as deleted; PermissionDenied where there is none."""
+def delete_dataset(transaction: Connection, name: DatasetName) -> list[str]:
+    """Mark a dataset and its DICOM stores as deleted; give the blob prefixes of these.
+
+    PermissionDenied where there is none.
+    """
     lock(transaction)
     dataset = get_dataset(transaction, name, permission="healthcare.datasets.delete")
     now = now_microseconds()
-    transaction.execute(
+    deleted = transaction.execute(
         update(dicom_stores)
         .where(dicom_stores.c.dataset_id == dataset.id, dicom_stores.c.deleted_at.is_(None))
         .values(deleted_at=now)
-    )
+        .returning(dicom_stores.c.blob_prefix)
+    ).scalars()
+    blob_prefixes = [str(blob_prefix) for blob_prefix in deleted]
     transaction.execute(update(datasets).where(datasets.c.id == dataset.id).values(deleted_at=now))
+    return blob_prefixes
 
 
 def find_dicom_store(connection: Connection, name: DicomStoreName) -> DicomStore | None:

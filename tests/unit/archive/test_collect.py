@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fileroom.archive.collect import Collector
-from fileroom.archive.layout import make_blob_bucket
+from fileroom.archive.layout import StoreIdentity, make_blob_bucket
 from fileroom.database import collection, operations, schema, stores
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import Place, PlaceKind, queue_drops, record_key
@@ -265,7 +265,7 @@ def test_store_that_cannot_be_purged_keeps_nothing_else_waiting(
     other = site.database.write(lambda transaction: new_store(transaction, name))
     with site.database.read() as connection:
         blob_prefix = stores.get_dicom_store(connection, name).blob_prefix
-    make_blob_bucket(site.facilities.blobs, blob_prefix, {})
+    make_blob_bucket(site.facilities.blobs, blob_prefix, StoreIdentity())
     site.database.write(lambda transaction: add_tombstone(transaction, other, "1.2"))
     site.database.write(lambda transaction: stores.delete_dicom_store(transaction, STORE))
     with monkeypatch.context() as patch:

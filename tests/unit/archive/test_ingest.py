@@ -16,7 +16,7 @@ from fileroom.archive.ingest import (
     store_object,
     unspool_headers,
 )
-from fileroom.archive.layout import STORE_ID_FILE, blob_key, make_blob_bucket
+from fileroom.archive.layout import STORE_ID_FILE, StoreIdentity, blob_key, make_blob_bucket
 from fileroom.archive.packs import open_place
 from fileroom.database.instances import PlaceKind
 from fileroom.dicom.header import decode_header, header_dictionary
@@ -37,7 +37,7 @@ MPEG2 = "1.2.840.10008.1.2.4.100"
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
-    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", StoreIdentity())
     return Writer(bucket=LocalBlobs(tmp_path).bucket("prefix"), number=7)
 
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from fileroom.archive.layout import (
     FAN_OUT,
+    MARKS,
     STORE_ID_FILE,
+    StoreIdentity,
     blob_directory,
     blob_key,
     check_blob_bucket,
@@ -74,16 +76,16 @@ def test_objects_of_a_batch_lie_in_two_directories_at_most() -> None:
 
 
 def test_store_has_every_directory_that_a_key_may_name(tmp_path: Path) -> None:
-    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "x"})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", StoreIdentity(name="x"))
     named = {blob_directory(ordinal) for ordinal in range(0, 1 << 17, 1 << 8)}
 
     found = {path.name for path in (tmp_path / "prefix").iterdir() if path.is_dir()}
-    assert found == named | {"tmp"}
+    assert found == named | {"tmp", MARKS}
     assert len(named) == FAN_OUT
 
 
 def test_store_says_whose_content_it_holds(tmp_path: Path) -> None:
-    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "projects/p/…/s"})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", StoreIdentity(name="projects/p/…/s"))
     check_blob_bucket(LocalBlobs(tmp_path), "prefix")
 
     identity = json.loads((tmp_path / "prefix" / STORE_ID_FILE).read_text())
@@ -91,9 +93,9 @@ def test_store_says_whose_content_it_holds(tmp_path: Path) -> None:
 
 
 def test_directories_can_be_made_again(tmp_path: Path) -> None:
-    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "old"})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", StoreIdentity(name="old"))
     LocalBlobs(tmp_path).bucket("prefix").write("00/kept", [b"content"])
-    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {"name": "new"})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", StoreIdentity(name="new"))
 
     assert LocalBlobs(tmp_path).bucket("prefix").read("00/kept") == b"content"
     assert json.loads((tmp_path / "prefix" / STORE_ID_FILE).read_text()) == {"name": "new"}
@@ -107,7 +109,7 @@ def test_store_without_its_sign_is_on_another_disk(tmp_path: Path) -> None:
 
 
 def test_blobs_are_for_their_owner_alone(tmp_path: Path) -> None:
-    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", StoreIdentity())
     LocalBlobs(tmp_path).bucket("prefix").write("00/blob", [b""])
 
     assert stat.S_IMODE((tmp_path / "prefix" / "00" / "blob").stat().st_mode) == 0o600

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.archive.layout import make_blob_bucket, writer_of
+from fileroom.archive.layout import StoreIdentity, make_blob_bucket, writer_of
 from fileroom.archive.packs import Member, PackWriter, delete_members, members, open_place
 from fileroom.errors import DataLoss, Internal, NotFound
 from fileroom.objectstore.blobs.local import LocalBlobs
@@ -26,7 +26,7 @@ FILES = [corpus.minimal_instance(), corpus.mr_instance(), corpus.sr_instance()]
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> LocalBucket:
-    make_blob_bucket(LocalBlobs(tmp_path), "prefix", {})
+    make_blob_bucket(LocalBlobs(tmp_path), "prefix", StoreIdentity())
     return LocalBlobs(tmp_path).bucket("prefix")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from fileroom.archive.layout import make_blob_bucket
+from fileroom.archive.layout import MARKS, StoreIdentity, make_blob_bucket
 from fileroom.archive.storing import StoringRequests
 from fileroom.database import operations, schema, stores
 from fileroom.objectstore.blobs.local import LocalBlobs
@@ -109,7 +109,7 @@ class Site:
         return {
             str(path.relative_to(self.blobs))
             for path in self.blobs.rglob("*")
-            if path.is_file() and not path.name.startswith(".")
+            if path.is_file() and not path.name.startswith(".") and path.parent.name != MARKS
         }
 
     def standing(self) -> PLACES:
@@ -127,7 +127,7 @@ def opened_site(directory: Path, shared: PostgresqlServer | None = None) -> Iter
         store_id = database.write(new_store)
         with database.read() as connection:
             blob_prefix = stores.get_dicom_store(connection, STORE).blob_prefix
-        make_blob_bucket(LocalBlobs(blobs), blob_prefix, {})
+        make_blob_bucket(LocalBlobs(blobs), blob_prefix, StoreIdentity())
         suspects = Suspects()
         facilities = Facilities(
             database=database,

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
+from fileroom.api.healthcare.identities import keep_identities, tell_deleted
 from fileroom.api.healthcare.update_masks import apply_update_mask, parse_update_mask
 from fileroom.api.wire import EMPTY, Dataset, ListDatasetsResponse, json_answer
 from fileroom.database import stores
@@ -81,14 +82,16 @@ def patch(call: Call) -> Answer:
     dataset = call.deployment.database.write(
         lambda transaction: stores.update_dataset(transaction, call.dataset, time_zone=time_zone)
     )
+    keep_identities(call.deployment, call.dataset)
     return json_answer(to_wire(dataset))
 
 
 def delete(call: Call) -> Answer:
     """Delete a dataset with its DICOM stores; its name is free at once."""
-    call.deployment.database.write(
+    deleted = call.deployment.database.write(
         lambda transaction: stores.delete_dataset(transaction, call.dataset)
     )
+    tell_deleted(call.deployment, deleted)
     return EMPTY
 
 

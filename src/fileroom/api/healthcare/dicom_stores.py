@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from fileroom.api.healthcare.identities import identity, keep_identity, tell_deleted
 from fileroom.api.healthcare.storage_classes import find_storage_class, parse_storage_class
 from fileroom.api.healthcare.store_rules import indexed_tags, to_config, wants_delivery
 from fileroom.api.healthcare.update_masks import apply_update_mask, parse_update_mask
@@ -22,7 +22,7 @@ from fileroom.api.wire import (
     int64,
     json_answer,
 )
-from fileroom.archive.layout import make_blob_bucket, write_identity
+from fileroom.archive.layout import make_blob_bucket
 from fileroom.database import stores
 from fileroom.database.content_metrics import store_metrics
 from fileroom.database.extra_attributes import set_indexed_attributes
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_identity_lock = threading.Lock()
-
 MUTABLE = (
     "labels",
     "notificationConfig",
@@ -56,12 +54,12 @@ def create(call: Call) -> Answer:
     config = to_config(call.request_as(DicomStore))
     database, blobs = call.deployment.database, call.deployment.blobs
     with database.read() as connection:
-        stores.get_dataset(connection, call.dataset, permission=call.permission)
+        dataset = stores.get_dataset(connection, call.dataset, permission=call.permission)
         if stores.find_dicom_store(connection, name) is not None:
             raise stores.already_there(name)
     # Some hundred directories: made here and not in the writer, which everybody waits for.
     blob_prefix = stores.new_blob_prefix()
-    make_blob_bucket(blobs, blob_prefix, _identity(str(name), config))
+    make_blob_bucket(blobs, blob_prefix, identity(name, config, dataset))
     try:
         store = database.write(
             lambda transaction: _with_indexes(
@@ -112,16 +110,17 @@ def patch(call: Call) -> Answer:
             transaction, stores.update_dicom_store(transaction, call.dicom_store, change)
         )
     )
-    _keep_identity(call)
+    keep_identity(call.deployment, call.dicom_store)
     _log_undelivered(store)
     return json_answer(to_wire(store))
 
 
 def delete(call: Call) -> Answer:
     """Delete a DICOM store with its instances; its name is free at once."""
-    call.deployment.database.write(
+    store = call.deployment.database.write(
         lambda transaction: stores.delete_dicom_store(transaction, call.dicom_store)
     )
+    tell_deleted(call.deployment, [store.blob_prefix])
     return EMPTY
 
 
@@ -229,19 +228,6 @@ def _with_indexes(transaction: Connection, store: stores.DicomStore) -> stores.D
     """Have the attributes indexed that a store's settings name, from the same commit on."""
     set_indexed_attributes(transaction, store.id, indexed_tags(store.config))
     return store
-
-
-def _keep_identity(call: Call) -> None:
-    """Bring what lies beside the blobs up to date; the last of several patches has the say."""
-    with _identity_lock:
-        store = _get(call)
-        identity = _identity(str(store.name), store.config)
-        write_identity(call.deployment.blobs, store.blob_prefix, identity)
-
-
-def _identity(name: str, config: stores.Config) -> dict[str, object]:
-    """Give what lies beside the blobs, should the rows ever have to be rebuilt from them."""
-    return {"name": name, "config": config}
 
 
 def _log_undelivered(store: stores.DicomStore) -> None:

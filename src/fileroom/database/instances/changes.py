@@ -59,8 +59,12 @@ def queue_drops(
     drops: Iterable[tuple[Place, InstanceKey]],
     *,
     not_before: int,
+    had_rows: bool = True,
 ) -> None:
-    """Queue places for collection that no row names, or will name, any more."""
+    """Queue places for collection that no row names, or will name, any more.
+
+    Those that ``had_rows`` until this change are to be marked beside the blobs as well.
+    """
     rows = [
         {
             "store_id": store_id,
@@ -72,6 +76,7 @@ def queue_drops(
             "series_instance_uid": key[1],
             "sop_instance_uid": key[2],
             "not_before": not_before,
+            "mark": None if had_rows and place.kind is not PlaceKind.REFERENCE else "",
         }
         for place, key in drops
     ]
@@ -91,6 +96,7 @@ def queue_blob_drops(transaction: Connection, store_id: int, keys: Iterable[str]
             "series_instance_uid": "",
             "sop_instance_uid": "",
             "not_before": now,
+            "mark": "",
         }
         for key in sorted(keys)
     ]

@@ -110,6 +110,7 @@ def forget_rewritten(
         store_id,
         [(one.record.place, record_key(one.record)) for one in rewritten],
         not_before=now_microseconds(),
+        had_rows=False,
     )
 
 

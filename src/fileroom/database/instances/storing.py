@@ -161,4 +161,5 @@ def _drop_unused(transaction: Connection, store_id: int, results: Iterable[Recor
             if result.result not in used
         ],
         not_before=now_microseconds(),
+        had_rows=False,
     )

@@ -215,7 +215,7 @@ class Import:
             # sees the cancellation before it commits any.
             operations.lock_operation(transaction, self._run.operation)
             now = now_microseconds()
-            queue_drops(transaction, self._write.store_id, drops, not_before=now)
+            queue_drops(transaction, self._write.store_id, drops, not_before=now, had_rows=False)
 
         self._facilities.database.write(queue)
         _forget_spool(outcome)
