@@ -39,7 +39,7 @@ def run(database: Database) -> Run:
 @pytest.fixture
 def turns() -> Iterator[Turns]:
     with ThreadPoolExecutor(WORKERS) as executor:
-        yield Turns(executor, WORKERS)
+        yield Turns(executor, lambda: WORKERS)
 
 
 @pytest.fixture

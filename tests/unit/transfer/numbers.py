@@ -69,6 +69,10 @@ class NumberWork:
         self.alone_most = 0
         self.delay_seconds = 0.0
 
+    @property
+    def workers(self) -> int:
+        return self._turns.workers
+
     def batches(self) -> Iterator[Batch[Number]]:
         for first in range(0, self._count, self._batch):
             numbers = range(first, min(first + self._batch, self._count))

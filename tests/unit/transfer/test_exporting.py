@@ -31,7 +31,7 @@ from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.pipeline import Batch, Blame, run_pipeline
 from tests.places import Lying, of_row
 from tests.unit.database.rows import DATASET, STORE, all_rows
-from tests.unit.transfer.site import UIDS, WORKERS, Site, instance, uids
+from tests.unit.transfer.site import UIDS, Site, instance, uids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -437,7 +437,7 @@ def test_export_goes_on_after_a_stop_where_it_left_off(site: Site, filtered: boo
     fill(site, *keys)
     paths = [path_of(uids(0, study=study)[0]) for study in range(2)] if filtered else []
     first = requested(site, PREFIX, *paths)
-    ended = run_pipeline(first, StoppedExport(site.facilities, first), WORKERS)
+    ended = run_pipeline(first, StoppedExport(site.facilities, first))
     reached = first.read().next_ordinal
     second = site.claim(first.operation.name)
 
@@ -452,7 +452,7 @@ def test_export_goes_on_after_a_stop_where_it_left_off(site: Site, filtered: boo
 def interrupted(site: Site, *paths: str) -> Run:
     """Give an export that goes on after a first commit, claimed anew."""
     first = requested(site, PREFIX, *paths)
-    assert not run_pipeline(first, StoppedExport(site.facilities, first), WORKERS)
+    assert not run_pipeline(first, StoppedExport(site.facilities, first))
     return site.claim(first.operation.name)
 
 
@@ -486,7 +486,7 @@ def test_filter_whose_volume_is_gone_is_waited_for(site: Site) -> None:
         site.facilities, STORE, PREFIX, filter_uri="gs://filters/paths.txt", api_version="v1"
     )
     first = site.claim(name)
-    run_pipeline(first, StoppedExport(site.facilities, first), WORKERS)
+    run_pipeline(first, StoppedExport(site.facilities, first))
     filters.rename(site.bucket.parent.parent / "unmounted")
 
     with pytest.raises(Unavailable, match="is its volume mounted"):

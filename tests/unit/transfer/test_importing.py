@@ -38,7 +38,7 @@ from fileroom.transfer.pipeline import LARGE_BYTES, Batch, Blame, run_pipeline
 from tests.places import of_row
 from tests.unit.archive.holding import places
 from tests.unit.database.rows import DATASET, STORE, add_tombstone, all_rows
-from tests.unit.transfer.site import WORKERS, Site, instance, uids
+from tests.unit.transfer.site import Site, instance, uids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -309,7 +309,7 @@ def test_import_goes_on_after_a_stop_where_it_left_off(site: Site) -> None:
     for number in range(count):
         site.put(f"{number:04}.dcm", instance(uids(number)))
     first = requested(site)
-    ended = run_pipeline(first, StoppedImport(site.facilities, first), WORKERS)
+    ended = run_pipeline(first, StoppedImport(site.facilities, first))
     reached = first.read().next_ordinal
     second = site.claim(first.operation.name)
 

@@ -72,14 +72,14 @@ def test_batches_are_committed_in_order_whatever_order_they_end_in(
     pauses = [draw.random() * 0.004 for _ in range(300)]
     work = NumberWork(turns, 300, lambda number: time.sleep(pauses[number]))
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.committed == list(range(300))
 
 
 def test_empty_listing_is_done_at_once(run: Run, turns: Turns) -> None:
     work = NumberWork(turns, 0)
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.committed == []
 
 
@@ -89,7 +89,7 @@ def test_slow_batch_holds_back_commits_and_a_bounded_number_of_batches(
     gate = Gate(0)
     work = NumberWork(turns, 1000, gate, batch=1)
     window = WINDOW_PER_WORKER * WORKERS
-    done = thread.submit(run_pipeline, run, work, WORKERS)
+    done = thread.submit(run_pipeline, run, work)
     wait_until(lambda: len(gate.moved) == window - 1)
     time.sleep(0.1)
 
@@ -106,7 +106,7 @@ def test_object_that_ends_its_worker_leaves_the_batch_and_is_finished_alone(
 ) -> None:
     work = NumberWork(turns, 20, Loses({6: 1}, item=2))
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.committed == list(range(20))
     assert work.finished == [6]
 
@@ -118,7 +118,7 @@ def test_several_objects_that_end_their_worker_leave_one_by_one(run: Run, turns:
 
     work = NumberWork(turns, 8, LosesAll())
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.committed == list(range(8))
     assert sorted(work.finished) == list(range(8))
 
@@ -126,7 +126,7 @@ def test_several_objects_that_end_their_worker_leave_one_by_one(run: Run, turns:
 def test_object_that_ends_its_worker_alone_too_is_told_of(run: Run, turns: Turns) -> None:
     work = NumberWork(turns, 8, Loses({1: 1}, item=1), alone=Loses({1: 1}, item=0))
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.committed == list(range(8))
     assert work.lost[1].reason is Reason.WORKER_CRASHED
     assert work.finished == []
@@ -135,15 +135,15 @@ def test_object_that_ends_its_worker_alone_too_is_told_of(run: Run, turns: Turns
 def test_batch_whose_worker_died_over_no_object_is_tried_again(run: Run, turns: Turns) -> None:
     work = NumberWork(turns, 8, Loses({0: LOSSES_MAX}))
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.committed == list(range(8))
 
 
 def test_workers_that_never_live_are_a_fault_of_the_environment(run: Run, turns: Turns) -> None:
     work = NumberWork(turns, 8, Loses({0: LOSSES_MAX + 1}))
 
-    with pytest.raises(Unavailable, match="die before they begin"):
-        run_pipeline(run, work, WORKERS)
+    with pytest.raises(Unavailable, match="lost again and again"):
+        run_pipeline(run, work)
     assert work.committed == []
 
 
@@ -152,7 +152,7 @@ def test_deferred_object_is_not_blamed_for_a_worker_that_died_over_none(
 ) -> None:
     work = NumberWork(turns, 8, Loses({1: 1}, item=1), alone=Loses({1: LOSSES_MAX}))
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.finished == [1]
     assert work.lost == {}
 
@@ -160,8 +160,8 @@ def test_deferred_object_is_not_blamed_for_a_worker_that_died_over_none(
 def test_deferred_object_stays_where_workers_never_live(run: Run, turns: Turns) -> None:
     work = NumberWork(turns, 8, Loses({1: 1}, item=1), alone=Loses({1: LOSSES_MAX + 1}))
 
-    with pytest.raises(Unavailable, match="die before they begin"):
-        run_pipeline(run, work, WORKERS)
+    with pytest.raises(Unavailable, match="lost again and again"):
+        run_pipeline(run, work)
     assert (work.lost, work.finished) == ({}, [])
     assert set(work.waiting) == {1}
 
@@ -174,7 +174,7 @@ def test_fault_of_the_environment_keeps_what_comes_before_it(run: Run, turns: Tu
     work = NumberWork(turns, 40, move)
 
     with pytest.raises(ResourceExhausted):
-        run_pipeline(run, work, WORKERS)
+        run_pipeline(run, work)
     assert work.committed == list(range(8))
     assert work.discarded == []
 
@@ -187,7 +187,7 @@ def test_error_of_the_listing_is_raised_once_all_listed_before_it_is_committed(
     )
 
     with pytest.raises(NotFound, match="bucket is gone"):
-        run_pipeline(run, work, WORKERS)
+        run_pipeline(run, work)
     assert work.committed == list(range(40))
 
 
@@ -197,7 +197,7 @@ def test_error_of_a_commit_ends_the_run(run: Run, turns: Turns) -> None:
             raise NotFound("the store was deleted")
 
     with pytest.raises(NotFound, match="store was deleted"):
-        run_pipeline(run, Refusing(turns, 8), WORKERS)
+        run_pipeline(run, Refusing(turns, 8))
 
 
 def test_deferred_object_is_finished_when_its_time_comes(run: Run, turns: Turns) -> None:
@@ -205,7 +205,7 @@ def test_deferred_object_is_finished_when_its_time_comes(run: Run, turns: Turns)
     work.delay_seconds = 0.3
     began = time.monotonic()
 
-    assert run_pipeline(run, work, WORKERS)
+    assert run_pipeline(run, work)
     assert work.finished == [1]
     assert time.monotonic() - began >= 0.3
 
@@ -217,7 +217,7 @@ def test_deferred_objects_take_half_of_the_workers_while_the_line_moves(
     work = NumberWork(turns, 1000, gate, batch=1, alone=lambda _: time.sleep(0.01))
     for number in range(5000, 5020):
         work.defer(number)
-    done = thread.submit(run_pipeline, run, work, WORKERS)
+    done = thread.submit(run_pipeline, run, work)
     wait_until(lambda: len(work.finished) >= 10)
     while_listing = work.alone_most
     gate.open()
@@ -232,7 +232,7 @@ def test_cancellation_discards_what_is_finished_and_not_committed(
 ) -> None:
     gate = Gate(4)
     work = NumberWork(turns, 1000, gate)
-    done = thread.submit(run_pipeline, run, work, WORKERS)
+    done = thread.submit(run_pipeline, run, work)
     wait_until(lambda: len(gate.moved) >= 40)
     name = run.operation.name
     database.write(lambda transaction: operations.request_cancel(transaction, name))
@@ -261,7 +261,7 @@ def test_what_ends_long_after_a_cancellation_is_told_of(
 
     monkeypatch.setattr(type(run), "check", check)
     with pytest.raises(Cancelled):
-        run_pipeline(run, work, WORKERS)
+        run_pipeline(run, work)
     assert (work.late, work.discarded) == (0, [])
     gate.open()
 
@@ -273,7 +273,7 @@ def test_stopping_server_leaves_off_after_a_commit_and_discards_nothing(
 ) -> None:
     gate = Gate(40)
     work = NumberWork(turns, 1000, gate)
-    done = thread.submit(run_pipeline, run, work, WORKERS)
+    done = thread.submit(run_pipeline, run, work)
     wait_until(lambda: len(work.committed) == 40)
     run.stop()
     gate.open()
@@ -287,6 +287,6 @@ def test_listing_that_is_ahead_ends_with_the_run(run: Run, turns: Turns) -> None
     work = NumberWork(turns, 10**6)
     run.stop()
 
-    assert run_pipeline(run, work, WORKERS) is False
+    assert run_pipeline(run, work) is False
     assert work.listed <= LISTED_BATCHES_MAX + 1
     assert not [each for each in threading.enumerate() if each.name == "lister"]

@@ -51,7 +51,7 @@ from tests.pixels import described, drawn, parsed, stored_frames, transcoded
 from tests.places import of_row
 from tests.tools import require_tool
 from tests.unit.database.rows import STORE, all_rows
-from tests.unit.transfer.site import WORKERS, Site, opened_site
+from tests.unit.transfer.site import Site, opened_site
 from tests.unit.transfer.test_exporting import StoppedExport
 
 if TYPE_CHECKING:
@@ -345,7 +345,9 @@ def test_explosion_of_memory_fails_the_instance_alone(site: Site) -> None:
     limits = WorkerLimits(memory_bytes=120 << 20)
     pool = WorkerPool(1, name="confined", limits=limits, preload=TRANSCODE_MODULES)
     try:
-        confined = replace(site, facilities=replace(site.facilities, pixel_turns=Turns(pool, 1)))
+        confined = replace(
+            site, facilities=replace(site.facilities, pixel_turns=Turns(pool, lambda: 1))
+        )
         failed = run_export(confined, requested(site, "image/png"))
     finally:
         pool.kill_workers()
@@ -392,7 +394,7 @@ def test_export_goes_on_after_a_stop_where_it_left_off(site: Site) -> None:
     keys = [numbered(n) for n in range(60)]
     fill(site, {key: made(key) for key in keys})
     first = requested(site, "image/png")
-    assert not run_pipeline(first, StoppedExport(site.facilities, first), WORKERS)
+    assert not run_pipeline(first, StoppedExport(site.facilities, first))
     assert 0 < first.read().next_ordinal < len(keys)
     second = site.claim(first.operation.name)
 
@@ -417,7 +419,7 @@ def test_cancelled_export_ends_between_batches_and_leaves_whole_files(
             )
 
     with pytest.raises(Cancelled):
-        run_pipeline(run, CancelledExport(site.facilities, run), WORKERS)
+        run_pipeline(run, CancelledExport(site.facilities, run))
 
     assert run.read().counters.exported < len(keys)
     for name, content in written(site).items():

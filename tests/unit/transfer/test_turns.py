@@ -10,6 +10,7 @@ import pytest
 
 from fileroom.errors import Unavailable
 from fileroom.transfer.pipeline import Turns
+from tests.unit.operations.running import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +38,11 @@ class Tasks:
 
 
 def test_task_gives_its_result(executor: ThreadPoolExecutor) -> None:
-    assert Turns(executor, WORKERS).submit(1, len, "four").result() == 4
+    assert Turns(executor, lambda: WORKERS).submit(1, len, "four").result() == 4
 
 
 def test_error_of_a_task_is_its_own(executor: ThreadPoolExecutor) -> None:
-    turns = Turns(executor, WORKERS)
+    turns = Turns(executor, lambda: WORKERS)
     failing, good = turns.submit(1, int, "x"), turns.submit(1, int, "1")
 
     with pytest.raises(ValueError, match="invalid literal"):
@@ -51,7 +52,7 @@ def test_error_of_a_task_is_its_own(executor: ThreadPoolExecutor) -> None:
 
 def test_operations_take_turns(executor: ThreadPoolExecutor) -> None:
     tasks = Tasks()
-    turns = Turns(executor, WORKERS)
+    turns = Turns(executor, lambda: WORKERS)
     futures = [turns.submit(1, tasks.run, f"first {n}") for n in range(12)]
     futures += [turns.submit(2, tasks.run, f"second {n}") for n in range(4)]
     tasks.go.set()
@@ -81,29 +82,60 @@ def test_executor_holds_two_tasks_a_worker_at_most() -> None:
             self.held -= 1
 
     with Counting(1) as executor:
-        turns = Turns(executor, 1)
+        turns = Turns(executor, lambda: 1)
         wait([turns.submit(n % 3, str, n) for n in range(50)])
 
     assert executor.most == 2
 
 
 def test_cancelled_task_never_begins_and_takes_no_room(executor: ThreadPoolExecutor) -> None:
+    """Neither where it waits for its turn, nor where the executor has it and no worker yet."""
     tasks = Tasks()
-    turns = Turns(executor, WORKERS)
+    turns = Turns(executor, lambda: WORKERS)
     futures = [turns.submit(1, tasks.run, str(n)) for n in range(8)]
+    wait_until(lambda: len(tasks.begun) == WORKERS)
     cancelled = [future.cancel() for future in futures]
     tasks.go.set()
     last = turns.submit(1, tasks.run, "last")
 
     assert last.result() == "last"
-    assert cancelled == [False] * 2 * WORKERS + [True] * (8 - 2 * WORKERS)
-    assert sorted(tasks.begun) == ["0", "1", "2", "3", "last"]
+    assert cancelled == [False] * WORKERS + [True] * (8 - WORKERS)
+    assert sorted(tasks.begun) == ["0", "1", "last"]
+    with pytest.raises(Unavailable, match="cancelled"):
+        futures[2].result()
+
+
+def test_number_of_workers_may_change() -> None:
+    executor = Holding()
+    workers = 0
+    turns = Turns(executor, lambda: workers)
+    for number in range(20):
+        turns.submit(1, str, number)
+    assert (turns.workers, len(executor.futures)) == (1, 2)
+    workers = 4
+    executor.futures[0].set_result("")
+    assert (turns.workers, len(executor.futures)) == (4, 9)
+    workers = 1
+    for future in executor.futures[1:8]:
+        future.set_result("")
+    assert len(executor.futures) == 10
+
+
+def test_executor_that_cannot_be_reached_says_why() -> None:
+    class Unreachable(Executor):
+        def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
+            raise Unavailable("the scheduler does not answer")
+
+    turns = Turns(Unreachable(), lambda: 1)
+    for future in [turns.submit(1, str, n) for n in range(5)]:
+        with pytest.raises(Unavailable, match=r"^the scheduler does not answer"):
+            future.result(0)
 
 
 def test_executor_that_is_gone_is_a_fault_of_the_environment() -> None:
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
-    turns = Turns(executor, 1)
+    turns = Turns(executor, lambda: 1)
 
     for future in [turns.submit(1, str, n) for n in range(5)]:
         with pytest.raises(Unavailable, match="workers are gone"):
@@ -131,7 +163,7 @@ class Holding(Executor):
 
 def test_task_that_the_executor_gave_up_is_a_fault_of_the_environment() -> None:
     executor = Holding()
-    turns = Turns(executor, 1)
+    turns = Turns(executor, lambda: 1)
     futures = [turns.submit(1, str, n) for n in range(5)]
     executor.shutdown(cancel_futures=True)
 
@@ -142,7 +174,7 @@ def test_task_that_the_executor_gave_up_is_a_fault_of_the_environment() -> None:
 
 
 def test_many_threads_may_submit_at_once(executor: ThreadPoolExecutor) -> None:
-    turns = Turns(executor, WORKERS)
+    turns = Turns(executor, lambda: WORKERS)
 
     def submit(owner: int) -> list[int]:
         futures = [turns.submit(owner, abs, -n) for n in range(100)]
@@ -154,7 +186,7 @@ def test_many_threads_may_submit_at_once(executor: ThreadPoolExecutor) -> None:
 
 def test_a_heavier_operation_has_more_of_a_turn(executor: ThreadPoolExecutor) -> None:
     tasks = Tasks()
-    turns = Turns(executor, WORKERS)
+    turns = Turns(executor, lambda: WORKERS)
     futures = [turns.submit(0, tasks.run, "held") for _ in range(2 * WORKERS)]
     futures += [turns.submit(1, tasks.run, "light", weight=1) for _ in range(4)]
     futures += [turns.submit(2, tasks.run, "heavy", weight=3) for _ in range(6)]

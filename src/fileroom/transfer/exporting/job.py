@@ -92,4 +92,4 @@ class ExportJob:
     def __call__(self, run: Run) -> bool:
         """Export what was stored when the operation began, from its cursor on."""
         export = Export(self.facilities, run)
-        return run_pipeline(run, export, export.workers)
+        return run_pipeline(run, export)

@@ -97,7 +97,7 @@ class ImportJob:
         counting = threading.Thread(target=work.count, name="counting-lister", daemon=True)
         counting.start()
         try:
-            return run_pipeline(run, work, self.facilities.turns.workers)
+            return run_pipeline(run, work)
         finally:
             work.stop_counting()
             counting.join(COUNTING_SECONDS)

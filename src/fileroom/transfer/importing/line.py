@@ -103,6 +103,11 @@ class Import:
 
         return self._facilities.database.write(begin)
 
+    @property
+    def workers(self) -> int:
+        """How many workers it is shared out to."""
+        return self._facilities.turns.workers
+
     # ------------------------------------------------------------------ listing
 
     def _find_listing(self, store: DicomStoreName) -> Listing:

@@ -88,6 +88,10 @@ NO_BLAME: Final = Blame()
 class Work(Protocol[ItemT, OutcomeT]):
     """What the pipeline moves: an import or an export."""
 
+    @property
+    def workers(self) -> int:
+        """How many workers it is shared out to, which may change."""
+
     def batches(self) -> Iterator[Batch[ItemT]]:
         """List from the committed cursor on; runs in a thread of its own."""
 

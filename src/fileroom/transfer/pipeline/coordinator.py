@@ -32,7 +32,7 @@ FINISHED_BYTES_MAX: Final = 64 << 20
 SLOW_SECONDS_MIN: Final = 2.0
 SLOW_MEDIANS: Final = 4.0
 LOSSES_MAX: Final = 3
-"""Times in a row that a worker may die without having begun an object."""
+"""Times in a row that a worker may be lost and no object be to blame."""
 CHECK_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 60.0
 
@@ -48,10 +48,9 @@ class _InLine(Generic[ItemT, OutcomeT]):
 class _Coordinator(Generic[ItemT, OutcomeT]):
     """The one thread that submits and commits for an operation."""
 
-    def __init__(self, run: Run, work: Work[ItemT, OutcomeT], workers: int) -> None:
+    def __init__(self, run: Run, work: Work[ItemT, OutcomeT]) -> None:
         self._run = run
         self._work = work
-        self._workers = workers
         self._changed = threading.Event()
         self._line: deque[_InLine[ItemT, OutcomeT]] = deque()
         self._lane: dict[int, tuple[DeferredObject, Future[OutcomeT]]] = {}
@@ -127,7 +126,7 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
     def _fill(self) -> None:
         if self._finished_bytes() >= FINISHED_BYTES_MAX:
             return
-        while not self._listed_all and len(self._line) < WINDOW_PER_WORKER * self._workers:
+        while not self._listed_all and len(self._line) < WINDOW_PER_WORKER * self._work.workers:
             batch = self._lister.take()
             if batch is None:
                 self._listed_all = self._lister.exhausted
@@ -136,7 +135,8 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
             self._line.append(_InLine(batch, future))
 
     def _fill_lane(self) -> None:
-        room = self._workers if self._listed_all else max(1, self._workers // 2)
+        workers = self._work.workers
+        room = workers if self._listed_all else max(1, workers // 2)
         room -= len(self._lane)
         if room <= 0:
             return
@@ -194,10 +194,10 @@ class _Coordinator(Generic[ItemT, OutcomeT]):
 
 def _check_losses(losses: int, lost: WorkerLost) -> None:
     if losses > LOSSES_MAX:
-        raise Unavailable(f"worker processes die before they begin: {lost.message}")
+        raise Unavailable(f"workers are lost again and again: {lost.message}")
 
 
-def run_pipeline(run: Run, work: Work[ItemT, OutcomeT], workers: int) -> bool:
+def run_pipeline(run: Run, work: Work[ItemT, OutcomeT]) -> bool:
     """Move everything that ``work`` lists; False if the server stops before the end.
 
     Raises
@@ -207,7 +207,7 @@ def run_pipeline(run: Run, work: Work[ItemT, OutcomeT], workers: int) -> bool:
     Unavailable, ResourceExhausted
         If the environment failed; what was not committed is worked on again.
     """
-    coordinator = _Coordinator(run, work, workers)
+    coordinator = _Coordinator(run, work)
     discard = False
     try:
         return coordinator.coordinate()

@@ -22,9 +22,18 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 
+class _Turn(Future[ResultT]):
+    """What an operation waits for; it may be cancelled until a worker has begun it."""
+
+    handed_over: Future[object] | None = None
+
+    def cancel(self) -> bool:
+        return super().cancel() or (self.handed_over is not None and self.handed_over.cancel())
+
+
 @dataclass(slots=True)
 class _Waiting:
-    future: Future[object]
+    future: _Turn[object]
     call: Callable[[], Future[object]]
 
 
@@ -42,15 +51,21 @@ class Turns:
     """Shares one executor among the running operations, some batches of each in turn.
 
     The executor never holds more than two tasks a worker: a queue in it would let one operation's
-    window delay the first batch of the next one by seconds.
+    window delay the first batch of the next one by seconds. ``workers`` tells how many there are,
+    which may change.
     """
 
-    def __init__(self, executor: Executor, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, executor: Executor, workers: Callable[[], int]) -> None:
         self._executor = executor
-        self._room = 2 * workers
+        self._workers = workers
+        self._held = 0
         self._lines: dict[int, _Line] = {}
         self._lock = threading.RLock()
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are, or may soon be: one at least."""
+        return max(1, self._workers())
 
     def submit(
         self,
@@ -64,7 +79,7 @@ class Turns:
 
         ``weight`` is how many of its tasks a turn has.
         """
-        future: Future[ResultT] = Future()
+        future: _Turn[ResultT] = _Turn()
         waiting = _Waiting(
             future,  # type: ignore[arg-type]
             lambda: self._executor.submit(function, task),
@@ -76,7 +91,7 @@ class Turns:
 
     def _next(self) -> _Waiting | None:
         with self._lock:
-            while self._room and self._lines:
+            while self._lines and self._held < 2 * self.workers:
                 owner, line = next(iter(self._lines.items()))
                 waiting = line.waiting.popleft()
                 is_alive = waiting.future.set_running_or_notify_cancel()
@@ -87,7 +102,7 @@ class Turns:
                     if line.waiting:
                         self._lines[owner] = line  # to the end: the next owner's turn comes first
                 if is_alive:
-                    self._room -= 1
+                    self._held += 1
                     return waiting
         return None
 
@@ -95,20 +110,22 @@ class Turns:
         while (waiting := self._next()) is not None:
             try:
                 running = waiting.call()
-            except RuntimeError as error:
+            except (RuntimeError, Unavailable) as error:
                 self._give_back()
-                waiting.future.set_exception(Unavailable(f"the workers are gone: {error}"))
+                gone = Unavailable(f"the workers are gone: {error}")
+                waiting.future.set_exception(error if isinstance(error, Unavailable) else gone)
                 continue
+            waiting.future.handed_over = running
             running.add_done_callback(partial(self._done, waiting))
 
     def _give_back(self) -> None:
         with self._lock:
-            self._room += 1
+            self._held -= 1
 
     def _done(self, waiting: _Waiting, done: Future[object]) -> None:
         self._give_back()
         if done.cancelled():
-            waiting.future.set_exception(Unavailable("the workers were stopped"))
+            waiting.future.set_exception(Unavailable("it was cancelled, or the workers stopped"))
         elif (error := done.exception()) is not None:
             waiting.future.set_exception(error)
         else:
