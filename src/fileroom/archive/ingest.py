@@ -6,11 +6,13 @@ back to whoever commits them. A record exists only for a blob that is durable (I
 
 from __future__ import annotations
 
+import io
+import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fileroom.archive.layout import blob_directory, blob_key
+from fileroom.archive.layout import blob_directory, blob_key, outcome_key
 from fileroom.archive.packs import PackWriter
 from fileroom.database.values.instances import FramesKnown, InstanceRecord, Place
 from fileroom.dicom.encoding import DEFLATED
@@ -25,11 +27,9 @@ from fileroom.dicom.header import CURRENT_DICTIONARY_ID, ByteSource, encode_head
 from fileroom.dicom.media_types import NotAcceptable
 from fileroom.dicom.part10 import Refused, scan
 from fileroom.errors import DataLoss
-from fileroom.objectstore.local.durable import translating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from fileroom.dicom.frames import Read
     from fileroom.dicom.part10 import Scan
@@ -82,9 +82,9 @@ class LargeContent(ByteSource, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledHeaders:
-    """Headers and tables of frames of some records, in a file."""
+    """Headers and tables of frames of some records, left beside the blobs."""
 
-    path: Path
+    key: str
     lengths: tuple[tuple[int, ...], ...]
     """For each record, of its header, 0 where none is kept, then of the chunks of its table."""
 
@@ -225,29 +225,28 @@ def _known_frames(scanned: Scan, read: Read) -> tuple[FramesKnown, tuple[bytes, 
     return "TABLE", chunks
 
 
-def spool_headers(records: Sequence[InstanceRecord], spool: Path) -> SpooledHeaders:
-    """Write what is kept of the records to a file, where it would weigh too much in a message.
+def spool_headers(writer: Writer, records: Sequence[InstanceRecord]) -> SpooledHeaders:
+    """Leave what is kept of the records beside the blobs: it would weigh too much in a message.
 
-    The file needs no durability: what is not committed is made again.
+    Whoever commits them may be on another machine.
     """
-    with translating(spool.name), spool.open("wb") as file:
-        lengths = tuple(
-            tuple(file.write(kept) for kept in (record.header or b"", *record.frame_table))
-            for record in records
-        )
-    return SpooledHeaders(path=spool, lengths=lengths)
+    kept = [(record.header or b"", *record.frame_table) for record in records]
+    key = outcome_key(writer.number, records[0].ordinal, secrets.token_hex(8))
+    writer.bucket.write(key, (piece for pieces in kept for piece in pieces if piece))
+    return SpooledHeaders(key=key, lengths=tuple(tuple(map(len, pieces)) for pieces in kept))
 
 
 def unspool_headers(
-    records: Sequence[InstanceRecord], spooled: SpooledHeaders
+    writer: Writer, records: Sequence[InstanceRecord], spooled: SpooledHeaders
 ) -> list[InstanceRecord]:
-    """Give the records with what was kept of them again; the file is then spent."""
-    with translating(spooled.path.name), spooled.path.open("rb") as file:
-        return [
-            replace(
-                record,
-                header=file.read(header_bytes) or None,
-                frame_table=tuple(map(file.read, chunk_bytes)),
-            )
-            for record, (header_bytes, *chunk_bytes) in zip(records, spooled.lengths, strict=True)
-        ]
+    """Give the records with what was kept of them again."""
+    with writer.bucket.open(spooled.key) as opened:
+        content = io.BytesIO(opened.read_at(0, opened.size))
+    return [
+        replace(
+            record,
+            header=content.read(header_bytes) or None,
+            frame_table=tuple(map(content.read, chunk_bytes)),
+        )
+        for record, (header_bytes, *chunk_bytes) in zip(records, spooled.lengths, strict=True)
+    ]

@@ -7,6 +7,7 @@
     blobs/<blob_prefix>/{00..ff}/pack-<writer>-<ordinal>-<token>  the Part 10 files of a batch
     blobs/<blob_prefix>/{00..ff}/<sha256>-<writer>-<ordinal>      one large Part 10 file
     blobs/<blob_prefix>/tmp/                                      what is being written
+    blobs/<blob_prefix>/tmp/outcome-<writer>-<ordinal>-<token>    headers on their way to the server
 
 A name is used once: a writer (an operation) commits each of its ordinals once, and no two packs
 share a token, so no place ever gets other bytes (I2). The directory follows from the ordinal, not
@@ -31,6 +32,7 @@ FAN_OUT: Final = 256
 STORE_ID_FILE: Final = ".store-id"
 MARKS: Final = "deleted"
 _PACK: Final = "pack"
+_OUTCOME: Final = "outcome"
 
 
 def blob_directory(ordinal: int) -> str:
@@ -48,6 +50,14 @@ def pack_key(writer: int, first_ordinal: int, token: str) -> str:
     return f"{blob_directory(first_ordinal)}/{_PACK}-{writer}-{first_ordinal}-{token}"
 
 
+def outcome_key(writer: int, first_ordinal: int, token: str) -> str:
+    """Give the key under which a worker leaves what is too large for a message.
+
+    A worker that was given up may leave its own of the same objects, under another token.
+    """
+    return f"tmp/{_OUTCOME}-{writer}-{first_ordinal}-{token}"
+
+
 def is_pack(key: str) -> bool:
     """Whether the blob of this key holds the instances of a batch."""
     return key.rpartition("/")[2].startswith(f"{_PACK}-")
@@ -61,9 +71,9 @@ def is_mark(key: str) -> bool:
 def writer_of(key: str) -> int | None:
     """Give the writer that a blob's key tells; None if it is not the key of a blob."""
     parts = key.rpartition("/")[2].split("-")
-    is_pack = len(parts) == 4 and parts[0] == _PACK
+    is_named = len(parts) == 4 and parts[0] in {_PACK, _OUTCOME}
     is_blob = len(parts) == 3 and len(parts[0]) == 64
-    return int(parts[1]) if (is_pack or is_blob) and parts[1].isdigit() else None
+    return int(parts[1]) if (is_named or is_blob) and parts[1].isdigit() else None
 
 
 class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

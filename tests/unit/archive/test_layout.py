@@ -20,6 +20,7 @@ from fileroom.archive.layout import (
     blob_key,
     check_blob_bucket,
     make_blob_bucket,
+    outcome_key,
     writer_of,
 )
 from fileroom.errors import Unavailable
@@ -35,6 +36,11 @@ hashes = st.binary(min_size=32, max_size=32)
 @given(hashes, numbers, numbers)
 def test_key_tells_its_writer(sha256: bytes, writer: int, ordinal: int) -> None:
     assert writer_of(blob_key(sha256, writer, ordinal)) == writer
+
+
+@given(numbers, numbers)
+def test_key_of_headers_on_their_way_tells_their_writer(writer: int, ordinal: int) -> None:
+    assert writer_of(outcome_key(writer, ordinal, "0f")) == writer
 
 
 few_hashes = st.sampled_from([bytes(32), bytes(31) + b"1"])

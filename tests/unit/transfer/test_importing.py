@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import threading
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fileroom.archive.ingest import Writer
+from fileroom.archive.layout import writer_of
 from fileroom.database import operations, schema, stores
 from fileroom.database.operations import Counters, Kind, State
 from fileroom.errors import (
@@ -43,7 +45,6 @@ from tests.unit.transfer.site import Site, instance, uids
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from sqlalchemy import Row
 
@@ -531,14 +532,19 @@ def test_no_space_for_the_headers_of_a_batch_is_a_fault_of_the_environment(
 ) -> None:
     monkeypatch.setattr("fileroom.transfer.importing.worker.MESSAGE_BYTES_MAX", 0)
 
-    def full(path: Path, mode: str) -> IO[bytes]:
-        raise OSError(errno.ENOSPC, f"no space for {path} ({mode})")
+    rename = os.rename
+
+    def full(temporary: str, name: str, **directories: int) -> None:
+        if name.startswith("outcome-"):
+            raise OSError(errno.ENOSPC, f"no space for {name}")
+        rename(temporary, name, **directories)
 
     site.put("a.dcm", instance(uids(1)))
-    monkeypatch.setattr("pathlib.Path.open", full)
+    monkeypatch.setattr("os.rename", full)
 
     with pytest.raises(ResourceExhausted):
         work_on(task, listed(site, "a.dcm"))
+    assert site.blob_files() == set()
 
 
 @pytest.mark.usefixtures("right_to_write")
@@ -620,7 +626,7 @@ def test_bucket_that_is_gone_is_no_objects_fault(site: Site, task: ImportTask) -
         work_on(task, one)
 
 
-def test_headers_too_heavy_for_a_message_come_by_a_file(
+def test_headers_too_heavy_for_a_message_come_beside_the_blobs(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fileroom.transfer.importing.worker.MESSAGE_BYTES_MAX", 10)
@@ -633,6 +639,20 @@ def test_headers_too_heavy_for_a_message_come_by_a_file(
     assert len(headers) == 5
     assert len({row.z for row in headers}) == 5
     assert not [*(site.blobs / "tmp").iterdir()]
+
+
+def test_workers_that_do_the_same_objects_leave_their_headers_apart(
+    site: Site, task: ImportTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was given up may go on beside the one whose outcome is committed."""
+    monkeypatch.setattr("fileroom.transfer.importing.worker.MESSAGE_BYTES_MAX", 0)
+    site.put("a.dcm", instance(uids(1)))
+    outcomes = [work_on(task, listed(site, "a.dcm")) for _ in range(2)]
+    spooled = [outcome.spooled for outcome in outcomes]
+    assert spooled[0] is not None
+    assert spooled[1] is not None
+    assert spooled[0].key != spooled[1].key
+    assert {writer_of(one.key) for one in spooled if one} == {task.writer.number}
 
 
 def test_an_archive_that_is_imported_as_an_instance_says_how_it_is_opened(site: Site) -> None:

@@ -171,7 +171,6 @@ class Import:
             objects=batch.items,
             slow_seconds=slow_seconds,
             blame=blame,
-            spool_name=self._spool_name(batch.first_ordinal),
             by_reference=self._options.by_reference,
         )
         return self._submit(task)
@@ -180,14 +179,11 @@ class Import:
         weight = self._options.weight
         return self._facilities.turns.submit(self._progress.id, import_batch, task, weight=weight)
 
-    def _spool_name(self, ordinal: int) -> str:
-        return f".fileroom-outcome-{self._progress.id}-{ordinal}-{self._run.operation.fence}"
-
     def commit(self, batch: Batch[ListedObject], outcome: ImportOutcome) -> None:
         """Give the batch's instances their rows, and count them, in one transaction."""
-        whole = _with_headers(outcome)
+        whole = self._with_headers(outcome)
         commits.commit_batch(self._run, batch, outcome.deferred, lambda tx: self._settle(tx, whole))
-        _forget_spool(outcome)
+        self._forget_spool(outcome)
 
     def _settle(
         self, transaction: Connection, outcome: ImportOutcome, attempts: int = 0
@@ -223,7 +219,7 @@ class Import:
             queue_drops(transaction, self._write.store_id, drops, not_before=now, had_rows=False)
 
         self._facilities.database.write(queue)
-        _forget_spool(outcome)
+        self._forget_spool(outcome)
 
     def release(self, outcome: ImportOutcome) -> None:
         """Delete the packs of what was not committed: it is made again, into other packs.
@@ -236,11 +232,26 @@ class Import:
             named = named_blobs(connection, self._write.store_id, packed)
         for key in {record.place.key for record in packed} - named:
             self._writer.bucket.delete(key)
-        _forget_spool(outcome)
+        self._forget_spool(outcome)
 
     def abandoned(self) -> None:
         """Have the blobs found that a worker may have made, since nobody will commit them."""
         self._facilities.suspect(self._write.store_id, self._progress.id)
+
+    def _with_headers(self, outcome: ImportOutcome) -> ImportOutcome:
+        if outcome.spooled is None:
+            return outcome
+        records = unspool_headers(self._writer, outcome.records, outcome.spooled)
+        return replace(outcome, records=tuple(records))
+
+    def _forget_spool(self, outcome: ImportOutcome) -> None:
+        if outcome.spooled is None:
+            return
+        try:
+            self._writer.bucket.delete(outcome.spooled.key)
+        except FileroomError as error:  # what it is about is committed, or given up
+            logger.warning("headers stay for now", extra={"cause": str(error)})
+            self.abandoned()
 
     # ------------------------------------------------------------------ the deferred lane
 
@@ -267,7 +278,6 @@ class Import:
             writer=self._writer,
             objects=(listed,),
             slow_seconds=0.0,
-            spool_name=self._spool_name(deferred.ordinal),
             alone=True,
             by_reference=self._options.by_reference or self._is_looked_at(deferred),
             comparison=find_comparison(self._facilities, self._write.store_id, deferred),
@@ -284,7 +294,7 @@ class Import:
             if commits.put_off(self._run, deferred, outcome.deferred[0].why):
                 return
             outcome = _given_up(deferred, outcome.deferred[0].why)
-        whole = _with_headers(outcome)
+        whole = self._with_headers(outcome)
 
         def settle(transaction: Connection) -> list[LedgerLine | DeferredObject]:
             if self._is_looked_at(deferred) and (
@@ -294,7 +304,7 @@ class Import:
             return self._settle(transaction, whole, deferred.attempts + 1)
 
         commits.commit_deferred(self._run, deferred, settle)
-        _forget_spool(outcome)
+        self._forget_spool(outcome)
 
     def _is_looked_at(self, deferred: DeferredObject) -> bool:
         """Whether only the header of an object is read yet, to learn whether it is wanted."""
@@ -314,17 +324,6 @@ class Import:
                 case _:
                     return [replace(deferred, state={_WANTED: True})]
         return []
-
-
-def _with_headers(outcome: ImportOutcome) -> ImportOutcome:
-    if outcome.spooled is None:
-        return outcome
-    return replace(outcome, records=tuple(unspool_headers(outcome.records, outcome.spooled)))
-
-
-def _forget_spool(outcome: ImportOutcome) -> None:
-    if outcome.spooled is not None:
-        outcome.spooled.path.unlink(missing_ok=True)
 
 
 def _conflicts(results: Iterable[RecordResult]) -> list[tuple[int, ObjectFailure]]:

@@ -73,7 +73,7 @@ PATIENCE_SECONDS: Final = 120.0
 BYTES_A_SECOND_MIN: Final = 16 << 10
 """A large object that comes more slowly is given up."""
 MESSAGE_BYTES_MAX: Final = 4 << 20
-"""Headers and tables of frames over this go to the coordinator by the name of a file."""
+"""Headers and tables of frames over this go to the coordinator by the name of an object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +96,6 @@ class ImportTask:
     blame: Blame = NO_BLAME
     archive: str = ""
     """The key of the archive whose members the objects are; empty for those of the bucket."""
-    spool_name: str = ""
-    """Name of a temporary file for headers that are too large for a message."""
     alone: bool = False
     """In the deferred lane: an object is finished or fails, and may take its time."""
     by_reference: bool = False
@@ -166,11 +164,10 @@ class _Worker:
     def _spooled(
         self, records: list[InstanceRecord]
     ) -> tuple[list[InstanceRecord], SpooledHeaders | None]:
-        """Give the records, what weighs too much for a message left in a file."""
+        """Give the records, what weighs too much for a message left beside the blobs."""
         if sum(record.kept_bytes for record in records) <= MESSAGE_BYTES_MAX:
             return records, None
-        path = self._task.writer.bucket.scratch / self._task.spool_name
-        spooled = spool_headers(records, path)
+        spooled = spool_headers(self._task.writer, records)
         return [replace(record, header=None, frame_table=()) for record in records], spooled
 
     def _delete_packs(self, records: Iterable[InstanceRecord]) -> None:
