@@ -39,6 +39,7 @@ EXAMPLES: Final = {
     "datasets.operations.cancel": 'curl -X POST -H "$AUTH" "$OPERATION:cancel"',
     "fileroom.operations.pause": 'curl -X POST -H "$AUTH" "$OPERATION:pause"',
     "fileroom.operations.resume": 'curl -X POST -H "$AUTH" "$OPERATION:resume"',
+    "fileroom.operations.undo": 'curl -X POST -H "$AUTH" "$OPERATION:undo"',
     "fileroom.operations.failures": 'curl -H "$AUTH" "$OPERATION:failures?format=csv"',
     "fileroom.operations.ledger": """curl -H "$AUTH" -o ledger.parquet \\
     "$OPERATION:ledger?format=parquet\"""",

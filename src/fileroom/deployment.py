@@ -47,6 +47,7 @@ from fileroom.transfer.changing.deletion import DeleteJob
 from fileroom.transfer.changing.patching import PatchJob
 from fileroom.transfer.changing.promoting import PromoteJob
 from fileroom.transfer.changing.storage_class import StorageClassJob
+from fileroom.transfer.changing.undoing import UndoJob
 from fileroom.transfer.executors import WorkerPool, begin_item
 from fileroom.transfer.exporting.job import ExportJob
 from fileroom.transfer.facilities import Facilities
@@ -380,6 +381,7 @@ def _runner(
             Kind.UPDATE_STUDY: PatchJob(facilities=facilities),
             Kind.UPDATE_SERIES: PatchJob(facilities=facilities),
             Kind.PROMOTE: PromoteJob(facilities=facilities),
+            Kind.UNDO_IMPORT: UndoJob(facilities=facilities),
         },
         logs_url=logs_url,
         on_finished=partial(_end, facilities),

@@ -300,6 +300,15 @@ ROUTES: Final = (
         for verb, handler in (("pause", operations.pause), ("resume", operations.resume))
     ),
     Route(
+        "fileroom.operations.undo",
+        "POST",
+        f"{OPERATION}:undo",
+        "healthcare.dicomStores.dicomWebDelete",
+        operations.undo,
+        request=CancelOperationRequest,
+        response=Operation,
+    ),
+    Route(
         "fileroom.operations.failures",
         "GET",
         f"{OPERATION}:failures",

@@ -6,7 +6,7 @@ import click
 
 from fileroom.cli.connection import Connection, confirm, connected, dataset_option
 from fileroom.cli.failures import failures_command
-from fileroom.cli.following import follow
+from fileroom.cli.following import begin, detach_option, follow
 from fileroom.cli.groups import Group
 from fileroom.cli.ledger import ledger
 from fileroom.cli.output.listing import Listing, list_options
@@ -119,6 +119,31 @@ def resume(
         client.resume_operation(name)
     click.echo(f"Operation [{name.operation_id}] goes on.", err=True)
     write_one({}, output_format)
+
+
+@operations.command("undo", example="fileroom operations undo 17 --dataset=ct --quiet")
+@click.argument("operation")
+@dataset_option
+@detach_option
+@result_format_option
+@connected
+def undo(
+    connection: Connection,
+    operation: str,
+    dataset: str | None,
+    detach: bool,
+    output_format: Format | None,
+) -> None:
+    """Take an import back: what it created is deleted, what it replaced is restored.
+
+    What somebody changed since stays, and so do instances that were there already. What was
+    replaced can be restored within the grace of deletions only. Exit codes: 0 all went well, 1 it
+    failed, 3 some instances failed.
+    """
+    name = connection.operation(operation, dataset)
+    confirm(connection, f"You are about to undo [{name.operation_id}].")
+    with connection.open() as client:
+        begin(client, client.undo_import(name), output_format, detach=detach)
 
 
 operations.add_command(ledger)

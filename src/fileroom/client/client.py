@@ -284,6 +284,13 @@ class Client(Closing):
         """Have an operation go on that was asked to wait."""
         self._transport.call("POST", f"{name_path(name, OperationName)}:resume", body={})
 
+    def undo_import(self, name: OperationName | str) -> Operation:
+        """Start to take an import back: what it created goes, what it replaced comes back.
+
+        What somebody changed since stays.
+        """
+        return self._begin(f"{name_path(name, OperationName)}:undo", {})
+
     def failures(
         self,
         name: OperationName | str,

@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -292,9 +292,18 @@ blob_drops = Table(
     Column("not_before", _Time, nullable=False),
     Column("state", Text, nullable=False, server_default="QUEUED"),
     Column("mark", _Key),
+    Column("replaced_by", _Id),
+    Column("sha256", LargeBinary),
     UniqueConstraint("store_id", "place_key", "place_offset"),
     Index("ix_blob_drops_due", "state", "not_before"),
     Index("ix_blob_drops_mark", "mark"),
+    Index(
+        "ix_blob_drops_replaced",
+        "replaced_by",
+        "sop_instance_uid",
+        sqlite_where=text("replaced_by IS NOT NULL"),
+        postgresql_where=text("replaced_by IS NOT NULL"),
+    ),
     CheckConstraint("state IN ('QUEUED', 'DROPPING')", name="state"),
 )
 

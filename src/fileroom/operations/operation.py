@@ -29,6 +29,7 @@ _TERMS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.UPDATE_STUDY: ("updated", "unchanged", "failed"),
     Kind.UPDATE_SERIES: ("updated", "unchanged", "failed"),
     Kind.PROMOTE: ("updated", "unchanged", "failed"),
+    Kind.UNDO_IMPORT: ("deleted", "updated", "unchanged", "failed"),
 }
 _NOUNS: Final = {
     Kind.IMPORT: "imported",
@@ -36,6 +37,7 @@ _NOUNS: Final = {
     Kind.UPDATE_STUDY: "updated",
     Kind.UPDATE_SERIES: "updated",
     Kind.PROMOTE: "copied",
+    Kind.UNDO_IMPORT: "brought back",
 }
 
 

@@ -42,6 +42,11 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.json.encode(self).decode()
 
 
+def parse_cursor(text: str) -> Cursor:
+    """Give the cursor that an operation's row keeps."""
+    return msgspec.json.decode(text, type=Cursor)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """Paths below each of which instances are taken; None is the whole store."""
@@ -100,7 +105,7 @@ def read_selection(facilities: Facilities, operation: Operation) -> Selection:
     ResourceExhausted
         If it is too long.
     """
-    start = msgspec.json.decode(operation.cursor, type=Cursor) if operation.cursor else Cursor()
+    start = parse_cursor(operation.cursor) if operation.cursor else Cursor()
     filter_config, path = operation.request.get("filterConfig"), operation.request.get("path")
     if isinstance(path, str):
         return Selection(paths=[parse_instance_path(path)], start=start)

@@ -280,3 +280,21 @@ def test_export_writes_what_was_imported(server: ServedDeployment) -> None:
     out = server.deployment.settings.data / "buckets" / "round-out"
     written = sorted(path.read_bytes() for path in out.rglob("*.dcm"))
     assert written == sorted(files.values())
+
+
+def test_an_import_is_taken_back(server: ServedDeployment) -> None:
+    instances = {f"{n}.dcm": minimal_instance(sop_instance_uid=f"1.4.{n}") for n in (1, 2)}
+    fill(server, "back", instances)
+    store = server.make_store(server.make_dataset("back"), "s1")
+    imported = finish(server, start(server, store, "gs://back/*.dcm"))
+
+    name = server.call("POST", f"{imported['name']}:undo", {}).json()["name"]
+    undone = finish(server, name)
+
+    assert undone["metadata"]["apiMethodName"].endswith("UndoImportDicomData")
+    assert undone["metadata"]["fileroom"]["deleted"] == 2
+    assert undone["metadata"]["fileroomRequest"] == {"name": store, "undone": imported["name"]}
+    assert undone["response"]["@type"].endswith("v1.dicom.UndoImportDicomDataResponse")
+    refused = server.call("POST", f"{name}:undo", {})
+    assert refused.status_code == 400
+    assert "no import" in refused.json()["error"]["message"]

@@ -130,6 +130,7 @@ def test_missing_dataset_is_denied_and_missing_store_not_found(server: ServedDep
         ("GET", f"{dataset}/operations/1:failures"),
         ("GET", f"{dataset}/operations/1:ledger"),
         ("POST", f"{dataset}/operations/1:pause"),
+        ("POST", f"{dataset}/operations/1:undo"),
         ("POST", f"{dataset}/operations/1:resume"),
     ]:
         assert error_of(server.call(verb, path))[:2] == (404, "NOT_FOUND"), path

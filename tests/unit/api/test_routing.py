@@ -68,6 +68,7 @@ def test_every_route_is_documented_or_our_own() -> None:
         "fileroom.operations.ledger",
         "fileroom.operations.pause",
         "fileroom.operations.resume",
+        "fileroom.operations.undo",
         "fileroom.projects.list",
     }
 

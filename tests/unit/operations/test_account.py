@@ -25,6 +25,7 @@ NAME = OperationName(DATASET, "1")
 TERMS = {
     Kind.IMPORT: {"imported", "identical", "kept", "replaced", "failed"},
     Kind.EXPORT: {"exported", "unchanged", "failed"},
+    Kind.UNDO_IMPORT: {"deleted", "updated", "unchanged", "failed"},
 }
 numbers = st.integers(0, 10**9)
 

@@ -12,6 +12,7 @@ from fileroom.database.operations import Kind, State
 from fileroom.database.pages import PAGE_SIZE_MAX
 from fileroom.errors import InvalidArgument, Reason, Unimplemented
 from fileroom.operations.operation import account, seconds_left
+from fileroom.transfer.changing.undoing import request_undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,7 @@ METHOD_NAMES: Final = {
     Kind.UPDATE_STUDY: "dicom.DicomService.UpdateStudyMetadata",
     Kind.UPDATE_SERIES: "dicom.DicomService.UpdateSeriesMetadata",
     Kind.PROMOTE: "dicom.DicomService.PromoteDicomData",
+    Kind.UNDO_IMPORT: "dicom.DicomService.UndoImportDicomData",
 }
 _WITH_OBJECTS: Final = frozenset(Kind) - {Kind.CREATE_DATASET}
 _CSV_COLUMNS: Final = ("source", "reason", "code", "message", "tag", "byteOffset")
@@ -84,6 +86,19 @@ def pause(call: Call) -> Answer:
 def resume(call: Call) -> Answer:
     """Have an operation go on that was asked to wait."""
     return _request(call, operations.request_resume)
+
+
+def undo(call: Call) -> Answer:
+    """Start to take an import back; the answer names the operation that does it."""
+    with call.deployment.database.read() as connection:
+        stores.get_dataset(connection, call.dataset, permission=call.permission)
+    operation = request_undo(
+        call.deployment.facilities,
+        call.operation,
+        api_version=call.api_version,
+        permission=call.permission,
+    )
+    return json_answer({"name": str(operation)})
 
 
 def _request(call: Call, request: Callable[[Connection, OperationName], None]) -> Answer:

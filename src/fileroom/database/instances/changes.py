@@ -60,10 +60,12 @@ def queue_drops(
     *,
     not_before: int,
     had_rows: bool = True,
+    replaced_by: int | None = None,
 ) -> None:
     """Queue places for collection that no row names, or will name, any more.
 
-    Those that ``had_rows`` until this change are to be marked beside the blobs as well.
+    Those that ``had_rows`` until this change are to be marked beside the blobs as well. Which
+    operation replaced them is kept for the case that it is undone.
     """
     rows = [
         {
@@ -77,6 +79,8 @@ def queue_drops(
             "sop_instance_uid": key[2],
             "not_before": not_before,
             "mark": None if had_rows and place.kind is not PlaceKind.REFERENCE else "",
+            "replaced_by": replaced_by,
+            "sha256": place.sha256,
         }
         for place, key in drops
     ]

@@ -20,15 +20,15 @@ from fileroom.database.instances.describing import Description, describe_by, fir
 from fileroom.database.values.instances import Place, PlaceKind
 from fileroom.database.values.operations import Kind, State
 from fileroom.errors import NotFound
+from fileroom.names import InstancePath, Uid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement, Row
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances.describing import Descriptions
-    from fileroom.names import InstancePath
 
     AnyRow = Row[*tuple[object, ...]]
 
@@ -67,29 +67,99 @@ def delete_instance(
         If others than ``known`` describe them; nothing was changed then.
     """
     seq = next_change_seq(transaction, store_id)
-    study = _find_study(transaction, store_id, path)
-    series = None if study is None else _find_series(transaction, study, path)
-    rows: Sequence[AnyRow] = []
-    if study is not None and series is not None and {study.state, series.state} == {"LIVING"}:
-        only = schema.instances.c.sop_instance_uid == path.sop_instance_uid
-        rows = _some_instances(transaction, schema.series.c.id == series.id, only, at_most=1)
-    if study is None or series is None or not rows:
+    only = {(str(path.series_instance_uid), str(path.sop_instance_uid))}
+    some = find_some(transaction, store_id, path.study_instance_uid, only)
+    if not some.rows:
         raise _absent(path)
-    of_series = _first_but(transaction, series, rows[0].id)
-    of_study = first_of_study(transaction, study.id, instead_of={series.id: of_series})
-    describe_by(
-        transaction,
-        [
-            Description(schema.series, series.id, series.described_by, of_series),
-            Description(schema.studies, study.id, study.described_by, of_study),
-        ],
-        known,
+    delete_some(
+        transaction, some, some.rows, seq, grace_microseconds=grace_microseconds, known=known
     )
-    _bury(transaction, store_id, path, seq)
-    _delete_rows(transaction, store_id, path, rows, seq, grace_microseconds)
-    if of_series is None:
-        transaction.execute(delete(schema.series).where(schema.series.c.id == series.id))
-        _forget_empty_study(transaction, study.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Some:
+    """Some instances of one study that is not being deleted, locked with their series."""
+
+    store_id: int
+    study_instance_uid: str
+    study_id: int
+    study_described_by: int
+    series: Sequence[AnyRow]
+    rows: Sequence[AnyRow]
+    """With ``operation_id``, ``sha256``, ``place_key`` and ``place_version`` of each."""
+
+
+def find_some(
+    transaction: Connection,
+    store_id: int,
+    study_instance_uid: str,
+    instances: Iterable[tuple[str, str]],
+) -> Some:
+    """Find instances of a study by Series and SOP Instance UID; there may be fewer, or none."""
+    study = _find_study(transaction, store_id, InstancePath(Uid(study_instance_uid)))
+    found: list[AnyRow] = []
+    rows: list[AnyRow] = []
+    by_series: dict[str, list[str]] = defaultdict(list)
+    for series_instance_uid, sop_instance_uid in instances:
+        by_series[series_instance_uid].append(sop_instance_uid)
+    if study is not None and study.state == "LIVING":
+        for series_instance_uid, uids in sorted(by_series.items()):
+            path = InstancePath(Uid(study_instance_uid), Uid(series_instance_uid))
+            series = _find_series(transaction, study, path)
+            if series is not None and series.state == "LIVING":
+                among = schema.instances.c.sop_instance_uid.in_(uids)
+                below = schema.series.c.id == series.id
+                found.append(series)
+                rows += _some_instances(transaction, below, among, at_most=len(uids))
+    return Some(
+        store_id=store_id,
+        study_instance_uid=study_instance_uid,
+        study_id=0 if study is None else study.id,
+        study_described_by=0 if study is None else study.described_by,
+        series=found,
+        rows=rows,
+    )
+
+
+def delete_some(
+    transaction: Connection,
+    some: Some,
+    rows: Sequence[AnyRow],
+    seq: int,
+    *,
+    grace_microseconds: int,
+    known: Descriptions,
+) -> int:
+    """Delete rows of some instances, and what holds no other; give how many bytes they named.
+
+    Raises
+    ------
+    Undescribed
+        If others than ``known`` describe the study and series then; nothing was changed.
+    """
+    doomed: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        doomed[row.series_id].append(row.id)
+    touched = [series for series in some.series if series.id in doomed]
+    first = {series.id: _first_but(transaction, series, doomed[series.id]) for series in touched}
+    of_study = first_of_study(transaction, some.study_id, instead_of=first)
+    described = [
+        Description(schema.series, series.id, series.described_by, first[series.id])
+        for series in touched
+    ]
+    described.append(Description(schema.studies, some.study_id, some.study_described_by, of_study))
+    describe_by(transaction, described, known)
+    study = Uid(some.study_instance_uid)
+    paths = [
+        InstancePath(study, Uid(row.series_instance_uid), Uid(row.sop_instance_uid)) for row in rows
+    ]
+    _bury(transaction, some.store_id, paths, seq)
+    size = _delete_rows(transaction, some.store_id, paths[0], rows, seq, grace_microseconds)
+    emptied = [series_id for series_id, left in first.items() if left is None]
+    if emptied:
+        transaction.execute(delete(schema.series).where(schema.series.c.id.in_(emptied)))
+        _forget_empty_study(transaction, some.study_id)
+    return size
 
 
 def begin_deletion(
@@ -122,7 +192,7 @@ def begin_deletion(
             described = Description(schema.studies, study.id, study.described_by, of_study)
             describe_by(transaction, [described], known)
     transaction.execute(update(table).where(table.c.id == row_id).values(state="DELETING"))
-    _bury(transaction, store_id, path, seq)
+    _bury(transaction, store_id, [path], seq)
 
 
 def delete_slice(
@@ -189,13 +259,13 @@ def _find_series(transaction: Connection, study: AnyRow, path: InstancePath) -> 
     ).one_or_none()
 
 
-def _first_but(transaction: Connection, series: AnyRow, instance_id: int) -> int | None:
-    """Give the instance that describes a series without another one."""
-    if series.described_by != instance_id:
+def _first_but(transaction: Connection, series: AnyRow, doomed: Sequence[int]) -> int | None:
+    """Give the instance that describes a series without some others."""
+    if series.described_by not in doomed:
         return int(series.described_by)
     table = schema.instances.c
     first: int | None = transaction.execute(
-        select(func.min(table.id)).where(table.series_id == series.id, table.id != instance_id)
+        select(func.min(table.id)).where(table.series_id == series.id, table.id.not_in(doomed))
     ).scalar()
     return first
 
@@ -213,7 +283,10 @@ def _some_instances(
             instances.place,
             instances.place_key,
             instances.place_offset,
+            instances.place_version,
             instances.size,
+            instances.sha256,
+            instances.operation_id,
         )
         .select_from(schema.series)
         .join(schema.instances, instances.series_id == series.id)
@@ -289,7 +362,7 @@ def _forget_empty_study(
     )
 
 
-def _bury(transaction: Connection, store_id: int, path: InstancePath, seq: int) -> None:
+def _bury(transaction: Connection, store_id: int, paths: Sequence[InstancePath], seq: int) -> None:
     """Have imports that are under way bring nothing of it back (I12)."""
     table = schema.operations.c
     importing = exists().where(
@@ -297,13 +370,17 @@ def _bury(transaction: Connection, store_id: int, path: InstancePath, seq: int) 
     )
     if transaction.execute(select(importing)).scalar():
         transaction.execute(
-            insert(schema.tombstones).values(
-                store_id=store_id,
-                study_instance_uid=path.study_instance_uid,
-                series_instance_uid=path.series_instance_uid,
-                sop_instance_uid=path.sop_instance_uid,
-                seq=seq,
-            )
+            insert(schema.tombstones),
+            [
+                {
+                    "store_id": store_id,
+                    "study_instance_uid": path.study_instance_uid,
+                    "series_instance_uid": path.series_instance_uid,
+                    "sop_instance_uid": path.sop_instance_uid,
+                    "seq": seq,
+                }
+                for path in paths
+            ],
         )
 
 

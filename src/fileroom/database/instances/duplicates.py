@@ -93,7 +93,13 @@ def settle_duplicates(
             replace_instance(transaction, row.id, record, _replaced_values(write, seq))
             describe_again(transaction, owner, row.id, record.attributes)
             not_before = now_microseconds() + write.grace_microseconds
-            queue_drops(transaction, write.store_id, [(row.place, key)], not_before=not_before)
+            queue_drops(
+                transaction,
+                write.store_id,
+                [(row.place, key)],
+                not_before=not_before,
+                replaced_by=write.operation_id,
+            )
             changed_bytes[owner.series_id] += record.place.size - row.place.size
             # The next of this key in the batch meets what this one has written.
             stored[key] = _Stored(id=row.id, is_own=True, place=record.place)

@@ -29,7 +29,8 @@ class Kind(StrEnum):
     UPDATE_STUDY = "UpdateStudyMetadata"
     UPDATE_SERIES = "UpdateSeriesMetadata"
     PROMOTE = "PromoteDicomData"
-    """Fileroom's own."""
+    UNDO_IMPORT = "UndoImportDicomData"
+    """Fileroom's own, as the one before."""
 
     @property
     def can_be_cancelled(self) -> bool:

@@ -12,7 +12,7 @@ import logging
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.archive.layout import check_blob_bucket
 from fileroom.archive.retrieve import StoreContent, find_instance
@@ -39,7 +39,7 @@ from fileroom.errors import (
 )
 from fileroom.names import parse_instance_path
 from fileroom.objectstore.local import DurabilityLost
-from fileroom.transfer.selection import read_selection
+from fileroom.transfer.selection import parse_cursor, read_selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,15 +52,27 @@ if TYPE_CHECKING:
     from fileroom.names import InstancePath
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
-    from fileroom.transfer.selection import Cursor
 
 logger = logging.getLogger(__name__)
 
 _CHANGED: Final = "others changed the instance again and again meanwhile; do it again"
 
 
-def run_rewriting(facilities: Facilities, run: Run, rewrite: Rewrite) -> bool:
+class Pages(Protocol):
+    """The instances that are rewritten, in an order of their own."""
+
+    def page(
+        self, after: str | None, at_most: int
+    ) -> list[tuple[InstancePath, StoredInstance | None, str]]:
+        """Give the next ones after a cursor, each with what is known of it and the cursor after."""
+
+
+def run_rewriting(
+    facilities: Facilities, run: Run, rewrite: Rewrite, pages: Pages | None = None
+) -> bool:
     """Rewrite the instances of an operation from its cursor on; False if the server stops before.
+
+    They are those that its request is about, unless ``pages`` gives others.
 
     Raises
     ------
@@ -69,12 +81,70 @@ def run_rewriting(facilities: Facilities, run: Run, rewrite: Rewrite) -> bool:
     Cancelled
         If somebody asked for it.
     """
-    line = Rewriting(facilities, run.read(), rewrite)
+    line = Rewriting(facilities, run.read(), rewrite, pages)
     while not run.stopping:
         run.check()
         if not line.advance():
             return True
     return False
+
+
+def open_content(facilities: Facilities, operation: Operation) -> StoreContent:
+    """Give the content of an operation's DICOM store.
+
+    Raises
+    ------
+    NotFound
+        If the store was deleted meanwhile.
+    """
+    name = operation.dicom_store_name
+    assert name is not None
+    with facilities.database.read() as connection:
+        store = stores.get_dicom_store(connection, name)
+    if store.id != operation.store_id:
+        raise NotFound(f"DICOM store {name} was deleted while the operation waited")
+    check_blob_bucket(facilities.blobs, store.blob_prefix)
+    return StoreContent(
+        database=facilities.database,
+        blobs=facilities.blobs,
+        buckets=facilities.buckets,
+        store_id=store.id,
+        blob_prefix=store.blob_prefix,
+    )
+
+
+class _Selected:
+    """The instances that the request of an operation is about."""
+
+    def __init__(self, facilities: Facilities, operation: Operation, store_id: int) -> None:
+        assert operation.start_seq is not None
+        self._database = facilities.database
+        self._selection = read_selection(facilities, operation)
+        self._store_id, self._horizon = store_id, operation.start_seq
+
+    def page(
+        self, after: str | None, at_most: int
+    ) -> list[tuple[InstancePath, StoredInstance | None, str]]:
+        with self._database.read() as connection:
+            page = self._selection.page(
+                connection,
+                self._store_id,
+                horizon=self._horizon,
+                after=parse_cursor(after) if after else self._selection.start,
+                at_most=at_most,
+            )
+            rows = find_stored_instances(connection, [found.id for found, _ in page])
+        return [
+            (
+                parse_instance_path(
+                    f"studies/{found.study_instance_uid}/series/{found.series_instance_uid}"
+                    f"/instances/{found.sop_instance_uid}"
+                ),
+                stored,
+                cursor.encode(),
+            )
+            for (found, cursor), stored in zip(page, rows, strict=True)
+        ]
 
 
 @dataclass(slots=True)
@@ -98,33 +168,24 @@ class _Slice:
 class Rewriting:
     """Goes from slice to slice of the instances that an operation is about."""
 
-    def __init__(self, facilities: Facilities, operation: Operation, rewrite: Rewrite) -> None:
-        name = operation.dicom_store_name
-        assert name is not None
-        assert operation.start_seq is not None
-        with facilities.database.read() as connection:
-            store = stores.get_dicom_store(connection, name)
-        if store.id != operation.store_id:
-            raise NotFound(f"DICOM store {name} was deleted while the operation waited")
-        check_blob_bucket(facilities.blobs, store.blob_prefix)
+    def __init__(
+        self,
+        facilities: Facilities,
+        operation: Operation,
+        rewrite: Rewrite,
+        pages: Pages | None = None,
+    ) -> None:
         self._facilities, self._operation = facilities, operation
-        self._content = StoreContent(
-            database=facilities.database,
-            blobs=facilities.blobs,
-            buckets=facilities.buckets,
-            store_id=store.id,
-            blob_prefix=store.blob_prefix,
-        )
+        self._content = open_content(facilities, operation)
         self._rewrite = rewrite
-        self._selection = read_selection(facilities, operation)
-        self._horizon = operation.start_seq
-        self._cursor: Cursor = self._selection.start
+        self._pages = pages or _Selected(facilities, operation, self._content.store_id)
+        self._cursor = operation.cursor
         self._next_ordinal = operation.next_ordinal
         self._grace_microseconds = int(facilities.grace_seconds * 1_000_000)
 
     def advance(self) -> bool:
         """Write the files of the next instances; False if there are none."""
-        page = self._page()
+        page = self._pages.page(self._cursor, SLICE_PARTS)
         if not page:
             return False
         files = RewrittenFiles(self._facilities.requests, self._content, self._rewrite)
@@ -133,34 +194,12 @@ class Rewriting:
             for path, stored, cursor in page:
                 some.ordinals[path] = some.next_ordinal
                 self._add(files, some, path, stored)
-                self._cursor, some.cursor = cursor, cursor.encode()
+                self._cursor = some.cursor = cursor
                 if files.size > SLICE_BYTES:
                     break
             self._commit(files, some)
         self._next_ordinal = some.next_ordinal
         return True
-
-    def _page(self) -> list[tuple[InstancePath, StoredInstance | None, Cursor]]:
-        with self._facilities.database.read() as connection:
-            page = self._selection.page(
-                connection,
-                self._content.store_id,
-                horizon=self._horizon,
-                after=self._cursor,
-                at_most=SLICE_PARTS,
-            )
-            rows = find_stored_instances(connection, [found.id for found, _ in page])
-        return [
-            (
-                parse_instance_path(
-                    f"studies/{found.study_instance_uid}/series/{found.series_instance_uid}"
-                    f"/instances/{found.sop_instance_uid}"
-                ),
-                stored,
-                cursor,
-            )
-            for (found, cursor), stored in zip(page, rows, strict=True)
-        ]
 
     def _add(
         self, files: RewrittenFiles, some: _Slice, path: InstancePath, stored: StoredInstance | None
