@@ -31,6 +31,7 @@ from fileroom.archive.presence import Presence
 from fileroom.archive.storing import StoringRequests
 from fileroom.archive.workers import RequestWorkers
 from fileroom.auth.authenticate import open_access_token
+from fileroom.crashpoints import crashpoint
 from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
 from fileroom.database.header_dictionaries import keep_header_dictionary
@@ -258,6 +259,7 @@ def _make_directory(directory: Path) -> None:
         above = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(above)  # a directory whose own name is lost loses all that is in it
+            crashpoint("place.made")
         finally:
             os.close(above)
 
@@ -276,8 +278,12 @@ def _usable(directory: Path) -> Iterator[None]:
 
 
 def _write_holder(lock: int, holder: str) -> None:
-    os.ftruncate(lock, 0)
+    # In this order: a number that a crash cuts short tells of it all the same.
     os.pwrite(lock, holder.encode(), 0)
+    crashpoint("holder.written")
+    os.ftruncate(lock, len(holder))
+    os.fsync(lock)  # a power cut is a crash too
+    crashpoint("holder.synced")
 
 
 def _open_blobs(settings: Settings) -> Blobs:

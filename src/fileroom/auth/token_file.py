@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from fileroom.crashpoints import crashpoint
 from fileroom.errors import FailedPrecondition, NotFound, PermissionDenied
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def write_token_text(directory: Path, text: str) -> None:
     """Write the file anew, durable on return."""
     path = directory / TOKEN_FILE
     path.unlink(missing_ok=True)
+    crashpoint("token.removed")
     try:
         descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
@@ -67,3 +69,4 @@ def write_token_text(directory: Path, text: str) -> None:
         file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
+    crashpoint("token.written")

@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from fileroom.crashpoints import crashpoint
 from fileroom.database.engine import busy, snapshot
 from fileroom.database.migrations import upgrade
 from fileroom.errors import (
@@ -168,7 +169,10 @@ class PostgresqlDatabase:
             attempt += 1
             try:
                 with self._writers.connect() as connection, connection.begin():
-                    return change(connection)
+                    result = change(connection)
+                    crashpoint("transaction.written")
+                crashpoint("transaction.committed")
+                return result
             except DBAPIError as error:
                 if _state_of(error) not in _CAME_SECOND or attempt == ATTEMPTS_MAX:
                     raise translated(error) from error

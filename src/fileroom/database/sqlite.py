@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from fileroom.crashpoints import crashpoint
 from fileroom.database.engine import snapshot
 from fileroom.database.migrations import upgrade
 from fileroom.errors import FileroomError, Internal, ResourceExhausted, Unavailable
@@ -209,10 +210,12 @@ def _transact(connection: Connection, writes: list[_Write]) -> None:
             for write in writes:
                 settlements.append(_apply(connection, write))
                 _check_in_transaction(connection)
+            crashpoint("transaction.written")
     except Exception as error:  # handed to every caller of the group
         for write in writes:
             write.future.set_exception(error)
         return
+    crashpoint("transaction.committed")
     for settle in settlements:
         settle()
 

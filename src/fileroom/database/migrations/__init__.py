@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
+from fileroom.crashpoints import crashpoint
 from fileroom.database import schema
 from fileroom.database.dialects import lock
 from fileroom.errors import FailedPrecondition
@@ -40,6 +41,8 @@ def upgrade(engine: Engine) -> None:
         found = current_revision(connection)
         if found != schema.REVISION:
             _upgrade(connection, found)
+            crashpoint("revision.written")
+    crashpoint("revision.committed")
 
 
 def _upgrade(connection: Connection, found: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from fileroom.crashpoints import crashpoint
 from fileroom.database import schema
 
 context.configure(
@@ -11,6 +12,7 @@ context.configure(
     target_metadata=schema.metadata,
     render_as_batch=True,
     transactional_ddl=True,
+    on_version_apply=lambda **_: crashpoint("revision.applied"),
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from fileroom.crashpoints import crashpoint
 from fileroom.errors import (
     FailedPrecondition,
     FileroomError,
@@ -152,9 +153,11 @@ class CloudBucket:
 
     def replace(self, key: str, version: str, content: bytes) -> ObjectEntry:
         """Write an object in place of one version of it; Aborted if another one is there."""
-        return self._attempts.run(
+        entry = self._attempts.run(
             lambda: self._provider.put(key, content, replacing=version), f"object {key!r}"
         )
+        crashpoint("object.replaced")
+        return entry
 
     def write_many(
         self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = lambda: None
@@ -227,6 +230,7 @@ class CloudBucket:
             return False
         with suppress(NotFound):  # an answer that was lost made it be asked again
             self._attempts.run(lambda: self._provider.delete(key), f"object {key!r}")
+        crashpoint("object.deleted")
         return True
 
     def sweep_temporaries(self, prefix: str = "", *, older_than_seconds: float = 3600) -> int:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from fileroom.closing import Aborting
+from fileroom.crashpoints import crashpoint
 from fileroom.objectstore.cloud.faults import Fault
 
 if TYPE_CHECKING:
@@ -48,11 +49,14 @@ class CloudWriting(Aborting):
         """Make the object durable under its key, in place of one that had it."""
         content = bytes(self._waiting)
         if self._upload is None:
-            return self._attempts.run(
+            entry = self._attempts.run(
                 lambda: self._provider.put(self._key, content), f"object {self._key!r}"
             )
+            crashpoint("object.written")
+            return entry
         self._send(content)
         entry = self._attempts.run(self._upload.finish, f"object {self._key!r}")
+        crashpoint("upload.finished")
         self._upload = None
         return entry
 
@@ -75,6 +79,8 @@ class CloudWriting(Aborting):
         what = f"object {self._key!r}"
         if self._upload is None:
             self._upload = self._attempts.run(lambda: self._provider.begin(self._key), what)
+            crashpoint("upload.begun")
         upload, number = self._upload, self._pieces
         self._attempts.run(lambda: upload.add(number, piece), what)
+        crashpoint("upload.added")
         self._pieces += 1

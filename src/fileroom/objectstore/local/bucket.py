@@ -9,6 +9,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from fileroom.crashpoints import crashpoint
 from fileroom.errors import Unavailable
 from fileroom.objectstore.local.beneath import (
     READABLE,
@@ -254,6 +255,7 @@ class LocalBucket:
             if error.errno in ABSENT:
                 return False
             raise translated(error, f"object {key!r}") from error
+        crashpoint("file.deleted")
         return True
 
     def delete_prefix(self, prefix: str) -> None:
@@ -269,6 +271,7 @@ class LocalBucket:
             if self.is_directory(path):
                 with directory_beneath(self.root, above) as directory:
                     shutil.rmtree(name, dir_fd=directory)
+                crashpoint("directory.deleted")
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise Unavailable(f"objects are still written below {prefix!r}") from error

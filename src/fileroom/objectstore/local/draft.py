@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from fileroom.crashpoints import crashpoint
 from fileroom.objectstore.local.beneath import BENEATH, OWN_TEMPORARY_PREFIX, check_key
 from fileroom.objectstore.local.durable import start_write_back, sync_unnamed, translating
 from fileroom.objectstore.local.reading import LocalObject, entry_of
@@ -45,6 +46,7 @@ class Draft:
         self._temporary = temporary or f"{OWN_TEMPORARY_PREFIX}-{next(_numbers)}"
         self._size = self._written_back = self._inode = 0
         self._file = os.open(self._temporary, flags | BENEATH, mode, dir_fd=temporary_directory)
+        crashpoint("file.made")
 
     @property
     def key(self) -> str:
@@ -147,6 +149,7 @@ class Draft:
                 # So an NFS server answers a request sent twice, though it has done the first.
                 if os.stat(self._name, dir_fd=self.directory).st_ino != self._inode:
                     raise
+        crashpoint("file.named")
         self._temporary = ""
 
     def forget(self) -> None:
@@ -161,4 +164,5 @@ class Draft:
         if self._temporary:
             with suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._temporary_directory)
+            crashpoint("draft.discarded")
             self._temporary = ""

@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, Self
 
+from fileroom.crashpoints import crashpoint
 from fileroom.errors import (
     FailedPrecondition,
     FileroomError,
@@ -87,6 +88,7 @@ def sync_unnamed(file: int, what: str) -> None:
         if error.errno in _NO_SPACE:
             raise translated(error, what) from error
         raise _lost(error, what) from error
+    crashpoint("file.synced")
 
 
 def sync_directory(directory: int, what: str) -> None:
@@ -96,6 +98,7 @@ def sync_directory(directory: int, what: str) -> None:
         os.fsync(directory)
     except OSError as error:
         raise _lost(error, what) from error
+    crashpoint("directory.synced")
 
 
 class translating:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fileroom.closing import Closing
+from fileroom.crashpoints import crashpoint
 from fileroom.errors import Aborted, DataLoss, NotFound
 from fileroom.objectstore.local.durable import sync_unnamed, translating
 
@@ -128,10 +129,12 @@ def erase_extents(file: int, extents: Iterable[Extent], key: str) -> None:
             # On a full file system of copies on write even zeros need space: none twice.
             if is_head(os.pread(file, extent.head_bytes, extent.offset)):
                 _write_zeros(file, extent.offset, extent.head_bytes)
+                crashpoint("extent.beheaded")
             length = -(-extent.size // BLOCK_BYTES) * BLOCK_BYTES
             if not _punch_hole(file, extent.offset, length):
                 rest = extent.offset + extent.head_bytes
                 _write_zeros(file, rest, extent.end - rest)
+            crashpoint("extent.erased")
     sync_unnamed(file, f"object {key!r}")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from fileroom.crashpoints import crashpoint
 from fileroom.objectstore.contract import DeadlinePassed, ObjectEntry
 from fileroom.objectstore.local.beneath import (
     BENEATH,
@@ -144,6 +145,7 @@ def _sweep(directory: int, names: Iterable[str], changed_before: float) -> int:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 if max(status.st_mtime, status.st_atime) <= min(changed_before, part_before):
                     os.unlink(name, dir_fd=directory)
+                    crashpoint("temporary.swept")
                     swept += 1
     return swept
 

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from fileroom.crashpoints import crashpoint
 from fileroom.objectstore.local.beneath import BENEATH, PART_PREFIX
 from fileroom.objectstore.local.draft import Draft
 from fileroom.objectstore.local.durable import sync_unnamed, translating
@@ -131,6 +132,7 @@ class Part(Draft):
         if name:
             with suppress(OSError):
                 os.unlink(name, dir_fd=self._temporary_directory)
+            crashpoint("part.forgotten")
         self._close(log=name)
 
     def _take_up(self, of: str) -> None:
@@ -167,6 +169,7 @@ class Part(Draft):
     def _note(self, line: str) -> None:
         with translating(self._key):
             os.write(self._log, f"{line}\n".encode())
+        crashpoint("part.noted")
 
     def _close(self, *, log: str = "") -> None:
         if log:

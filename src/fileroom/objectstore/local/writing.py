@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from fileroom.closing import Aborting, Closing
+from fileroom.crashpoints import crashpoint
 from fileroom.errors import Unavailable
 from fileroom.objectstore.local.beneath import (
     BENEATH,
@@ -145,6 +146,7 @@ class Directories(Closing):
             with suppress(FileExistsError):
                 os.mkdir(name, dir_fd=above)
                 made = True
+                crashpoint("directory.made")
                 self._made.append(path)
                 self._changed.add(parent)
             directory = os.open(name, READABLE | BENEATH, dir_fd=above)
