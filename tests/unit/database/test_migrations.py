@@ -41,7 +41,7 @@ def empty(dialect: Dialect, server: PostgresqlServer, path: Path) -> Engine:
     return sqlite.open_engine(path, writable=True)
 
 
-_COLUMN = re.compile(r"\n|,\s+(?=[a-z_]+ [A-Z]+\b)")
+_COLUMN = re.compile(r"\n|,\s+(?=[a-z_][a-z0-9_]* [A-Z]+\b)")
 """A line for each; one that was added later is on that of the column before it."""
 _OF_POSTGRESQL = """
 SELECT table_name AS name, concat_ws(
