@@ -131,6 +131,15 @@ def test_released_operation_is_claimed_at_once(transaction: Connection) -> None:
     assert claimed(transaction, OTHER_OWNER).name == operation.name
 
 
+def test_heartbeat_after_a_release_keeps_nobody_away(transaction: Connection) -> None:
+    operation = add_claimed(transaction)
+    operations.release_operation(transaction, operation)
+
+    with pytest.raises(Aborted):
+        operations.prolong_lease(transaction, operation)
+    assert claimed(transaction, OTHER_OWNER).name == operation.name
+
+
 def test_leases_of_dead_servers_are_void_at_once(transaction: Connection) -> None:
     theirs = add_claimed(transaction)
     add_operation(transaction)

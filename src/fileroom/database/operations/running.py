@@ -115,8 +115,11 @@ def prolong_lease(transaction: Connection, operation: Operation, pace: Pace | No
 
 
 def release_operation(transaction: Connection, operation: Operation) -> None:
-    """Give the operation up for another server to claim at once, unless it is to wait."""
-    values: dict[str, object] = {"lease_until": 0}
+    """Give the operation up for another server to claim at once, unless it is to wait.
+
+    Under a new fence: a heartbeat that comes after it would keep everybody away for a lease.
+    """
+    values: dict[str, object] = {"lease_until": 0, "fence": operation.fence + 1}
     if requests_of(transaction, operation).pause:
         values |= {"state": State.PAUSED, "paused_why": PAUSED_ON_REQUEST}
     _update_claimed(transaction, operation, values)
