@@ -27,6 +27,7 @@ from fileroom.archive.marks import mark_if_possible
 from fileroom.archive.metadata.cache import MetadataCache
 from fileroom.archive.metadata.filling import MetadataFiller
 from fileroom.archive.metadata.retrieval import Metadata
+from fileroom.archive.metadata.telling import Teller
 from fileroom.archive.presence import Presence
 from fileroom.archive.storing import StoringRequests
 from fileroom.archive.workers import RequestWorkers
@@ -35,7 +36,6 @@ from fileroom.crashpoints import crashpoint
 from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
 from fileroom.database.header_dictionaries import keep_header_dictionary
-from fileroom.database.operations import Kind
 from fileroom.database.servers import LEASE_SECONDS, has_living_server
 from fileroom.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from fileroom.objectstore.blobs.cloud import CloudBlobs
@@ -44,15 +44,10 @@ from fileroom.objectstore.buckets import Buckets, cloud_address
 from fileroom.objectstore.cloud.provider import ANONYMOUS
 from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
-from fileroom.transfer.changing.deletion import DeleteJob
-from fileroom.transfer.changing.patching import PatchJob
-from fileroom.transfer.changing.promoting import PromoteJob
-from fileroom.transfer.changing.storage_class import StorageClassJob
-from fileroom.transfer.changing.undoing import UndoJob
 from fileroom.transfer.executors import WorkerPool, begin_item
-from fileroom.transfer.exporting.job import ExportJob
 from fileroom.transfer.facilities import Facilities
-from fileroom.transfer.importing.job import ImportJob, forget_import
+from fileroom.transfer.importing.job import forget_import
+from fileroom.transfer.jobs import jobs_of
 from fileroom.transfer.pipeline import Turns
 
 if TYPE_CHECKING:
@@ -370,6 +365,11 @@ def _runner(
         requests=requests,
         turns=Turns(pool, lambda: settings.workers),
         pixel_turns=Turns(transcoders, lambda: settings.render_workers),
+        teller=Teller(
+            RequestWorkers(
+                executor=transcoders, count=settings.render_workers, begin_item=begin_item
+            )
+        ),
         wake=wake,
         grace_seconds=settings.collection_grace_seconds,
         booted_at=time.time(),
@@ -378,17 +378,7 @@ def _runner(
     runner = Runner(
         database,
         owner,
-        {
-            Kind.IMPORT: ImportJob(facilities=facilities),
-            Kind.EXPORT: ExportJob(facilities=facilities),
-            Kind.DELETE_STUDY: DeleteJob(facilities=facilities),
-            Kind.DELETE_SERIES: DeleteJob(facilities=facilities),
-            Kind.SET_STORAGE_CLASS: StorageClassJob(facilities=facilities),
-            Kind.UPDATE_STUDY: PatchJob(facilities=facilities),
-            Kind.UPDATE_SERIES: PatchJob(facilities=facilities),
-            Kind.PROMOTE: PromoteJob(facilities=facilities),
-            Kind.UNDO_IMPORT: UndoJob(facilities=facilities),
-        },
+        jobs_of(facilities),
         logs_url=logs_url,
         on_finished=partial(_end, facilities),
         options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),

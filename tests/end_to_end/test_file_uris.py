@@ -7,7 +7,7 @@ import stat
 import time
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 import pytest
@@ -54,7 +54,7 @@ class Rooted:
         started = self.client.import_(self.dicom_store, self.uri(path), mode=mode)
         return self.client.wait(started, poll_seconds=0.1)
 
-    def export(self, path: str, **options: str) -> Operation:
+    def export(self, path: str, **options: Any) -> Operation:
         started = self.client.export(self.dicom_store, self.uri(path), **options)
         return self.client.wait(started, poll_seconds=0.1)
 

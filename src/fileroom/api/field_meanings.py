@@ -15,6 +15,11 @@ _FILTER: Final = (
 _UNDELIVERED: Final = "Kept; this version delivers nothing."
 _BIG_QUERY: Final = "Google's; without effect in this version."
 _NEXT_PAGE: Final = "For `pageToken`; absent on the last page."
+_MANIFEST_FORMAT: Final = "How the ledger is written: `NDJSON` (default), `CSV` or `PARQUET`."
+_MANIFEST_URI_PREFIX: Final = (
+    "Where the ledger is written at the end, in a directory named as the operation:"
+    " `gs://`, `s3://`, `az://` or `file:///`."
+)
 _PRIORITY: Final = (
     "`LOW`, `NORMAL` or `HIGH`: what begins first, and is given more of the workers; `NORMAL` if"
     " empty."
@@ -60,8 +65,14 @@ FIELDS: Final = {
     " if empty, as Google does; `SKIP_IDENTICAL` leaves one of the same bytes alone; with `FAIL`"
     " the instance fails.",
     "ExportOptions.priority": _PRIORITY,
+    "ExportOptions.manifestFormat": _MANIFEST_FORMAT,
+    "ExportOptions.manifestUriPrefix": _MANIFEST_URI_PREFIX,
     "ExportOptions.since": "The full name of an export of this DICOM store that ended without an"
     " error: only what was stored or changed since it began is exported.",
+    "ExportOptions.verify": "How what was written is verified before `_SUCCESS` is written: `SIZE`"
+    " (default), or `CONTENT`, which reads it all again.",
+    "ExportOptions.writeMetadata": "Whether the metadata of all that was exported are written"
+    " beside the ledger, as Parquet.",
     "FileroomOptions.indexedAttributes": "Keywords of attributes to have indexed for searches.",
     "GcsDestination.uriPrefix": "`gs://BUCKET/DIRECTORY`.",
     "GcsDestination.mimeType": "The form, such as `image/png` or `application/dicom;"
@@ -76,6 +87,8 @@ FIELDS: Final = {
     "ImportDicomDataRequest.fileroomOptions": "What Fileroom offers beside.",
     "ImportOptions.duplicatePolicy": "What becomes of an instance that is stored with other bytes:"
     " `FAIL_IF_DIFFERENT` if empty, as Google does, `KEEP_FIRST` or `REPLACE`.",
+    "ImportOptions.manifestFormat": _MANIFEST_FORMAT,
+    "ImportOptions.manifestUriPrefix": _MANIFEST_URI_PREFIX,
     "ImportOptions.mode": "`COPY`, or `REFERENCE`: objects stay where they lie, and only their"
     " headers are read; `COPY` if empty.",
     "ImportOptions.retryOf": "The full name of an import into this DICOM store that has ended: only"

@@ -58,6 +58,17 @@ _TRANSFER_OPTIONS = (
         *("low", "normal", "high"),
         help="What begins first, and is given more of the workers; normal unless given.",
     ),
+    click.option(
+        "--manifest-uri-prefix",
+        default="",
+        metavar="URI",
+        help="gs://, s3://, az:// or file:/// directory below which the ledger is written.",
+    ),
+    _choice(
+        "--manifest-format",
+        *("ndjson", "csv", "parquet"),
+        help="How the ledger is written; ndjson unless given.",
+    ),
 )
 _IMPORT_OPTIONS = (
     _choice(
@@ -90,6 +101,17 @@ _EXPORT_OPTIONS = (
         "--if-exists",
         *("overwrite", "skip-identical", "fail"),
         help="What becomes of an object that has the name of a file; overwritten unless given.",
+    ),
+    _choice(
+        "--verify",
+        *("size", "content"),
+        help="What is verified before _SUCCESS is written: that each object is there with its"
+        " size, or all its bytes as well; size unless given.",
+    ),
+    click.option(
+        "--write-metadata",
+        is_flag=True,
+        help="Write the metadata of all that was exported beside the ledger, as Parquet.",
     ),
     *_TRANSFER_OPTIONS,
 )

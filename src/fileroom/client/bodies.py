@@ -15,6 +15,10 @@ class TransferOptions(TypedDict, total=False):
 
     priority: str
     """``LOW``, ``NORMAL`` or ``HIGH``: what begins first, and is given more of the workers."""
+    manifest_uri_prefix: str
+    """Below which the ledger is written at the end, in a directory named as the operation."""
+    manifest_format: str
+    """``NDJSON``, ``CSV`` or ``PARQUET``; NDJSON unless given."""
 
 
 class ImportOptions(TransferOptions, total=False):
@@ -35,6 +39,10 @@ class ExportOptions(TransferOptions, total=False):
     """The full name of an export that went well: only what changed since is exported."""
     if_exists: str
     """``SKIP_IDENTICAL`` or ``FAIL``; what has the name of a file is overwritten unless given."""
+    verify: str
+    """``CONTENT`` reads all again that was written, before ``_SUCCESS``; ``SIZE`` unless given."""
+    write_metadata: bool
+    """Whether the metadata of all that was exported are written beside the ledger, as Parquet."""
 
 
 def import_body(uri: str, storage_class: str = "", **options: Unpack[ImportOptions]) -> JsonObject:

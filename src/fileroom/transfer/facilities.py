@@ -10,6 +10,7 @@ from fileroom.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fileroom.archive.metadata.telling import Teller
     from fileroom.archive.storing import StoringRequests
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
@@ -33,6 +34,8 @@ class Facilities:
     """The workers, shared between the running operations."""
     pixel_turns: Turns
     """The workers that decode and encode pixels, shared in the same way."""
+    teller: Teller
+    """Tells the metadata of instances in those workers."""
     wake: Callable[[], None]
     """Have the runner look for new operations now."""
     grace_seconds: float

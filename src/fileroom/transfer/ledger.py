@@ -7,7 +7,7 @@ durability order of its own. A chunk is about 20 KB and lies in its batch's tran
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import zstandard
@@ -28,6 +28,20 @@ FAILED: Final = "failed"
 PENDING: Final = "pending"
 CHUNKS_AT_A_TIME: Final = 20
 """Of a ledger that is read: some 5,000 lines."""
+COLUMNS: Final[dict[str, type]] = {
+    "ordinal": int,
+    "source": str,
+    "result": str,
+    "reason": str,
+    "version": str,
+    "size": int,
+    "sha256": str,
+    "studyInstanceUid": str,
+    "seriesInstanceUid": str,
+    "sopInstanceUid": str,
+    "destination": str,
+}
+"""Of a ledger that is given or written: their names and types."""
 
 
 class LedgerLine(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -44,6 +58,25 @@ class LedgerLine(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Study, Series and SOP Instance UID."""
     reason: str | None = None
     destination: str | None = None
+
+
+def as_row(line: LedgerLine) -> dict[str, Any]:
+    """Give a line by its ``COLUMNS``, those left out that have no value."""
+    study, series, instance = line.instance or (None, None, None)
+    values = {
+        "ordinal": line.ordinal,
+        "source": line.source,
+        "result": line.result,
+        "reason": line.reason,
+        "version": line.version,
+        "size": line.size,
+        "sha256": None if line.sha256 is None else line.sha256.hex(),
+        "studyInstanceUid": study,
+        "seriesInstanceUid": series,
+        "sopInstanceUid": instance,
+        "destination": line.destination,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def encode_chunk(lines: Sequence[LedgerLine]) -> bytes:

@@ -19,6 +19,7 @@ _KEY: Final = "fileroomOptions"
 """Of the request that is kept."""
 Mode = Literal["", "COPY", "REFERENCE"]
 IfExists = Literal["", "OVERWRITE", "SKIP_IDENTICAL", "FAIL"]
+ManifestFormat = Literal["", "NDJSON", "CSV", "PARQUET"]
 _PRIORITIES: Final = {"LOW": -1, "": 0, "NORMAL": 0, "HIGH": 1}
 _WEIGHTS: Final = {-1: 1, 0: 2, 1: 8}
 
@@ -27,6 +28,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     """What any transfer may be asked for."""
 
     priority: Literal["", "LOW", "NORMAL", "HIGH"] = ""
+    manifest_uri_prefix: str = ""
+    """Below which the ledger is written at the end, in a directory named as the operation."""
+    manifest_format: ManifestFormat = ""
 
     @property
     def rank(self) -> int:
@@ -66,6 +70,10 @@ class ExportOptions(Options, frozen=True, kw_only=True):
     """The export since which only what changed is exported."""
     if_exists: IfExists = ""
     """What becomes of an object that has the name of a file."""
+    verify: Literal["", "SIZE", "CONTENT"] = ""
+    """How the manifest's ``_SUCCESS`` is earned: each object is found, or read again whole."""
+    write_metadata: bool = False
+    """Whether the metadata of all that was exported are written beside the ledger."""
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import update
 
 from fileroom.archive.layout import MARKS, StoreIdentity, make_blob_bucket
+from fileroom.archive.metadata.telling import Teller
 from fileroom.archive.storing import StoringRequests
+from fileroom.archive.workers import RequestWorkers
 from fileroom.database import operations, schema, stores
 from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import Buckets
 from fileroom.operations.runner import Run
+from fileroom.transfer.executors import begin_item
 from fileroom.transfer.facilities import Facilities
 from fileroom.transfer.ledger import LedgerLine, decode_chunk
 from fileroom.transfer.pipeline import Turns
@@ -136,6 +139,7 @@ def opened_site(directory: Path, shared: PostgresqlServer | None = None) -> Iter
             requests=StoringRequests(),
             turns=Turns(executor, lambda: WORKERS),
             pixel_turns=Turns(executor, lambda: WORKERS),
+            teller=Teller(RequestWorkers(executor=executor, count=WORKERS, begin_item=begin_item)),
             wake=lambda: None,
             grace_seconds=60.0,
             booted_at=time.time(),

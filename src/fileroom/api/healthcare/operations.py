@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from fileroom.api.calls import Answer
-from fileroom.api.row_formats import CSV, NDJSON, as_csv, asked_type, ndjson
+from fileroom.api.row_formats import asked_type
 from fileroom.api.wire import EMPTY, int64, json_answer, timestamp
 from fileroom.database import operations, stores
 from fileroom.database.operations import Kind, State
 from fileroom.database.pages import PAGE_SIZE_MAX
 from fileroom.errors import InvalidArgument, Reason, Unimplemented
 from fileroom.operations.operation import account, seconds_left
+from fileroom.rows import CSV, NDJSON, as_csv, ndjson
 from fileroom.transfer.changing.undoing import request_undo
 
 if TYPE_CHECKING:

@@ -38,16 +38,22 @@ Instances = tuple[StoredInstance, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesSlice:
-    """Some instances of a series, being told or to be told."""
+class InstanceSlice:
+    """Some instances, being told or to be told."""
 
-    version: SeriesVersion
     instances: Instances
-    is_last: bool = False
-    """Whether it is the last of its series."""
     own: bool = False
     """Whether the thread that draws it tells it."""
     begun: Future[Told] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesSlice(InstanceSlice):
+    """Some instances of one series."""
+
+    version: SeriesVersion
+    is_last: bool = False
+    """Whether it is the last of its series."""
 
 
 class Teller:
@@ -58,7 +64,7 @@ class Teller:
         self._workers = workers
         self._own = threading.BoundedSemaphore(_OWN_THREADS)
 
-    def blocks(self, content: StoreContent, slice_: SeriesSlice, form: Form) -> Iterator[bytes]:
+    def blocks(self, content: StoreContent, slice_: InstanceSlice, form: Form) -> Iterator[bytes]:
         """Give a slice's text, compressed, in one or more blocks; instances gone are left out.
 
         Raises

@@ -14,6 +14,7 @@ from fileroom.transfer.asking import ask_for, filter_config
 from fileroom.transfer.exporting.continuing import filter_of, find_horizon
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.line import Export
+from fileroom.transfer.manifest import check_manifest
 from fileroom.transfer.options import ExportOptions, keep_options
 from fileroom.transfer.pipeline import run_pipeline
 
@@ -47,8 +48,8 @@ def request_export(
     PermissionDenied
         If a bucket is not one that this store may use.
     FailedPrecondition
-        If the prefix names an object where a directory would have to be, or what it is to go on
-        from did not export everything.
+        If the prefix names an object where a directory would have to be, what it is to go on
+        from did not export everything, or the manifest cannot be written as it is asked for.
     """
     destination = parse_uri_prefix(uri_prefix, facilities.buckets.roots)
     parse_form(mime_type, destination.key)
@@ -60,6 +61,7 @@ def request_export(
         raise FailedPrecondition(
             f"{uri_prefix} names an object; name a directory for the export", "uri_prefix"
         )
+    check_manifest(facilities, name, options)
     gcs_destination: Json = {"uriPrefix": uri_prefix}
     if mime_type:
         gcs_destination["mimeType"] = mime_type

@@ -15,6 +15,7 @@ from fileroom.objectstore.uri import parse_pattern
 from fileroom.transfer.asking import ask_for
 from fileroom.transfer.importing.line import Import
 from fileroom.transfer.importing.retrying import as_before, check_source, find_retried
+from fileroom.transfer.manifest import check_manifest
 from fileroom.transfer.options import ImportOptions, find_storage_class, keep_options
 from fileroom.transfer.pipeline import run_pipeline
 
@@ -47,9 +48,9 @@ def request_import(
     InvalidArgument
         If ``uri`` has a form that the grammar does not know.
     FailedPrecondition
-        If there is nothing to retry.
+        If there is nothing to retry, or the manifest cannot be written as it is asked for.
     PermissionDenied
-        If its bucket is not one that this store may read.
+        If a bucket is not one that this store may use.
     """
     if options.retry_of:
         with facilities.database.read() as connection:
@@ -59,6 +60,7 @@ def request_import(
         storage_class = storage_class or find_storage_class(earlier.request)
     pattern = parse_pattern(uri, facilities.buckets.roots)
     facilities.buckets.resolve(pattern.bucket_name, right="read", dicom_store=str(name))
+    check_manifest(facilities, name, options)
 
     details: Json = {"gcsSource": {"uri": uri}, **keep_options(options)}
     if storage_class:
