@@ -28,7 +28,8 @@ from fileroom.transfer.exporting.outcomes import InstanceToExport
 from fileroom.transfer.exporting.transcoding import TranscodeTask, transcode_batch
 from fileroom.transfer.exporting.worker import ExportTask, export_batch
 from fileroom.transfer.importing.reading import ListedObject
-from fileroom.transfer.importing.worker import ImportTask, import_batch
+from fileroom.transfer.importing.tasks import ImportTask
+from fileroom.transfer.importing.worker import import_batch
 from tests import fault_tools as tools
 from tests.faults.power_loss import Recording, recorded
 from tests.mixed import MIXED, numbered

@@ -94,6 +94,8 @@ FIELDS: Final = {
     "ImportOptions.retryOf": "The full name of an import into this DICOM store that has ended: only"
     " what failed in it is imported, from where it was; what is left open is as it was there.",
     "ImportOptions.priority": _PRIORITY,
+    "ImportOptions.validateOnly": "Whether headers are read and it is only told, in the account and"
+    " the ledger, what would become of each object: nothing is stored.",
     "ListDatasetsResponse.datasets": "The datasets of the page.",
     "ListDatasetsResponse.nextPageToken": _NEXT_PAGE,
     "ListDicomStoresResponse.dicomStores": "The DICOM stores of the page.",

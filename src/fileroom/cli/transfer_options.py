@@ -88,6 +88,11 @@ _IMPORT_OPTIONS = (
         metavar="OPERATION",
         help="Import only what failed in that operation; id or full name.",
     ),
+    click.option(
+        "--validate-only",
+        is_flag=True,
+        help="Read headers and tell what would become of each object; nothing is stored.",
+    ),
     *_TRANSFER_OPTIONS,
 )
 _EXPORT_OPTIONS = (

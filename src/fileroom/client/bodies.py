@@ -30,6 +30,8 @@ class ImportOptions(TransferOptions, total=False):
     """``KEEP_FIRST`` or ``REPLACE``; what is stored with other bytes fails unless given."""
     retry_of: str
     """The full name of an import that has ended, of which only what failed is imported."""
+    validate_only: bool
+    """Whether it is only told what would become of each object: nothing is stored."""
 
 
 class ExportOptions(TransferOptions, total=False):

@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -412,6 +412,26 @@ operation_ledger = Table(
     Column("lane", SmallInteger, primary_key=True, autoincrement=False),
     Column("n", Integer, nullable=False),
     Column("z", LargeBinary, nullable=False),
+)
+
+operation_foreseen = Table(
+    "operation_foreseen",
+    metadata,
+    Column(
+        "operation_id",
+        _Id,
+        ForeignKey("operations.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("sop_instance_uid", _Key, primary_key=True),
+    Column("series_instance_uid", _Key, primary_key=True),
+    Column("study_instance_uid", _Key, primary_key=True),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("version", Text),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary),
 )
 
 outbox = Table(

@@ -52,10 +52,18 @@ class ImportOptions(Options, frozen=True, kw_only=True):
     retry_of: str = ""
     """The operation of which only what failed is imported."""
 
+    validate_only: bool = False
+    """Whether it is only told what would become of each object: nothing is stored."""
+
     @property
     def by_reference(self) -> bool:
         """Whether the objects stay where they lie."""
         return self.mode == "REFERENCE"
+
+    @property
+    def only_headers(self) -> bool:
+        """Whether only the headers of the objects are read."""
+        return self.by_reference or self.validate_only
 
     @property
     def policy(self) -> DuplicatePolicy:

@@ -33,7 +33,8 @@ from fileroom.operations.operation import account
 from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.importing.line import Import
 from fileroom.transfer.importing.reading import ListedObject
-from fileroom.transfer.importing.worker import ImportTask, import_batch
+from fileroom.transfer.importing.tasks import ImportTask
+from fileroom.transfer.importing.worker import import_batch
 from fileroom.transfer.ledger import count_lines
 from fileroom.transfer.options import ImportOptions, Mode
 from fileroom.transfer.pipeline import LARGE_BYTES, Batch, Blame, run_pipeline
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Connection
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
-    from fileroom.transfer.importing.worker import ImportOutcome
+    from fileroom.transfer.importing.tasks import ImportOutcome
 
 
 def requested(site: Site, uri: str = "gs://bucket/**", mode: Mode = "") -> Run:

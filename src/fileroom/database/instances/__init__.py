@@ -7,13 +7,19 @@ from fileroom.database.instances.changes import (
     queue_drops,
 )
 from fileroom.database.instances.duplicates import CONFLICT_MESSAGE
+from fileroom.database.instances.foreseeing import (
+    find_foreseen,
+    foresee_and_note,
+    foresee_records,
+    forget_foreseen,
+)
 from fileroom.database.instances.rewriting import (
     Moved,
     Rewritten,
     forget_rewritten,
     replace_rewritten,
 )
-from fileroom.database.instances.storing import foresee_records, store_records
+from fileroom.database.instances.storing import store_records
 from fileroom.database.values.instances import (
     DuplicatePolicy,
     FramesKnown,
@@ -43,7 +49,10 @@ __all__ = [
     "Rewritten",
     "StoreWrite",
     "current_change_seq",
+    "find_foreseen",
+    "foresee_and_note",
     "foresee_records",
+    "forget_foreseen",
     "forget_rewritten",
     "next_change_seq",
     "queue_blob_drops",

@@ -64,16 +64,6 @@ def store_records(
     return [results[record.ordinal] for record in records]
 
 
-def foresee_records(
-    transaction: Connection, write: StoreWrite, records: Sequence[InstanceRecord]
-) -> list[RecordResult]:
-    """Tell what ``store_records`` would make of records, and write nothing; raises the same."""
-    with transaction.begin_nested() as savepoint:
-        results = store_records(transaction, write, records)
-        savepoint.rollback()
-    return results
-
-
 def _without_deleted(
     transaction: Connection,
     write: StoreWrite,

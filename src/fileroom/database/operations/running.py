@@ -232,6 +232,7 @@ def delete_expired_operations(transaction: Connection, rows_max: int) -> int:
         (schema.operation_failures, schema.operation_failures.c.ordinal),
         (schema.operation_deferred, schema.operation_deferred.c.ordinal),
         (schema.operation_ledger, schema.operation_ledger.c.first_ordinal),
+        (schema.operation_foreseen, schema.operation_foreseen.c.sop_instance_uid),
     ):
         of_operation = noted.c.operation_id == row_id
         last = transaction.execute(

@@ -27,6 +27,7 @@ from fileroom.names import InstancePath, OperationName, Uid, parse_name
 from fileroom.transfer.asking import ask_for
 from fileroom.transfer.changing.rewriting import open_content, run_rewriting
 from fileroom.transfer.ledger import decode_chunk
+from fileroom.transfer.options import ImportOptions, read_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def request_undo(
     NotFound
         If there is no such operation, or it is no longer kept.
     FailedPrecondition
-        If it is no import, or has not ended.
+        If it is no import, has not ended, or stored nothing because it only validated.
     """
     with facilities.database.read() as connection:
         undone = operations.get_operation(connection, name)
@@ -85,6 +86,8 @@ def request_undo(
         raise FailedPrecondition(f"{name} is no import: only imports can be undone", "name")
     if undone.state is not State.DONE:
         raise FailedPrecondition(f"{name} has not ended: cancel it, or wait for its end", "name")
+    if read_options(undone.request, ImportOptions).validate_only:
+        raise FailedPrecondition(f"{name} only validated: there is nothing to undo", "name")
     return ask_for(
         facilities,
         store,

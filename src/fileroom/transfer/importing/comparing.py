@@ -10,14 +10,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.database import exports
-from fileroom.database.instances import PlaceKind, RecordResult, Result, record_key
+from fileroom.database.instances import (
+    PlaceKind,
+    RecordResult,
+    Result,
+    find_foreseen,
+    record_key,
+)
 from fileroom.database.values.operations import DeferredObject
 from fileroom.errors import Code, Reason
 from fileroom.names import parse_instance_path
-from fileroom.transfer.importing.worker import Comparison
+from fileroom.transfer.importing.tasks import Comparison
 
 if TYPE_CHECKING:
-    from fileroom.database.instances import InstanceRecord
+    from fileroom.database.engine import Connection
+    from fileroom.database.instances import InstanceRecord, Place, StoreWrite
+    from fileroom.names import InstancePath
     from fileroom.transfer.facilities import Facilities
 
 IDENTITY: Final = "IDENTITY"
@@ -40,14 +48,18 @@ def to_compare(record: InstanceRecord, attempts: int) -> DeferredObject:
 
 
 def find_comparison(
-    facilities: Facilities, store_id: int, deferred: DeferredObject
+    facilities: Facilities, write: StoreWrite, deferred: DeferredObject, *, validate_only: bool
 ) -> Comparison | None:
     """Give what a deferred object is to be compared with; None if that is not why it waits."""
     path = (deferred.state or {}).get(_COMPARED_WITH)
     if not isinstance(path, str):
         return None
+    instance = parse_instance_path(path)
     with facilities.database.read() as connection:
-        stored = exports.find_instance(connection, store_id, parse_instance_path(path))
+        if validate_only and (earlier := _find_earlier(connection, write, instance)):
+            place = earlier if earlier.sha256 is None else None
+            return Comparison(buckets=facilities.buckets, stored=place, is_earlier=True)
+        stored = exports.find_instance(connection, write.store_id, instance)
     place = None if stored is None else stored.place
     if place is not None and (
         place.kind is not PlaceKind.REFERENCE
@@ -55,6 +67,19 @@ def find_comparison(
     ):
         place = None  # it need not be read
     return Comparison(buckets=facilities.buckets, stored=place)
+
+
+def _find_earlier(connection: Connection, write: StoreWrite, path: InstancePath) -> Place | None:
+    """Give an object of the same import that would be stored by now as this instance."""
+    study, series, instance = (
+        path.study_instance_uid,
+        path.series_instance_uid,
+        path.sop_instance_uid,
+    )
+    assert write.operation_id is not None
+    assert series is not None
+    assert instance is not None
+    return find_foreseen(connection, write.operation_id, (study, series, instance))
 
 
 def changed_again(result: RecordResult) -> RecordResult:

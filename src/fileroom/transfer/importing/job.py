@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.ingest import part_name
 from fileroom.database import stores
+from fileroom.database.instances import forget_foreseen
 from fileroom.database.operations import Kind
 from fileroom.errors import NotFound
 from fileroom.objectstore.local.parts import forget_parts
@@ -16,7 +17,12 @@ from fileroom.transfer.asking import ask_for
 from fileroom.transfer.importing.line import Import
 from fileroom.transfer.importing.retrying import as_before, check_source, find_retried
 from fileroom.transfer.manifest import check_manifest
-from fileroom.transfer.options import ImportOptions, find_storage_class, keep_options
+from fileroom.transfer.options import (
+    ImportOptions,
+    find_storage_class,
+    keep_options,
+    read_options,
+)
 from fileroom.transfer.pipeline import run_pipeline
 
 if TYPE_CHECKING:
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from fileroom.transfer.facilities import Facilities
 
 NO_OPTIONS: Final = ImportOptions()
+ROWS_AT_A_TIME: Final = 5000
 COUNTING_SECONDS: Final = 5.0
 """How long an import that ended waits for its counting, which may wait for a cloud."""
 
@@ -106,13 +113,24 @@ class ImportJob:
 
 
 def forget_import(facilities: Facilities, operation: Operation) -> None:
-    """Delete what came in part of the objects of an import that has ended, however it did."""
+    """Delete what was kept for an import that has ended, however it did."""
     name = operation.dicom_store_name
     if operation.kind is not Kind.IMPORT or name is None:
         return
+    if read_options(operation.request, ImportOptions).validate_only:
+        _forget_foreseen(facilities, operation)
     try:
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
     except NotFound:
         return  # its blobs go with all that is beside them
     forget_parts(facilities.blobs.bucket(store.blob_prefix).scratch, part_name(operation.id))
+
+
+def _forget_foreseen(facilities: Facilities, operation: Operation) -> None:
+    """Delete what an import noted that only validated; else that goes with the operation."""
+    deleted = ROWS_AT_A_TIME
+    while deleted >= ROWS_AT_A_TIME:
+        deleted = facilities.database.write(
+            lambda transaction: forget_foreseen(transaction, operation.id, ROWS_AT_A_TIME)
+        )

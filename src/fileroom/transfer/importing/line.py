@@ -18,6 +18,7 @@ from fileroom.database.instances import (
     Result,
     StoreWrite,
     current_change_seq,
+    foresee_and_note,
     foresee_records,
     queue_drops,
     record_key,
@@ -35,11 +36,8 @@ from fileroom.transfer.importing.comparing import (
 from fileroom.transfer.importing.listing import Failed, Listing, Matching
 from fileroom.transfer.importing.reading import ListedObject, open_source
 from fileroom.transfer.importing.retrying import find_retried
-from fileroom.transfer.importing.worker import (
-    ImportOutcome,
-    ImportTask,
-    import_batch,
-)
+from fileroom.transfer.importing.tasks import ImportOutcome, ImportTask
+from fileroom.transfer.importing.worker import import_batch
 from fileroom.transfer.ledger import LedgerLine, failure_line
 from fileroom.transfer.options import ImportOptions, find_storage_class, read_options
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, LARGE_BYTES, Batch, Blame, cut_batches
@@ -148,7 +146,7 @@ class Import:
         source = self._opened(self._run.check)
         items = self._listing.objects(source, self._progress.cursor or "", first_ordinal)
         # Of an object that stays where it is, only a header is read, whatever its size.
-        bytes_max = sys.maxsize if self._options.by_reference else BATCH_BYTES_MAX
+        bytes_max = sys.maxsize if self._options.only_headers else BATCH_BYTES_MAX
         return cut_batches(items, first_ordinal=first_ordinal, bytes_max=bytes_max)
 
     def _key(self, uri: str) -> str:
@@ -172,6 +170,7 @@ class Import:
             slow_seconds=slow_seconds,
             blame=blame,
             by_reference=self._options.by_reference,
+            validate_only=self._options.validate_only,
         )
         return self._submit(task)
 
@@ -193,9 +192,10 @@ class Import:
         What may be identical to something stored, and neither was ever read, is put off.
         """
         write = replace(self._write, known=outcome.known)
+        store = foresee_and_note if self._options.validate_only else store_records
         results = [
             changed_again(result) if attempts >= commits.ATTEMPTS_MAX else result
-            for result in store_records(transaction, write, outcome.records)
+            for result in store(transaction, write, outcome.records)
         ]
         failures = [*outcome.failures, *_conflicts(results)]
         operations.insert_failures(transaction, self._run.operation, failures)
@@ -280,7 +280,13 @@ class Import:
             slow_seconds=0.0,
             alone=True,
             by_reference=self._options.by_reference or self._is_looked_at(deferred),
-            comparison=find_comparison(self._facilities, self._write.store_id, deferred),
+            validate_only=self._options.validate_only,
+            comparison=find_comparison(
+                self._facilities,
+                self._write,
+                deferred,
+                validate_only=self._options.validate_only,
+            ),
         )
         return self._submit(task)
 
@@ -308,7 +314,7 @@ class Import:
 
     def _is_looked_at(self, deferred: DeferredObject) -> bool:
         """Whether only the header of an object is read yet, to learn whether it is wanted."""
-        is_known = self._options.by_reference or bool(deferred.state)
+        is_known = self._options.only_headers or bool(deferred.state)
         return deferred.size > LARGE_BYTES and not self._pattern.archive and not is_known
 
     def _wanted(

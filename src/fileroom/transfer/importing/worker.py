@@ -9,18 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.ingest import (
     Content,
     SpooledHeaders,
-    Writer,
     spool_headers,
     store_contents,
     store_object,
 )
 from fileroom.archive.references import describe_reference, hash_object, look_at
+from fileroom.database.values.instances import KnownBytes
 from fileroom.database.values.operations import DeferredObject
 from fileroom.dicom.part10 import Refused
 from fileroom.errors import (
@@ -47,14 +47,14 @@ from fileroom.transfer.importing.reading import (
     read_object,
     read_sparsely,
 )
-from fileroom.transfer.pipeline import LARGE_BYTES, NO_BLAME, Blame
+from fileroom.transfer.importing.tasks import ImportOutcome, ImportTask
+from fileroom.transfer.pipeline import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fileroom.archive.references import SparseObject
-    from fileroom.database.values.instances import InstanceRecord, KnownBytes, Place
-    from fileroom.objectstore.buckets import Buckets, BucketSettings
+    from fileroom.database.values.instances import InstanceRecord, Place
     from fileroom.transfer.importing.reading import ReadObject
 
 logger = logging.getLogger(__name__)
@@ -76,49 +76,8 @@ MESSAGE_BYTES_MAX: Final = 4 << 20
 """Headers and tables of frames over this go to the coordinator by the name of an object."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Whether an object is identical to what is stored is to be told by the bytes of both."""
-
-    buckets: Buckets
-    stored: Place | None
-    """The reference that must be read for it; None where its checksum is known already."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportTask:
-    """Objects for a worker to make blobs of."""
-
-    source: BucketSettings
-    writer: Writer
-    objects: tuple[ListedObject, ...]
-    slow_seconds: float
-    blame: Blame = NO_BLAME
-    archive: str = ""
-    """The key of the archive whose members the objects are; empty for those of the bucket."""
-    alone: bool = False
-    """In the deferred lane: an object is finished or fails, and may take its time."""
-    by_reference: bool = False
-    """Whether the objects stay where they lie, and only their headers are read."""
-    comparison: Comparison | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOutcome:
-    """What workers made of the objects of a batch: each is in exactly one of the three."""
-
-    records: tuple[InstanceRecord, ...]
-    failures: tuple[tuple[int, ObjectFailure], ...]
-    deferred: tuple[DeferredObject, ...]
-    seconds: float
-    spooled: SpooledHeaders | None = None
-    """Where the records' headers are, if not in the records."""
-    known: tuple[KnownBytes, ...] = ()
-
-    @property
-    def weight_bytes(self) -> int:
-        """About what it takes in memory."""
-        return sum(1024 + record.kept_bytes for record in self.records)
+def _without_header(record: InstanceRecord) -> InstanceRecord:
+    return replace(record, header=None, frame_table=())
 
 
 def import_batch(task: ImportTask) -> ImportOutcome:
@@ -144,7 +103,9 @@ class _Worker:
         began = time.monotonic()
         known = tuple(self._compared())
         with ExitStack() as stack:
-            if self._task.by_reference:
+            if self._task.validate_only:
+                records, spooled = list(map(_without_header, self._references())), None
+            elif self._task.by_reference:
                 records, spooled = self._spooled(list(self._references()))
             else:
                 packed = store_contents(self._task.writer, self._contents(), self._refuse)
@@ -181,9 +142,23 @@ class _Worker:
             return
         self._alive()
         try:
-            yield look_at(comparison.buckets, comparison.stored, self._alive)
+            if comparison.is_earlier:
+                yield self._look_at_earlier(comparison.stored)
+            else:
+                yield look_at(comparison.buckets, comparison.stored, self._alive)
         except (PermissionDenied, FailedPrecondition, Unavailable, DataLoss) as error:
             self._unreadable(self._task.objects[0], error)
+
+    def _look_at_earlier(self, place: Place) -> KnownBytes:
+        """Read an object of the same import; a member of an archive has a version of its own."""
+        key = place.key.removeprefix(f"{self._task.source.name}/")
+        try:
+            with self._source.open(key) as source:
+                is_same = source.version == place.version
+                sha256 = hash_object(source, self._alive) if is_same else None
+        except (Aborted, NotFound):
+            sha256 = None
+        return KnownBytes(place=place, sha256=sha256)
 
     def _wanted(self) -> list[ListedObject]:
         """Give the objects to work on; others are put off, or have failed already."""
@@ -197,7 +172,7 @@ class _Worker:
             elif task.by_reference and task.archive:
                 message = "a member of an archive is not kept by reference; import it by copy"
                 self._fail(listed, Code.INVALID_ARGUMENT, Reason.UNSUPPORTED_REFERENCE, message)
-            elif listed.size > LARGE_BYTES and not task.alone and not task.by_reference:
+            elif listed.size > LARGE_BYTES and not task.alone and not task.only_headers:
                 self._defer(listed, "LARGE")
             else:
                 wanted.append(listed)
