@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner, Result
 
+from fileroom.cli.program import program
 from tests import corpus
 from tests.server import RunningServer, running_server
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 PROJECT = "p1"
 LOCATION = "us-central1"
 _numbers = count(1)
+Fileroom = Callable[..., Result]
+"""Runs the program, as its owner would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +98,21 @@ def place(server: RunningServer, client: Client) -> Place:
     client.wait(client.create_dataset(made.dataset), poll_seconds=0.1)
     client.create_dicom_store(made.dicom_store)
     return made
+
+
+@pytest.fixture
+def fileroom(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Fileroom:
+    """Run the program as the owner of the data directory would."""
+    monkeypatch.setenv("FILEROOM_SERVER", server.url)
+    monkeypatch.setenv("FILEROOM_DATA", str(server.data))
+    monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", PROJECT)
+    for name in ("FILEROOM_TOKEN", "FILEROOM_PROJECT", "FILEROOM_LOCATION"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(program, arguments)
+        if isinstance(result.exception, Exception):
+            raise result.exception
+        return result
+
+    return run

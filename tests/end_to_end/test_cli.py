@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from fileroom.cli.program import program
-from tests.end_to_end.conftest import LOCATION, PROJECT, slices
+from tests.end_to_end.conftest import LOCATION, PROJECT, Fileroom, slices
 from tests.server import clean_environment
 from tests.tools import require_tool
 
@@ -25,26 +25,7 @@ if TYPE_CHECKING:
     from tests.end_to_end.conftest import Place
     from tests.server import RunningServer
 
-    Fileroom = Callable[..., Result]
     Gcloud = Callable[[Sequence[Sequence[str]]], list[str]]
-
-
-@pytest.fixture
-def fileroom(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Fileroom:
-    """Run the program as the owner of the data directory would."""
-    monkeypatch.setenv("FILEROOM_SERVER", server.url)
-    monkeypatch.setenv("FILEROOM_DATA", str(server.data))
-    monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", PROJECT)
-    for name in ("FILEROOM_TOKEN", "FILEROOM_PROJECT", "FILEROOM_LOCATION"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(program, arguments)
-        if isinstance(result.exception, Exception):
-            raise result.exception
-        return result
-
-    return run
 
 
 def test_dataset_and_store_are_created_listed_updated_and_deleted(fileroom: Fileroom) -> None:
