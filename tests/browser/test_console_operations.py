@@ -174,6 +174,55 @@ def test_failures_are_downloaded(console: Console, filled: RunningServer) -> Non
     assert json.loads(line)["source"] == "gs://mixed/notes<b>.txt"
 
 
+def test_what_failed_is_tried_again_and_an_import_taken_back(
+    console: Console, filled: RunningServer
+) -> None:
+    page = console.page
+    mended = filled.make_bucket("mended")
+    good, late = slices(2, series=3)
+    (mended / "a.dcm").write_bytes(good)
+    (mended / "b.dcm").touch()
+    operation = imported(filled, "mended")
+    console.go(str(operation.name))
+    with page.expect_download() as asked:
+        page.get_by_role("button", name="Download every object").click()
+    rows = list(csv.DictReader(asked.value.path().read_text().splitlines()))
+    assert {(row["source"], row["result"]) for row in rows} == {
+        ("gs://mended/a.dcm", "imported"),
+        ("gs://mended/b.dcm", "failed"),
+    }
+
+    (mended / "b.dcm").write_bytes(late)
+    page.get_by_role("button", name="Try the failed ones again").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The object that failed is imported again")
+    console.look("operation-retry")
+    dialog.get_by_role("button", name="Try the failed ones again").click()
+    expect(counter(page, "Listed")).to_have_text("1", timeout=SEEN_MILLISECONDS)
+    expect(counter(page, "Imported")).to_have_text("1")
+    expect(page.get_by_role("button", name="Try the failed ones again")).to_have_count(0)
+
+    console.go(str(operation.name))
+    page.get_by_role("button", name="Take it back").click()
+    console.look("operation-undo")
+    dialog.get_by_role("button", name="Take it back").click()
+    expect(page.get_by_role("heading", name="Take an import back")).to_be_visible()
+    expect(counter(page, "Deleted")).to_have_text("1", timeout=SEEN_MILLISECONDS)
+    expect(page.get_by_role("button", name="Take it back")).to_have_count(0)
+
+
+def test_an_import_that_only_tells_says_so(console: Console, filled: RunningServer) -> None:
+    with filled.client() as client:
+        operation = client.wait(
+            client.import_(STORE, "gs://mixed/**", validate_only=True), poll_seconds=0.05
+        )
+    page = console.page
+    console.go(str(operation.name))
+    expect(page.get_by_text("This import only told what it would do")).to_be_visible()
+    expect(page.get_by_role("button", name="Take it back")).to_have_count(0)
+    console.look("operation-trial")
+
+
 def test_a_paused_import_says_why_and_is_cancelled(
     console: Console, filled: RunningServer, tmp_path: Path
 ) -> None:

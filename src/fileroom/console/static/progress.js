@@ -63,6 +63,16 @@ export function requestOf(operation) {
   return { dicomStore, source, destination, place: source || destination || below.replace(/^\//, "") };
 }
 
+// Whether somebody asked it to wait.
+export function isAskedToWait(operation) {
+  return operation.metadata?.fileroom?.pauseRequested === true;
+}
+
+// Whether it only tells what it would do.
+export function isTrial(operation) {
+  return operation.metadata?.fileroomRequest?.fileroomOptions?.validateOnly === true;
+}
+
 // Seconds from the start to the end, or to `now` where it goes on; undefined where the start is not known.
 export function durationOf({ metadata = {} }, now) {
   if (!metadata.createTime) return undefined;

@@ -4,19 +4,19 @@ import { call } from "../api.js";
 import { useRepeated } from "../loading.js";
 import { api, datasetPath, operationPath, storePath } from "../names.js";
 import { Calls } from "../parts/calls.js";
-import { Dialog } from "../parts/dialog.js";
 import { Failures } from "../parts/failures.js";
 import { ErrorNotice, Loading } from "../parts/notice.js";
 import { Heading } from "../parts/page.js";
 import { Plot } from "../parts/plot.js";
 import { Bar, durationInWords, figures, kindInWords, rateInWords, StateBadge } from "../parts/progress.js";
-import { countOf, durationOf, failedOf, kindOf, rateOf, requestOf, stateOf, throughput, toldOf, totalOf,
+import { countOf, durationOf, failedOf, isAskedToWait, isTrial, kindOf, rateOf, requestOf, stateOf, throughput, toldOf, totalOf,
   withReading } from "../progress.js";
 import { Link } from "../router.js";
 import { curl, gcloud, literal } from "../shell.js";
 import { dateTime, number, t } from "../texts.js";
-import { html, useMemo, useRef, useState } from "../vendor/preact.js";
+import { html, useMemo, useRef } from "../vendor/preact.js";
 import { datasetCrumbs } from "./dataset.js";
+import { Actions } from "./operation_actions.js";
 import { StoreLink } from "./operations.js";
 
 const POLL_MILLISECONDS = 1000;
@@ -27,20 +27,15 @@ export function OperationPage({ place, query }) {
   const path = operationPath(place, place.operation);
   const route = api(path);
   const { operation, readings, error } = useOperation(route);
-  const [asking, setAsking] = useState(false);
-  const [refused, setRefused] = useState(null);
   const title = operation ? kindInWords(operation) : t("operation");
-  const canCancel = operation && !operation.done && !operation.metadata.cancelRequested;
   const crumbs = [...datasetCrumbs(place), [place.dataset, datasetPath(place)],
     [t("operations.title"), `${datasetPath(place)}/operations`]];
   return html`<main>
     <${Heading} title=${title} about=${place.operation} tab=${`${title} ${place.operation}`} crumbs=${crumbs}>
       <${Link} to=${`${path}/logs`} class="button">${t("logs.title")}<//>
-      ${canCancel && !kindOf(operation).startsWith("Delete") && html`<${WaitButton} route=${route}
-        asked=${isAskedToWait(operation)} refuse=${setRefused} />`}
-      ${canCancel && html`<button type="button" onClick=${() => setAsking(true)}>${t("operations.cancel")}</button>`}
+      ${operation && html`<${Actions} place=${place} route=${route} operation=${operation} />`}
     <//>
-    <${ErrorNotice} error=${error || refused} />
+    <${ErrorNotice} error=${error} />
     ${!operation && !error && html`<div class="panel"><${Loading} /></div>`}
     ${operation && html`<${Overview} place=${place} operation=${operation} readings=${readings} />
       <${Throughput} operation=${operation} readings=${readings} />
@@ -50,19 +45,7 @@ export function OperationPage({ place, query }) {
         <${Request} operation=${operation} />
         <${Calls} calls=${readingCalls(place, route)} />
       </div></div>`}
-    ${asking && html`<${CancelDialog} place=${place} route=${route} close=${() => setAsking(false)} />`}
   </main>`;
-}
-
-function isAskedToWait(operation) {
-  return operation.metadata.fileroom?.pauseRequested === true;
-}
-
-// Has it wait, or go on; a second later the page shows that it does.
-function WaitButton({ route, asked, refuse }) {
-  const verb = asked ? "resume" : "pause";
-  const ask = () => call("POST", `${route}:${verb}`, { body: {} }).then(() => refuse(null), refuse);
-  return html`<button type="button" onClick=${ask}>${t(`operations.${verb}`)}</button>`;
 }
 
 // Read it each second until it is done, through an absence of the server too.
@@ -99,6 +82,8 @@ function Overview({ place, operation, readings }) {
     ${!operation.done && html`<${Bar} operation=${operation} />`}
     ${!operation.done && cancelRequested && html`<p class="soft">${t("operations.stopping")}</p>`}
     <${Why} operation=${operation} />
+    ${isTrial(operation) && html`<div class="notice"><strong>${t("operations.trial")}</strong>
+      <span>${t("operations.trial.next")}</span></div>`}
     <${Account} operation=${operation} />
     <dl class="facts">${facts.map(([name, text]) => text && html`<div><dt>${name}</dt><dd>${text}</dd></div>`)}</dl>
   </div></div>`;
@@ -173,30 +158,10 @@ function Request({ operation }) {
     <pre tabindex="0">${JSON.stringify(fileroomRequest, null, 2)}</pre></details>`;
 }
 
-function CancelDialog({ place, route, close }) {
-  const submit = async (signal) => {
-    await call("POST", `${route}:cancel`, { body: {}, signal });
-    close();
-  };
-  return html`<${Dialog} title=${t("operations.cancel")} action=${t("operations.cancel")} danger submit=${submit}
-    leave=${t("operations.cancel.leave")} close=${close}>
-    <p>${t("operations.cancel.question")}</p>
-    <${Calls} calls=${cancelCalls(place, route)} />
-  <//>`;
-}
-
 function readingCalls(place, route) {
   return {
     curl: curl("GET", route),
     gcloud: gcloud(["operations", "describe", place.operation], place),
     Python: `client.wait(${literal(operationPath(place, place.operation).slice(1))})`,
-  };
-}
-
-function cancelCalls(place, route) {
-  return {
-    curl: curl("POST", `${route}:cancel`, {}),
-    gcloud: gcloud(["operations", "cancel", place.operation], place),
-    Python: `client.cancel_operation(${literal(operationPath(place, place.operation).slice(1))})`,
   };
 }
