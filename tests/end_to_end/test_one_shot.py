@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MANY = 8000
+MANY = 12_000
 START_SECONDS = 30
 
 
