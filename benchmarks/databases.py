@@ -1,4 +1,4 @@
-"""What is written and read a second, in SQLite and in PostgreSQL: rows alone, and a whole server.
+"""What is written a second, in SQLite and in PostgreSQL: rows alone, and by a whole server.
 
 Run it as ``python -m benchmarks.databases [ROWS [FILES]]``. The PostgreSQL is on this machine, and
 so on the same processors, and syncs its log as SQLite does.
@@ -6,6 +6,7 @@ so on the same processors, and syncs its log as SQLite does.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import tempfile
@@ -14,6 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
+from fileroom.database import inserting
 from fileroom.database.engine import Database, open_database
 from fileroom.database.instances import StoreWrite, store_records
 from tests.corpus import UID_ROOT, mr_instance
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 DATASET: Final = "projects/demo/locations/us-central1/datasets/databases"
 BATCH: Final = 250
+SIZES: Final = (1, 10, 25, 100, 250)
+"""Rows of a batch, where ``COPY`` is measured beside ``INSERT``."""
 HEADER: Final = bytes(range(256)) * 4
 ROUNDS: Final = 3
 
@@ -45,6 +51,9 @@ def main() -> None:
         }
         told = {name: _store_rows(place, rows) for name, place in places.items()}
         _tell("rows committed in batches of 250, a second", told)
+        for size in SIZES:
+            ways = _store_both_ways(server.new_database(), size, rows // 20)
+            _tell(f"rows committed in batches of {size}, a second, PostgreSQL", ways)
         sides = {
             name: stack.enter_context(_serving(directory / name, address, files))
             for name, address in (("SQLite", ""), ("PostgreSQL", server.new_database()))
@@ -80,10 +89,29 @@ def _store_rows(place: Path | str, count: int) -> list[float]:
     return rates
 
 
-def _store_batch(database: Database, store_id: int, first: int) -> None:
+def _store_both_ways(address: str, size: int, count: int) -> dict[str, list[float]]:
+    """Store rows by ``INSERT`` and by ``COPY`` in turn."""
+    database = open_database(address)
+    store_id = database.write(new_store)
+    rates: dict[str, list[float]] = {"INSERT": [], "COPY": []}
+    numbers = itertools.count(0, size)
+    for _ in range(ROUNDS):
+        for way, rows_min in (("INSERT", sys.maxsize), ("COPY", 1)):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(inserting, "COPY_ROWS_MIN", rows_min)
+                began = time.perf_counter()
+                batches = max(10, min(count // size, 50))
+                for _ in range(batches):
+                    _store_batch(database, store_id, next(numbers), size)
+                rates[way].append(batches * size / (time.perf_counter() - began))
+    database.close()
+    return rates
+
+
+def _store_batch(database: Database, store_id: int, first: int, size: int = BATCH) -> None:
     records = [
         record(number, _key(number), str(number), header=HEADER)
-        for number in range(first, first + BATCH)
+        for number in range(first, first + size)
     ]
     write = StoreWrite(store_id=store_id, operation_id=1)
     database.write(lambda transaction: store_records(transaction, write, records), lane="batch")

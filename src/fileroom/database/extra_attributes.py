@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, delete, func, insert, or_, select, tuple_, update
 
 from fileroom.database.collection import StoreArea
-from fileroom.database.dialects import insert_if_new
+from fileroom.database.inserting import insert_rows
 from fileroom.database.schema import (
     dicom_stores,
     extra_attributes,
@@ -194,8 +194,7 @@ def write_slice(transaction: Connection, done: Slice, keys: Keys) -> None:
         )
     )
     new = _rows(done.store.id, {each: keys[each] for each in keys if each in living}, paths)
-    if new:
-        transaction.execute(insert_if_new(transaction, extra_attributes), new)
+    insert_rows(transaction, extra_attributes, new)
     values: dict[str, object] = {
         "seq": done.end[0],
         "instance_id": done.end[1],
@@ -251,5 +250,5 @@ def _rows(
         for instance_id, by_path in sorted(keys.items())
         for path, found in sorted(by_path.items())
         if path in paths
-        for key in found
+        for key in dict.fromkeys(found)
     ]

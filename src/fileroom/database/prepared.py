@@ -5,6 +5,7 @@ SQLAlchemy takes 30 to 45 µs from a statement to its rows, of which finding the
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Dialect, Row, Select
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -46,19 +47,27 @@ class Prepared:
         try:
             for hear in connection.dispatch.before_cursor_execute:
                 hear(connection, cursor, form.text, parameters, None, False)
-            cursor.execute(form.text, parameters)
-            return form.rows(cursor.fetchall())
-        except dialect.loaded_dbapi.Error as error:
-            raise DBAPIError.instance(
-                form.text,
-                None,  # values of attributes stay out of messages
-                error,
-                dialect.loaded_dbapi.Error,
-                hide_parameters=True,
-                dialect=dialect,
-            ) from error
+            with driver_errors(dialect, form.text):
+                cursor.execute(form.text, parameters)
+                return form.rows(cursor.fetchall())
         finally:
             cursor.close()
+
+
+@contextmanager
+def driver_errors(dialect: Dialect, statement: str) -> Iterator[None]:
+    """Raise what the driver raises as ``Connection.execute`` does: as a DBAPIError."""
+    try:
+        yield
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(
+            statement,
+            None,  # values of attributes stay out of messages
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            dialect=dialect,
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.database import postgresql, sqlite
+from fileroom.database import inserting, postgresql, sqlite
 from tests.databases import dialect, new_database, opened_database, server, shared
 from tests.unit.database.rows import new_store
 
@@ -57,3 +57,9 @@ def transaction(connection: Connection) -> Iterator[Connection]:
 @pytest.fixture
 def store_id(transaction: Connection) -> int:
     return new_store(transaction)
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have PostgreSQL take even one row by ``COPY``, as it takes those of a whole batch."""
+    monkeypatch.setattr(inserting, "COPY_ROWS_MIN", 1)

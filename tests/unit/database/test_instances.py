@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Connection
     from fileroom.database.instances import InstanceKey, InstanceRecord
 
+pytestmark = pytest.mark.usefixtures("copied")
 KEY = ("1.2", "1.2.1", "1.2.1.1")
 NEIGHBOUR = ("1.2", "1.2.1", "1.2.1.2")
 FAIL, KEEP, REPLACE = DuplicatePolicy

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -193,6 +194,7 @@ class Machine(RuleBasedStateMachine):
             assert one.described_by == first.id
 
 
+@pytest.mark.usefixtures("copied")
 def test_any_history_of_batches_leaves_what_the_model_holds(transaction: Connection) -> None:
     class OneMachine(Machine):
         def __init__(self) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
 from fileroom.database import schema
+from fileroom.database.inserting import insert_rows
 from fileroom.database.instances.storing import store_records
 from fileroom.database.values.instances import Place, PlaceKind, Result, record_key
 
@@ -105,7 +106,6 @@ def _noted(
 def _note(transaction: Connection, write: StoreWrite, records: Sequence[InstanceRecord]) -> None:
     if not records:
         return
-    table = schema.operation_foreseen
     values = [
         {
             "operation_id": write.operation_id,
@@ -121,7 +121,7 @@ def _note(transaction: Connection, write: StoreWrite, records: Sequence[Instance
         for record in records
         for study, series, instance in [record_key(record)]
     ]
-    transaction.execute(insert(table), values)
+    insert_rows(transaction, schema.operation_foreseen, values)
 
 
 def _rows(

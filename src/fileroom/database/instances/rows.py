@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
 from fileroom.database import schema
-from fileroom.database.dialects import insert_if_new
 from fileroom.database.engine import now_microseconds
+from fileroom.database.inserting import insert_new_rows, insert_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,14 +80,11 @@ def insert_instances(
         }
         for row_key in sorted(by_row)
     ]
-    table = schema.instances
-    statement = insert_if_new(transaction, table).returning(
-        table.c.id, table.c.series_id, table.c.sop_instance_uid
+    # Nobody else inserts into the store, whose row was held to draw ``seq``.
+    ids = insert_new_rows(
+        transaction, schema.instances, rows, key=("series_id", "sop_instance_uid")
     )
-    inserted = {
-        by_row[row.series_id, row.sop_instance_uid][0]: int(row.id)
-        for row in transaction.execute(statement, rows)
-    }
+    inserted = {by_row[row_key][0]: row_id for row_key, row_id in ids.items()}
     by_id = {inserted[key]: records[key] for key in inserted}
     insert_headers(transaction, by_id)
     insert_frame_tables(transaction, {key: record.frame_table for key, record in by_id.items()})
@@ -121,8 +118,7 @@ def insert_headers(transaction: Connection, records: Mapping[int, InstanceRecord
         for instance_id, record in sorted(records.items())
         if record.header is not None
     ]
-    if rows:
-        transaction.execute(insert(schema.headers), rows)
+    insert_rows(transaction, schema.headers, rows)
 
 
 def insert_frame_tables(transaction: Connection, tables: Mapping[int, Sequence[bytes]]) -> None:
@@ -132,5 +128,4 @@ def insert_frame_tables(transaction: Connection, tables: Mapping[int, Sequence[b
         for instance_id, chunks in sorted(tables.items())
         for number, z in enumerate(chunks)
     ]
-    if rows:
-        transaction.execute(insert(schema.frame_tables), rows)
+    insert_rows(transaction, schema.frame_tables, rows)

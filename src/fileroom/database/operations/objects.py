@@ -9,6 +9,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
+from fileroom.database.inserting import insert_rows
 from fileroom.database.pages import (
     Page,
     decode_page_token,
@@ -121,8 +122,7 @@ def insert_failures(
         }
         for ordinal, failure in failures
     ]
-    if rows:
-        transaction.execute(insert(schema.operation_failures), rows)
+    insert_rows(transaction, schema.operation_failures, rows)
 
 
 def insert_deferred(

@@ -1,0 +1,128 @@
+"""Many rows at once are the same rows, however a database takes them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.exc import DBAPIError
+
+from fileroom.database import schema
+from fileroom.database.inserting import COPY_ROWS_MIN, insert_new_rows, insert_rows
+from fileroom.errors import Reason
+from tests.unit.database.rows import add_claimed, all_rows, new_store
+
+if TYPE_CHECKING:
+    from fileroom.database.engine import Connection, Database
+
+SIZES = [1, COPY_ROWS_MIN - 1, COPY_ROWS_MIN, 250]
+KEY = ("store_id", "study_instance_uid")
+
+
+def studies(store_id: int, count: int, first: int = 0) -> list[dict[str, object]]:
+    return [
+        {"store_id": store_id, "study_instance_uid": f"1.{number:04}", "study_id": "€ \\N\t\n"}
+        for number in range(first, first + count)
+    ]
+
+
+def uids(transaction: Connection) -> list[str]:
+    return list(
+        transaction.execute(
+            select(schema.studies.c.study_instance_uid).order_by(schema.studies.c.id)
+        ).scalars()
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_only_what_is_new_gets_rows_with_ids_in_their_order(
+    transaction: Connection, store_id: int, size: int
+) -> None:
+    first = insert_new_rows(transaction, schema.studies, studies(store_id, size, 1000), key=KEY)
+    both = studies(store_id, size) + studies(store_id, size, 1000)
+    second = insert_new_rows(transaction, schema.studies, both, key=KEY)
+    assert list(first) == [(store_id, f"1.{1000 + number}") for number in range(size)]
+    assert list(second) == [(store_id, f"1.{number:04}") for number in range(size)]
+    ids = [*first.values(), *second.values()]
+    assert ids == sorted(ids)
+    assert uids(transaction) == [uid for _, uid in (*first, *second)]
+    assert insert_new_rows(transaction, schema.studies, both, key=KEY) == {}
+    assert {row.study_id for row in all_rows(transaction, schema.studies)} == {"€ \\N\t\n"}
+
+
+@pytest.mark.parametrize("size", [0, *SIZES])
+def test_rows_hold_what_was_given(transaction: Connection, store_id: int, size: int) -> None:
+    operation = add_claimed(transaction, store_id=store_id)
+    rows = [
+        {
+            "operation_id": operation.id,
+            "ordinal": number + 2**40,
+            "source": f"gs://b/{number}\\.\n",
+            "code": number % 17,
+            "reason": Reason.SOURCE_NOT_FOUND,
+            "message": "größer",
+            "tag": None,
+            "byte_offset": None if number % 2 else number,
+        }
+        for number in range(size)
+    ]
+    insert_rows(transaction, schema.operation_failures, rows)
+    found = all_rows(transaction, schema.operation_failures)
+    assert [dict(row._mapping) for row in found] == rows
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_key_that_is_there_is_an_error_like_any_other(
+    transaction: Connection, store_id: int, size: int
+) -> None:
+    rows = studies(store_id, size)
+    insert_rows(transaction, schema.studies, rows)
+    with transaction.begin_nested() as savepoint:
+        with pytest.raises(DBAPIError, match=r"INSERT|COPY"):
+            insert_rows(transaction, schema.studies, rows)
+        savepoint.rollback()
+    assert len(uids(transaction)) == size
+
+
+def test_who_comes_second_begins_again(database: Database, copied: None) -> None:
+    """Where nobody kept others away, though whoever calls it should."""
+    store_id = database.write(new_store)
+    met = threading.Barrier(2)
+    attempts = []
+
+    def add(name: str) -> int:
+        waited = False
+
+        def change(transaction: Connection) -> int:
+            nonlocal waited
+            attempts.append(name)
+            if not database.is_shared or waited:
+                return len(insert_new_rows(transaction, schema.studies, rows, key=KEY))
+            waited = True
+            insert_new_rows(transaction, schema.studies, studies(store_id, 1, ord(name)), key=KEY)
+            met.wait(10)
+            return len(insert_new_rows(transaction, schema.studies, rows, key=KEY))
+
+        rows = studies(store_id, 20, 2000)
+        return database.write(change)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(add, "ab")) == [0, 20]
+    with database.read() as connection:
+        assert len(set(uids(connection))) == len(uids(connection))
+    assert len(attempts) == (3 if database.is_shared else 2)
+
+
+def test_who_listens_to_statements_hears_of_a_copy(transaction: Connection, store_id: int) -> None:
+    heard: list[str] = []
+    hear = lambda *told: heard.append(told[2])  # noqa: E731 - the same one is taken away
+    event.listen(transaction, "before_cursor_execute", hear)
+    try:
+        insert_rows(transaction, schema.studies, studies(store_id, COPY_ROWS_MIN))
+    finally:
+        event.remove(transaction, "before_cursor_execute", hear)
+    by_copy = transaction.dialect.name == "postgresql"
+    assert [told.split()[0] for told in heard] == ["COPY" if by_copy else "INSERT"]
