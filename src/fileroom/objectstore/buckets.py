@@ -77,6 +77,12 @@ class BucketSettings:
                 "buckets",
             )
 
+    def open(self) -> Bucket:
+        """Give the bucket, one for each process, so that it need not learn its place again."""
+        if self.path is not None:
+            return _open_local(self.path)
+        return _open_cloud(cloud_address(self))
+
 
 class Buckets:
     """The buckets of the settings, and each directory in ``directory`` as ``gs://NAME``.
@@ -191,10 +197,8 @@ def is_same_object(
 
 
 def open_bucket(settings: BucketSettings) -> Bucket:
-    """Give the bucket, one for each process, so that it need not learn its place again."""
-    if settings.path is not None:
-        return _open_local(settings.path)
-    return _open_cloud(cloud_address(settings))
+    """Give the bucket of the settings: what kind it is, they know."""
+    return settings.open()
 
 
 def cloud_address(settings: BucketSettings) -> CloudAddress:
