@@ -70,6 +70,8 @@ def list_instances(
     statement = _select_instances().where(
         _among(store_id, horizon, path, changed_after),
         series.id >= series_id,
+        # Said twice: else PostgreSQL may walk through all instances up to there, page after page.
+        instances.series_id >= series_id,
         or_(series.id > series_id, instances.sop_instance_uid > sop_instance_uid),
     )
     rows = connection.execute(

@@ -6,23 +6,26 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import event, func, insert, select, text
 
-from fileroom.database import postgresql, schema, servers
-from fileroom.database.instances import next_change_seq
+from fileroom.database import exports, postgresql, schema, servers
+from fileroom.database.instances import StoreWrite, next_change_seq, store_records
 from fileroom.database.postgresql import PostgresqlDatabase
 from fileroom.errors import Aborted, Internal, ResourceExhausted, Unavailable
-from tests.unit.database.rows import new_store
+from tests.unit.database.rows import new_store, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fileroom.database.engine import Connection
     from tests.postgresql import PostgresqlServer
+
+INSTANCES = 10_000
 
 
 @pytest.fixture
@@ -199,3 +202,64 @@ def test_a_server_that_the_others_forgot_commits_nothing(database: PostgresqlDat
     with database.read() as connection:
         assert servers.known_servers(connection) == {"other"}
         assert servers.has_living_server(connection)
+
+
+def _rows_read(plan: dict[str, Any]) -> int:
+    """Give how many rows a plan that was run took from tables, those it threw away included."""
+    own = 0
+    if "Relation Name" in plan:
+        each = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+        own = round(each * plan["Actual Loops"])
+    return own + sum(_rows_read(child) for child in plan.get("Plans", ()))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
+def test_a_page_of_an_export_costs_the_same_wherever_it_begins(
+    filled: PostgresqlDatabase, part: float
+) -> None:
+    with filled.read() as connection:
+        heard: list[tuple[str, Any]] = []
+        event.listen(connection, "before_cursor_execute", lambda *told: heard.append(told[2:4]))
+        store_id, series_id, sop_instance_uid = connection.execute(
+            select(
+                schema.instances.c.store_id,
+                schema.instances.c.series_id,
+                schema.instances.c.sop_instance_uid,
+            )
+            .order_by(schema.instances.c.series_id, schema.instances.c.sop_instance_uid)
+            .offset(int(INSTANCES * part))
+            .limit(1)
+        ).one()
+        page = exports.list_instances(
+            connection,
+            store_id,
+            horizon=10**6,
+            path=None,
+            after=(series_id, sop_instance_uid),
+            at_most=250,
+        )
+        statement, parameters = heard[-1]
+        (plan,) = connection.exec_driver_sql(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
+        ).scalar_one()
+    assert len(page) == 250
+    # The page, what its series has before it, series and studies; or all of the last ones, sorted.
+    assert _rows_read(plan["Plan"]) < INSTANCES / 8
+
+
+@pytest.fixture(scope="module")
+def filled(server: PostgresqlServer) -> Iterator[PostgresqlDatabase]:
+    """A store of 40 series of 250 instances."""
+    database = PostgresqlDatabase(server.new_database())
+    store_id = database.write(new_store)
+    write = StoreWrite(store_id=store_id, operation_id=1)
+    for first in range(0, INSTANCES, 250):
+        series = f"1.{first}"
+        records = [
+            record(number, ("1", series, f"{series}.{number}"))
+            for number in range(first, first + 250)
+        ]
+        database.write(partial(store_records, write=write, records=records))
+    database.write(lambda transaction: transaction.execute(text("ANALYZE")))
+    yield database
+    database.close()
