@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ import psycopg
 import pytest
 from sqlalchemy import event, func, insert, select, text
 
-from fileroom.database import exports, postgresql, schema, servers
+from fileroom.database import exports, operations, postgresql, schema, servers
 from fileroom.database.instances import StoreWrite, next_change_seq, store_records
+from fileroom.database.pages import encode_page_token
 from fileroom.database.postgresql import PostgresqlDatabase
 from fileroom.errors import Aborted, Internal, ResourceExhausted, Unavailable
-from tests.unit.database.rows import new_store, record
+from tests.unit.database.rows import DATASET, add_claimed, new_store, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tests.postgresql import PostgresqlServer
 
 INSTANCES = 10_000
+OPERATIONS = 3_000
 
 
 @pytest.fixture
@@ -213,43 +215,65 @@ def _rows_read(plan: dict[str, Any]) -> int:
     return own + sum(_rows_read(child) for child in plan.get("Plans", ()))
 
 
+@contextmanager
+def rows_read(connection: Connection) -> Iterator[list[int]]:
+    """Give how many rows each statement that runs takes from tables; told at the end."""
+    heard: list[tuple[str, Any]] = []
+
+    def hear(*told: Any) -> None:
+        heard.append(told[2:4])
+
+    counts: list[int] = []
+    event.listen(connection, "before_cursor_execute", hear)
+    yield counts
+    event.remove(connection, "before_cursor_execute", hear)
+    for statement, parameters in heard:
+        explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+        (plan,) = connection.exec_driver_sql(explained, parameters).scalar_one()
+        counts.append(_rows_read(plan["Plan"]))
+
+
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
 def test_a_page_of_an_export_costs_the_same_wherever_it_begins(
     filled: PostgresqlDatabase, part: float
 ) -> None:
+    table = schema.instances.c
+    columns = table.store_id, table.series_id, table.sop_instance_uid
+    some = select(*columns).order_by(*columns[1:]).offset(int(INSTANCES * part)).limit(1)
     with filled.read() as connection:
-        heard: list[tuple[str, Any]] = []
-        event.listen(connection, "before_cursor_execute", lambda *told: heard.append(told[2:4]))
-        store_id, series_id, sop_instance_uid = connection.execute(
-            select(
-                schema.instances.c.store_id,
-                schema.instances.c.series_id,
-                schema.instances.c.sop_instance_uid,
+        store_id, series_id, sop_instance_uid = connection.execute(some).one()
+        with rows_read(connection) as counts:
+            page = exports.list_instances(
+                connection,
+                store_id,
+                horizon=10**6,
+                path=None,
+                after=(series_id, sop_instance_uid),
+                at_most=250,
             )
-            .order_by(schema.instances.c.series_id, schema.instances.c.sop_instance_uid)
-            .offset(int(INSTANCES * part))
-            .limit(1)
-        ).one()
-        page = exports.list_instances(
-            connection,
-            store_id,
-            horizon=10**6,
-            path=None,
-            after=(series_id, sop_instance_uid),
-            at_most=250,
-        )
-        statement, parameters = heard[-1]
-        (plan,) = connection.exec_driver_sql(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
-        ).scalar_one()
     assert len(page) == 250
     # The page, what its series has before it, series and studies; or all of the last ones, sorted.
-    assert _rows_read(plan["Plan"]) < INSTANCES / 8
+    assert max(counts) < INSTANCES / 8
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
+def test_a_page_of_operations_costs_the_same_wherever_it_begins(
+    filled: PostgresqlDatabase, part: float
+) -> None:
+    table = schema.operations.c
+    place = select(table.created_at, table.id).order_by(table.created_at.desc())
+    with filled.read() as connection:
+        after = tuple(connection.execute(place.offset(int(OPERATIONS * part)).limit(1)).one())
+        token = encode_page_token(f"{DATASET}/operations?done=None", after)
+        with rows_read(connection) as counts:
+            page = operations.list_operations(connection, DATASET, page_size=50, page_token=token)
+    assert len(page.items) == 50
+    assert max(counts) < 200
 
 
 @pytest.fixture(scope="module")
 def filled(server: PostgresqlServer) -> Iterator[PostgresqlDatabase]:
-    """A store of 40 series of 250 instances."""
+    """A store of 40 series of 250 instances, and many operations."""
     database = PostgresqlDatabase(server.new_database())
     store_id = database.write(new_store)
     write = StoreWrite(store_id=store_id, operation_id=1)
@@ -260,6 +284,24 @@ def filled(server: PostgresqlServer) -> Iterator[PostgresqlDatabase]:
             for number in range(first, first + 250)
         ]
         database.write(partial(store_records, write=write, records=records))
+    database.write(_add_operations)
     database.write(lambda transaction: transaction.execute(text("ANALYZE")))
     yield database
     database.close()
+
+
+def _add_operations(transaction: Connection) -> None:
+    operation = add_claimed(transaction)
+    rows = [
+        {
+            "dataset_id": 1,
+            "operation_id": str(number),
+            "kind": operations.Kind.IMPORT,
+            "api_version": "v1",
+            "request": {},
+            "state": operations.State.DONE,
+            "created_at": operation.created_at - number,
+        }
+        for number in range(1, OPERATIONS)
+    ]
+    transaction.execute(insert(schema.operations), rows)

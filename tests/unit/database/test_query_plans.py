@@ -328,6 +328,8 @@ def test_statement_finds_its_rows_by_an_index(transaction: Connection, name: str
         "due drops",
         "changed series",
         "read the log",
+        "list_operations",
+        "list_operations, done",
         *(name for name in RUNS if name.startswith(("export", "delete"))),
     ],
 )
@@ -344,3 +346,10 @@ def test_export_of_a_path_looks_at_no_other_study(transaction: Connection, name:
     assert [
         each for each in found if "(store_id=?)" in each[0] or "ix_series_store" in each[0]
     ] == []
+
+
+def test_a_page_of_operations_begins_where_the_one_before_ended(transaction: Connection) -> None:
+    found = steps_of(transaction, "list_operations")
+
+    steps = [step for step, _ in found]
+    assert any("(dataset_id=? AND created_at<?)" in step for step in steps)
