@@ -11,13 +11,14 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from fileroom.database import inserting
+from fileroom.database import many_rows
 from fileroom.database.engine import Database, open_database
 from fileroom.database.instances import StoreWrite, store_records
 from tests.corpus import UID_ROOT, mr_instance
@@ -32,10 +33,21 @@ if TYPE_CHECKING:
 
 DATASET: Final = "projects/demo/locations/us-central1/datasets/databases"
 BATCH: Final = 250
+KeyOf = Callable[[int], tuple[str, str, str]]
 SIZES: Final = (1, 10, 25, 100, 250)
 """Rows of a batch, where ``COPY`` is measured beside ``INSERT``."""
 HEADER: Final = bytes(range(256)) * 4
 ROUNDS: Final = 3
+
+
+def _key(number: int) -> tuple[str, str, str]:
+    study = f"{UID_ROOT}.{number // 1000}"
+    return study, f"{study}.{number // 250 % 4}", f"{study}.{number // 250 % 4}.{number}"
+
+
+def _key_of_own_study(number: int) -> tuple[str, str, str]:
+    study = f"{UID_ROOT}.9.{number}"
+    return study, f"{study}.1", f"{study}.1.1"
 
 
 def main() -> None:
@@ -54,6 +66,8 @@ def main() -> None:
         for size in SIZES:
             ways = _store_both_ways(server.new_database(), size, rows // 20)
             _tell(f"rows committed in batches of {size}, a second, PostgreSQL", ways)
+        ways = _store_both_ways(server.new_database(), BATCH, rows // 2, _key_of_own_study)
+        _tell(f"the same, {BATCH} and each of its own study", ways)
         sides = {
             name: stack.enter_context(_serving(directory / name, address, files))
             for name, address in (("SQLite", ""), ("PostgreSQL", server.new_database()))
@@ -89,7 +103,9 @@ def _store_rows(place: Path | str, count: int) -> list[float]:
     return rates
 
 
-def _store_both_ways(address: str, size: int, count: int) -> dict[str, list[float]]:
+def _store_both_ways(
+    address: str, size: int, count: int, key: KeyOf = _key
+) -> dict[str, list[float]]:
     """Store rows by ``INSERT`` and by ``COPY`` in turn."""
     database = open_database(address)
     store_id = database.write(new_store)
@@ -98,28 +114,25 @@ def _store_both_ways(address: str, size: int, count: int) -> dict[str, list[floa
     for _ in range(ROUNDS):
         for way, rows_min in (("INSERT", sys.maxsize), ("COPY", 1)):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(inserting, "COPY_ROWS_MIN", rows_min)
+                patch.setattr(many_rows, "COPY_ROWS_MIN", rows_min)
                 began = time.perf_counter()
                 batches = max(10, min(count // size, 50))
                 for _ in range(batches):
-                    _store_batch(database, store_id, next(numbers), size)
+                    _store_batch(database, store_id, next(numbers), size, key)
                 rates[way].append(batches * size / (time.perf_counter() - began))
     database.close()
     return rates
 
 
-def _store_batch(database: Database, store_id: int, first: int, size: int = BATCH) -> None:
+def _store_batch(
+    database: Database, store_id: int, first: int, size: int = BATCH, key: KeyOf = _key
+) -> None:
     records = [
-        record(number, _key(number), str(number), header=HEADER)
+        record(number, key(number), str(number), header=HEADER)
         for number in range(first, first + size)
     ]
     write = StoreWrite(store_id=store_id, operation_id=1)
     database.write(lambda transaction: store_records(transaction, write, records), lane="batch")
-
-
-def _key(number: int) -> tuple[str, str, str]:
-    study = f"{UID_ROOT}.{number // 1000}"
-    return study, f"{study}.{number // 250 % 4}", f"{study}.{number // 250 % 4}.{number}"
 
 
 @contextmanager

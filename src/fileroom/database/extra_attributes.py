@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, delete, func, insert, or_, select, tuple_, update
 
 from fileroom.database.collection import StoreArea
-from fileroom.database.inserting import insert_rows
+from fileroom.database.many_rows import insert_rows
 from fileroom.database.schema import (
     dicom_stores,
     extra_attributes,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.database import inserting, postgresql, sqlite
+from fileroom.database import many_rows, postgresql, sqlite
 from tests.databases import dialect, new_database, opened_database, server, shared
 from tests.unit.database.rows import new_store
 
@@ -62,4 +62,4 @@ def store_id(transaction: Connection) -> int:
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have PostgreSQL take even one row by ``COPY``, as it takes those of a whole batch."""
-    monkeypatch.setattr(inserting, "COPY_ROWS_MIN", 1)
+    monkeypatch.setattr(many_rows, "COPY_ROWS_MIN", 1)

@@ -15,6 +15,7 @@ from sqlalchemy import event, func, insert, select, text
 
 from fileroom.database import exports, operations, postgresql, schema, servers
 from fileroom.database.instances import StoreWrite, next_change_seq, store_records
+from fileroom.database.many_rows import find_held, insert_rows
 from fileroom.database.pages import encode_page_token
 from fileroom.database.postgresql import PostgresqlDatabase
 from fileroom.errors import Aborted, Internal, ResourceExhausted, Unavailable
@@ -254,6 +255,26 @@ def test_a_page_of_an_export_costs_the_same_wherever_it_begins(
     assert len(page) == 250
     # The page, what its series has before it, series and studies; or all of the last ones, sorted.
     assert max(counts) < INSTANCES / 8
+
+
+def test_studies_are_found_by_their_keys_in_a_table_that_nobody_counted(
+    database: PostgresqlDatabase,
+) -> None:
+    def fill(transaction: Connection) -> list[dict[str, object]]:
+        store_id = new_store(transaction)
+        keys: list[dict[str, object]] = [
+            {"store_id": store_id, "study_instance_uid": f"1.{number}"} for number in range(3_000)
+        ]
+        insert_rows(transaction, schema.studies, keys)
+        return keys
+
+    def find(transaction: Connection) -> list[int]:
+        with rows_read(transaction) as counts:
+            assert len(find_held(transaction, schema.studies, ["id"], keys[1000:1250])) == 250
+        return counts
+
+    keys = database.write(fill)
+    assert max(database.write(find)) == 250
 
 
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.9])

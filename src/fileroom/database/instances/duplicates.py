@@ -20,6 +20,7 @@ from fileroom.database.engine import now_microseconds
 from fileroom.database.instances.changes import queue_drops
 from fileroom.database.instances.owners import Owner, describe_again
 from fileroom.database.instances.rows import replace_instance
+from fileroom.database.many_rows import is_among
 from fileroom.database.values.instances import (
     DuplicatePolicy,
     InstanceKey,
@@ -134,7 +135,10 @@ def _stored_rows(
                 table.size,
                 table.sha256,
             )
-            .where(table.series_id == series_id, table.sop_instance_uid.in_(of_series))
+            .where(
+                table.series_id == series_id,
+                is_among(transaction, table.sop_instance_uid, sorted(of_series)),
+            )
             .order_by(table.sop_instance_uid)
             .with_for_update()
         )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 
 from fileroom.database import schema
-from fileroom.database.inserting import insert_rows
 from fileroom.database.instances.storing import store_records
+from fileroom.database.many_rows import insert_rows
 from fileroom.database.values.instances import Place, PlaceKind, Result, record_key
 
 if TYPE_CHECKING:

@@ -6,10 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Text, and_, bindparam, column, select, update, values
+from sqlalchemy import update
 
 from fileroom.database import schema
-from fileroom.database.dialects import insert_if_new
+from fileroom.database.many_rows import (
+    find_held,
+    insert_missing_rows,
+    update_rows,
+)
 from fileroom.database.values.instances import (
     InstanceKey,
     InstanceRecord,
@@ -63,46 +67,28 @@ def owners_of(
     pairs = sorted({record_key(record)[:2] for record in records})
     if not pairs:
         return {}
-    study_uids = sorted({study for study, _ in pairs})
-    transaction.execute(
-        insert_if_new(transaction, schema.studies),
-        [{"store_id": store_id, "study_instance_uid": uid} for uid in study_uids],
-    )
-    table = schema.studies.c
+    # Nobody else makes any in the store, whose row is held to draw the number of a change.
+    study_keys = [
+        {"store_id": store_id, "study_instance_uid": uid}
+        for uid in sorted({study for study, _ in pairs})
+    ]
+    insert_missing_rows(transaction, schema.studies, study_keys, key=tuple(study_keys[0]))
+    columns = ["id", "study_instance_uid", "state", "described_by"]
     studies = {
         row.study_instance_uid: row
-        for row in transaction.execute(
-            select(table.id, table.study_instance_uid, table.state, table.described_by)
-            .where(table.store_id == store_id, table.study_instance_uid.in_(study_uids))
-            .order_by(table.study_instance_uid)
-            .with_for_update(read=True, key_share=True)
-        )
+        for row in find_held(transaction, schema.studies, columns, study_keys)
     }
-    transaction.execute(
-        insert_if_new(transaction, schema.series),
-        [
-            {"store_id": store_id, "study_id": studies[study].id, "series_instance_uid": uid}
-            for study, uid in pairs
-        ],
+    keys = [{"study_id": studies[study].id, "series_instance_uid": uid} for study, uid in pairs]
+    insert_missing_rows(
+        transaction,
+        schema.series,
+        [{"store_id": store_id, **key} for key in keys],
+        key=tuple(keys[0]),
     )
-    table = schema.series.c
-    # A join, since SQLite reads the whole table to find several pairs by IN.
-    wanted = (
-        values(column("study_id", table.study_id.type), column("uid", Text), name="wanted")
-        .data([(studies[study].id, uid) for study, uid in pairs])
-        .cte()
-    )
-    is_wanted = and_(table.study_id == wanted.c.study_id, table.series_instance_uid == wanted.c.uid)
+    columns = ["id", "study_id", "series_instance_uid", "state", "described_by"]
     series = {
         (row.study_id, row.series_instance_uid): row
-        for row in transaction.execute(
-            select(
-                table.id, table.study_id, table.series_instance_uid, table.state, table.described_by
-            )
-            .join(wanted, is_wanted)
-            .order_by(table.study_id, table.series_instance_uid)
-            .with_for_update(read=True, key_share=True, of=schema.series)
-        )
+        for row in find_held(transaction, schema.series, columns, keys)
     }
     owners = {}
     for study_uid, series_uid in pairs:
@@ -148,18 +134,11 @@ def describe_owners(
         (schema.studies, STUDY_COLUMNS, studies),
         (schema.series, SERIES_COLUMNS, series),
     ):
-        if not found:
-            continue
         rows = [
-            {"row_id": row_id, "described_by": instance_id, **described_values(attributes, columns)}
+            {"id": row_id, "described_by": instance_id, **described_values(attributes, columns)}
             for row_id, (instance_id, attributes) in sorted(found.items())
         ]
-        transaction.execute(
-            update(table)
-            .where(table.c.id == bindparam("row_id"))
-            .values({name: bindparam(name) for name in rows[0] if name != "row_id"}),
-            rows,
-        )
+        update_rows(transaction, table, rows)
 
 
 def describe_again(
@@ -193,18 +172,12 @@ def count_instances(
         counts[series_id] += 1
         sizes[series_id] += records[key].place.size
     rows = [
-        {"row_id": series_id, "more": counts[series_id], "more_bytes": sizes[series_id]}
+        {
+            "id": series_id,
+            "instance_count": counts[series_id],
+            "bytes": sizes[series_id],
+            "changed_seq": seq,
+        }
         for series_id in sorted({*counts, *replaced_bytes})
     ]
-    if rows:
-        table = schema.series.c
-        transaction.execute(
-            update(schema.series)
-            .where(table.id == bindparam("row_id"))
-            .values(
-                instance_count=table.instance_count + bindparam("more"),
-                bytes=table.bytes + bindparam("more_bytes"),
-                changed_seq=seq,
-            ),
-            rows,
-        )
+    update_rows(transaction, schema.series, rows, added={"instance_count", "bytes"})

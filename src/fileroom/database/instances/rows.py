@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
-from fileroom.database.inserting import insert_new_rows, insert_rows
+from fileroom.database.many_rows import insert_new_rows, insert_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

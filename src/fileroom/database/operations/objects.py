@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
-from fileroom.database.inserting import insert_rows
+from fileroom.database.many_rows import insert_rows
 from fileroom.database.pages import (
     Page,
     decode_page_token,

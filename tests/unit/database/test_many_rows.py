@@ -11,7 +11,15 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import DBAPIError
 
 from fileroom.database import schema
-from fileroom.database.inserting import COPY_ROWS_MIN, insert_new_rows, insert_rows
+from fileroom.database.many_rows import (
+    COPY_ROWS_MIN,
+    find_held,
+    insert_missing_rows,
+    insert_new_rows,
+    insert_rows,
+    is_among,
+    update_rows,
+)
 from fileroom.errors import Reason
 from tests.unit.database.rows import add_claimed, all_rows, new_store
 
@@ -126,3 +134,58 @@ def test_who_listens_to_statements_hears_of_a_copy(transaction: Connection, stor
         event.remove(transaction, "before_cursor_execute", hear)
     by_copy = transaction.dialect.name == "postgresql"
     assert [told.split()[0] for told in heard] == ["COPY" if by_copy else "INSERT"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_missing_rows_are_those_that_are_not_there(
+    transaction: Connection, store_id: int, size: int
+) -> None:
+    for first in (0, size // 2, size):
+        insert_missing_rows(transaction, schema.studies, studies(store_id, size, first), key=KEY)
+    assert sorted(uids(transaction)) == [f"1.{number:04}" for number in range(2 * size)]
+
+
+@pytest.mark.parametrize("size", [0, *SIZES])
+def test_each_row_gets_its_own_values(transaction: Connection, store_id: int, size: int) -> None:
+    key = (*KEY, "study_id")
+    ids = insert_new_rows(transaction, schema.studies, studies(store_id, size + 1), key=key)
+    (_, *changed) = ids.values()
+    update_rows(
+        transaction,
+        schema.studies,
+        [
+            {"id": row_id, "patient_id": None if number % 2 else f"P{number}", "described_by": 7}
+            for number, row_id in enumerate(changed)
+        ],
+    )
+    update_rows(
+        transaction,
+        schema.studies,
+        [{"id": row_id, "described_by": row_id} for row_id in changed],
+        added={"described_by"},
+    )
+    found = {row.id: row for row in all_rows(transaction, schema.studies)}
+    assert [found[row_id].patient_id for row_id in changed] == [
+        None if number % 2 else f"P{number}" for number in range(size)
+    ]
+    assert [found[row_id].described_by for row_id in changed] == [7 + each for each in changed]
+    untouched = found[next(iter(ids.values()))]
+    assert (untouched.patient_id, untouched.described_by) == (None, None)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rows_are_found_by_what_is_given(transaction: Connection, store_id: int, size: int) -> None:
+    insert_rows(transaction, schema.studies, studies(store_id, 3 * size))
+    wanted = studies(store_id, size, size)
+    table = schema.studies.c
+    texts = [str(row["study_instance_uid"]) for row in wanted]
+    among = select(table.study_instance_uid).where(
+        is_among(transaction, table.study_instance_uid, texts)
+    )
+    assert sorted(transaction.execute(among).scalars()) == texts
+    keys = [{name: row[name] for name in KEY} for row in studies(store_id, size + 1, 2 * size)]
+    found = find_held(transaction, schema.studies, ["study_instance_uid", "store_id"], keys)
+    assert sorted(row.study_instance_uid for row in found) == [
+        row["study_instance_uid"] for row in keys[:-1]
+    ]
+    assert {row.store_id for row in found} == {store_id}
