@@ -31,10 +31,10 @@ from fileroom.database.dialects import insert_if_new
 from fileroom.database.prepared import driver_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import psycopg
-    from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table
+    from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, Update
     from sqlalchemy import Row as FoundRow
 
     Row = Mapping[str, object]
@@ -90,60 +90,40 @@ def update_rows(
     table: Table,
     rows: Sequence[Row],
     *,
-    added: Container[str] = (),
+    added: frozenset[str] = frozenset(),
 ) -> None:
     """Give rows of known ``id`` new values, or have values ``added`` to those that they have."""
     if not rows:
         return
-    names = [name for name in rows[0] if name != "id"]
+    names = tuple(rows[0])
     if _is_copied(transaction, rows):
-        given = given_rows(transaction, table, rows)
-        new: Mapping[str, ColumnElement[Any]] = {name: given.c[name] for name in names}
-        is_row = table.c.id == given.c.id
-    else:
-        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-        is_row = table.c.id == bindparam("new_id", type_=table.c.id.type)
-    statement = (
-        update(table)
-        .where(is_row)
-        .values({name: table.c[name] + new[name] if name in added else new[name] for name in names})
-    )
-    if _is_copied(transaction, rows):
-        transaction.execute(statement)
+        transaction.execute(_update_all(table, names, added), _as_arrays(rows))
     else:
         renamed = [{f"new_{name}": value for name, value in row.items()} for row in rows]
-        transaction.execute(statement, renamed)
-
-
-def given_rows(transaction: Connection, table: Table, rows: Sequence[Row]) -> FromClause:
-    """Give values as rows of a query, with the names and types of columns of a table."""
-    columns = [table.c[name] for name in rows[0]]
-    if transaction.dialect.name != "postgresql":
-        names = (column(each.name, each.type) for each in columns)
-        return values(*names, name="given").data([tuple(row.values()) for row in rows]).cte()
-    given = (
-        func.unnest(literal([row[each.name] for row in rows], ARRAY(each.type))).label(each.name)
-        for each in columns
-    )
-    return select(*given).subquery("given")
+        transaction.execute(_update_one(table, names, added), renamed)
 
 
 def find_held(
-    transaction: Connection, table: Table, columns: Sequence[str], keys: Sequence[Row]
+    transaction: Connection, table: Table, columns: tuple[str, ...], keys: Sequence[Row]
 ) -> Sequence[FoundRow[*tuple[Any, ...]]]:
     """Give columns of the rows of unique keys, and keep those from deletion meanwhile.
 
     PostgreSQL looks each up by itself: where it has not counted a new table's rows yet, it takes a
     list of keys for a reason to read all rows of the store.
     """
-    wanted = [table.c[name] for name in columns]
-    given = given_rows(transaction, table, keys)
-    is_key = and_(*(table.c[name] == given.c[name] for name in keys[0]))
-    if transaction.dialect.name != "postgresql":
-        return transaction.execute(select(*wanted).join(given, is_key)).all()
-    one = select(*wanted).where(is_key).limit(1).with_for_update(read=True, key_share=True)
-    found = one.lateral("found")
-    return transaction.execute(select(found).select_from(given.join(found, true()))).all()
+    names = tuple(keys[0])
+    if transaction.dialect.name == "postgresql":
+        return transaction.execute(_find_held(table, columns, names), _as_arrays(keys)).all()
+    # A join, since SQLite reads the whole table to find several pairs by IN.
+    given = (
+        values(*(column(name, table.c[name].type) for name in names), name="given")
+        .data([tuple(key.values()) for key in keys])
+        .cte()
+    )
+    is_key = and_(*(table.c[name] == given.c[name] for name in names))
+    return transaction.execute(
+        select(*(table.c[name] for name in columns)).join(given, is_key)
+    ).all()
 
 
 def is_among(
@@ -162,28 +142,77 @@ def _key_of(row: Row, key: tuple[str, ...]) -> Key:
 def _without_known(
     transaction: Connection, table: Table, rows: Sequence[Row], key: tuple[str, ...]
 ) -> list[Row]:
-    wanted = {name: [row[name] for row in rows] for name in key}
-    known = {tuple(found) for found in transaction.execute(_find_keys(table, key), wanted)}
+    keys = [{name: row[name] for name in key} for row in rows]
+    found = transaction.execute(_find_keys(table, key), _as_arrays(keys))
+    known = {tuple(each) for each in found}
     return [row for row in rows if _key_of(row, key) not in known]
+
+
+def _as_arrays(rows: Sequence[Row]) -> dict[str, list[object]]:
+    """Give the values of rows as one list for each column."""
+    return {f"all_{name}": [row[name] for row in rows] for name in rows[0]}
+
+
+@lru_cache
+def _given(table: Table, names: tuple[str, ...]) -> FromClause:
+    """Give what turns arrays back to rows, with the names and types of columns of a table."""
+    columns = (table.c[name] for name in names)
+    arrays = (
+        func.unnest(bindparam(f"all_{each.name}", type_=ARRAY(each.type))).label(each.name)
+        for each in columns
+    )
+    return select(*arrays).subquery("given")
 
 
 @lru_cache
 def _find_keys(table: Table, key: tuple[str, ...]) -> Select[*tuple[object, ...]]:
-    """Give what finds keys, which are bound as one array for each column.
+    """Give what finds keys.
 
-    A placeholder for each value would cost what ``COPY`` spares. Each is looked up by itself: a
-    join of both would be planned while the table is small, and read all of it when it no longer is.
+    Each is looked up by itself: a join of both would be planned while the table is small, and read
+    all of it when it no longer is.
     """
-    columns = [table.c[name] for name in key]
-    wanted = select(
-        *(
-            func.unnest(bindparam(column.name, type_=ARRAY(column.type))).label(column.name)
-            for column in columns
-        )
-    ).subquery()
-    is_wanted = and_(*(column == wanted.c[column.name] for column in columns))
-    there = select(table.c.id).where(is_wanted).limit(1).lateral()
-    return select(*wanted.c).join(there, true())
+    given = _given(table, key)
+    is_key = and_(*(table.c[name] == given.c[name] for name in key))
+    there = select(table.c.id).where(is_key).limit(1).lateral()
+    return select(*given.c).join(there, true())
+
+
+@lru_cache
+def _find_held(
+    table: Table, columns: tuple[str, ...], key: tuple[str, ...]
+) -> Select[*tuple[Any, ...]]:
+    given = _given(table, key)
+    is_key = and_(*(table.c[name] == given.c[name] for name in key))
+    one = select(*(table.c[name] for name in columns)).where(is_key).limit(1)
+    found = one.with_for_update(read=True, key_share=True).lateral("found")
+    return select(found).select_from(given.join(found, true()))
+
+
+@lru_cache
+def _update_all(table: Table, names: tuple[str, ...], added: frozenset[str]) -> Update:
+    given = _given(table, names)
+    return _update(table, names, added, dict(given.c)).where(table.c.id == given.c.id)
+
+
+@lru_cache
+def _update_one(table: Table, names: tuple[str, ...], added: frozenset[str]) -> Update:
+    new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    return _update(table, names, added, new).where(table.c.id == new["id"])
+
+
+def _update(
+    table: Table,
+    names: tuple[str, ...],
+    added: frozenset[str],
+    new: Mapping[str, ColumnElement[Any]],
+) -> Update:
+    return update(table).values(
+        {
+            name: table.c[name] + new[name] if name in added else new[name]
+            for name in names
+            if name != "id"
+        }
+    )
 
 
 @lru_cache

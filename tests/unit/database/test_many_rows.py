@@ -162,7 +162,7 @@ def test_each_row_gets_its_own_values(transaction: Connection, store_id: int, si
         transaction,
         schema.studies,
         [{"id": row_id, "described_by": row_id} for row_id in changed],
-        added={"described_by"},
+        added=frozenset({"described_by"}),
     )
     found = {row.id: row for row in all_rows(transaction, schema.studies)}
     assert [found[row_id].patient_id for row_id in changed] == [
@@ -184,7 +184,7 @@ def test_rows_are_found_by_what_is_given(transaction: Connection, store_id: int,
     )
     assert sorted(transaction.execute(among).scalars()) == texts
     keys = [{name: row[name] for name in KEY} for row in studies(store_id, size + 1, 2 * size)]
-    found = find_held(transaction, schema.studies, ["study_instance_uid", "store_id"], keys)
+    found = find_held(transaction, schema.studies, ("study_instance_uid", "store_id"), keys)
     assert sorted(row.study_instance_uid for row in found) == [
         row["study_instance_uid"] for row in keys[:-1]
     ]

@@ -270,7 +270,7 @@ def test_studies_are_found_by_their_keys_in_a_table_that_nobody_counted(
 
     def find(transaction: Connection) -> list[int]:
         with rows_read(transaction) as counts:
-            assert len(find_held(transaction, schema.studies, ["id"], keys[1000:1250])) == 250
+            assert len(find_held(transaction, schema.studies, ("id",), keys[1000:1250])) == 250
         return counts
 
     keys = database.write(fill)

@@ -73,7 +73,7 @@ def owners_of(
         for uid in sorted({study for study, _ in pairs})
     ]
     insert_missing_rows(transaction, schema.studies, study_keys, key=tuple(study_keys[0]))
-    columns = ["id", "study_instance_uid", "state", "described_by"]
+    columns = ("id", "study_instance_uid", "state", "described_by")
     studies = {
         row.study_instance_uid: row
         for row in find_held(transaction, schema.studies, columns, study_keys)
@@ -85,10 +85,10 @@ def owners_of(
         [{"store_id": store_id, **key} for key in keys],
         key=tuple(keys[0]),
     )
-    columns = ["id", "study_id", "series_instance_uid", "state", "described_by"]
+    columns_of_series = ("id", "study_id", "series_instance_uid", "state", "described_by")
     series = {
         (row.study_id, row.series_instance_uid): row
-        for row in find_held(transaction, schema.series, columns, keys)
+        for row in find_held(transaction, schema.series, columns_of_series, keys)
     }
     owners = {}
     for study_uid, series_uid in pairs:
@@ -180,4 +180,4 @@ def count_instances(
         }
         for series_id in sorted({*counts, *replaced_bytes})
     ]
-    update_rows(transaction, schema.series, rows, added={"instance_count", "bytes"})
+    update_rows(transaction, schema.series, rows, added=frozenset({"instance_count", "bytes"}))
