@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 PROGRAM: Final = str(Path(sys.executable).parent / "fileroom")
 START_SECONDS: Final = 30
@@ -62,14 +62,17 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    data: Path, *flags: str, environment: Mapping[str, str] | None = None
+    data: Path,
+    *flags: str,
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = (PROGRAM, "serve"),
 ) -> Iterator[RunningServer]:
     """Start a server, wait until it is ready, and end it in the end if it still runs."""
     port = free_port()
     log = data.with_name(f"{data.name}-{port}.log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [PROGRAM, "serve", f"--data={data}", f"--port={port}", *flags],
+            [*command, f"--data={data}", f"--port={port}", *flags],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=clean_environment() | dict(environment or {}),

@@ -55,6 +55,9 @@ what waits for space.
 IDLE_SECONDS: Final = 1.0
 BUSY_MILLISECONDS: Final = 10_000
 READERS_MAX: Final = 64
+WRITER_CACHE_KIB: Final = 64 << 10
+READER_CACHE_KIB: Final = 8 << 10
+"""Of each reader: what they share is the system's own cache of the file."""
 ROLLED_BACK: Final = "the database rolled back: its disk is full or failing; free some space"
 
 
@@ -79,7 +82,7 @@ def open_engine(path: Path, *, writable: bool) -> Engine:
             "foreign_keys=ON",
             f"wal_autocheckpoint={CHECKPOINT_PAGES if writable else 0}",
             f"journal_size_limit={CHECKPOINT_PAGES * PAGE_BYTES}",
-            "cache_size=-65536",
+            f"cache_size=-{WRITER_CACHE_KIB if writable else READER_CACHE_KIB}",
             f"query_only={'OFF' if writable else 'ON'}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
