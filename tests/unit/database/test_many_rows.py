@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event, select
@@ -104,14 +104,16 @@ def test_who_comes_second_begins_again(database: Database, copied: None) -> None
     def add(name: str) -> int:
         waited = False
 
-        def change(transaction: Connection) -> int:
+        def meet(*told: Any) -> None:
+            """Have both found nothing before either of them copies."""
             nonlocal waited
+            if told[2].startswith("COPY") and not waited:
+                waited = True
+                met.wait(10)
+
+        def change(transaction: Connection) -> int:
             attempts.append(name)
-            if not database.is_shared or waited:
-                return len(insert_new_rows(transaction, schema.studies, rows, key=KEY))
-            waited = True
-            insert_new_rows(transaction, schema.studies, studies(store_id, 1, ord(name)), key=KEY)
-            met.wait(10)
+            event.listen(transaction, "before_cursor_execute", meet)
             return len(insert_new_rows(transaction, schema.studies, rows, key=KEY))
 
         rows = studies(store_id, 20, 2000)
