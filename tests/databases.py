@@ -66,7 +66,13 @@ def new_database(directory: Path, server: PostgresqlServer | None = None) -> Pat
 @contextmanager
 def opened_database(directory: Path, server: PostgresqlServer | None = None) -> Iterator[Database]:
     """Give a database without content."""
-    place = new_database(directory, server)
+    with opened_at(new_database(directory, server)) as database:
+        yield database
+
+
+@contextmanager
+def opened_at(place: Path | str) -> Iterator[Database]:
+    """Open the database at a place."""
     database: Database = (
         PostgresqlDatabase(place) if isinstance(place, str) else SqliteDatabase(place)
     )

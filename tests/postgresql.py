@@ -70,6 +70,22 @@ class PostgresqlServer:
             connection.execute(made.format(sql.Identifier(name), sql.Identifier(_TEMPLATE)))
         return self.address(name)
 
+    def copy_database(self, address: str) -> str:
+        """Make a database with the content of another that nobody has open; give its address."""
+        name = f"test_{next(self._numbers)}"
+        source = psycopg.conninfo.conninfo_to_dict(address)["dbname"]
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        with psycopg.connect(self.address(), autocommit=True) as connection:
+            connection.execute(made.format(sql.Identifier(name), sql.Identifier(str(source))))
+        return self.address(name)
+
+    def drop_database(self, address: str) -> None:
+        """Drop a database, whoever has it open."""
+        name = psycopg.conninfo.conninfo_to_dict(address)["dbname"]
+        dropped = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        with psycopg.connect(self.address(), autocommit=True) as connection:
+            connection.execute(dropped.format(sql.Identifier(str(name))))
+
     def start(self) -> None:
         """Start it, or start it again."""
         chosen = _SETTINGS | {"fsync": "on" if self.durable else "off"}

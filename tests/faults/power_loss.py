@@ -50,6 +50,13 @@ class Recording:
         """Note that files and directories below the root are durable from here on."""
         self.events.append(Event("promise", paths=tuple(paths)))
 
+    def state(self) -> _State:
+        """Give how all stands after the last event."""
+        state = _State(self.before)
+        for event in list(self.events):
+            state.apply(event)
+        return state
+
     def violations(self, draw: random.Random, *, draws: int = 4) -> list[str]:
         """Cut the power after every event, with several fates of what was not synced."""
         state = _State(self.before)
@@ -223,3 +230,5 @@ _WRAPPERS: Final[dict[str, Callable[[Callable[..., Any], list[Event]], Callable[
     "mkdir": _mkdir,
     "unlink": _unlink,
 }
+CALLS: Final = tuple(_WRAPPERS)
+"""What is recorded."""

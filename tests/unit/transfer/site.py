@@ -123,14 +123,31 @@ class Site:
 @contextmanager
 def opened_site(directory: Path, shared: PostgresqlServer | None = None) -> Iterator[Site]:
     """Give a site whose store and bucket are empty."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with opened_database(directory, shared) as database, make_site(directory, database) as site:
+        yield site
+
+
+@contextmanager
+def make_site(directory: Path, database: Database) -> Iterator[Site]:
+    """Make the store and the bucket of a site, in a database without any."""
+    (directory / "buckets" / "bucket").mkdir(parents=True)
+    (directory / "blobs").mkdir()
+    database.write(new_store)
+    with database.read() as connection:
+        blob_prefix = stores.get_dicom_store(connection, STORE).blob_prefix
+    make_blob_bucket(LocalBlobs(directory / "blobs"), blob_prefix, StoreIdentity())
+    with site_of(directory, database) as site:
+        yield site
+
+
+@contextmanager
+def site_of(directory: Path, database: Database) -> Iterator[Site]:
+    """Give the site that a directory and a database hold already."""
     buckets, blobs = directory / "buckets", directory / "blobs"
-    (buckets / "bucket").mkdir(parents=True)
-    blobs.mkdir()
-    with opened_database(directory, shared) as database, ThreadPoolExecutor(WORKERS) as executor:
-        store_id = database.write(new_store)
+    with ThreadPoolExecutor(WORKERS) as executor:
         with database.read() as connection:
-            blob_prefix = stores.get_dicom_store(connection, STORE).blob_prefix
-        make_blob_bucket(LocalBlobs(blobs), blob_prefix, StoreIdentity())
+            store = stores.get_dicom_store(connection, STORE)
         suspects = Suspects()
         facilities = Facilities(
             database=database,
@@ -148,8 +165,8 @@ def opened_site(directory: Path, shared: PostgresqlServer | None = None) -> Iter
         yield Site(
             facilities=facilities,
             bucket=buckets / "bucket",
-            store_id=store_id,
-            blob_prefix=blob_prefix,
+            store_id=store.id,
+            blob_prefix=store.blob_prefix,
             suspects=suspects,
         )
 

@@ -6,6 +6,7 @@ A server that dies over it writes it again: its files have the same names and sa
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,9 @@ class _Manifest:
         place = parse_uri_prefix(options.manifest_uri_prefix, facilities.buckets.roots)
         bucket = open_bucket(facilities.bucket(progress, place.bucket_name, "write"))
         directory = f"{place.key}{progress.name.operation_id}/"
+        # What a server left half written that died over this operation.
+        since_boot = time.time() - facilities.booted_at
+        bucket.sweep_temporaries(directory, older_than_seconds=since_boot)
         self._files = ManifestFiles(bucket, directory, options.manifest_format)
         self._verification: Verification | None = None
         self._metadata: MetadataRows | None = None
