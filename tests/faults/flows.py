@@ -47,7 +47,7 @@ LARGE_BYTES: Final = 8000
 """From which size on an object is large in these tests."""
 LARGE_ROWS: Final = 100
 _WITH_LEDGER: Final = {Kind.IMPORT, Kind.EXPORT}
-_TERMS: Final = ("imported", "identical", "kept", "replaced", "exported", "failed")
+TERMS: Final = ("imported", "identical", "kept", "replaced", "exported", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def work_off(_: Ground | None, site: Site) -> None:
         runner.stop(drain_seconds=10)
 
 
-def collect(_: Ground, site: Site) -> None:
+def collect(_: Ground | None, site: Site) -> None:
     """Collect what is due, as after a crash."""
     Collector(
         site.database,
@@ -319,7 +319,7 @@ def ledger_of(site: Site, operation: Operation) -> list[tuple[int, str, str]]:
     settled = [line for line in lines if line.result != DEFERRED]
     assert len({line.ordinal for line in settled}) == len(settled), "an ordinal is settled twice"
     counted = count_lines(settled)
-    for term in _TERMS if operation.kind in _WITH_LEDGER else ():
+    for term in TERMS if operation.kind in _WITH_LEDGER else ():
         assert getattr(counted, term) == getattr(operation.counters, term), term
     return sorted((line.ordinal, line.source, str(line.result)) for line in settled)
 
