@@ -19,11 +19,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import update
 
 from fileroom.archive.retrieve import find_instance, open_as_stored
 from fileroom.archive.storing import StoreRules, StoringRequest
-from fileroom.database import operations
-from fileroom.database.operations import Kind, State
+from fileroom.database import operations, schema
+from fileroom.database.operations import Kind, State, running
 from fileroom.errors import FailedPrecondition, NotFound
 from fileroom.names import InstancePath, Uid
 from fileroom.operations.operation import account
@@ -84,6 +85,8 @@ class Machine(RuleBasedStateMachine):
         self.lines: dict[int, int] = {}
         self.told: dict[int, Operation] = {}
         self.running: dict[int, Stepped] = {}
+        self.halted: list[Stepped] = []
+        """Servers that went on after another had claimed their operation."""
 
     # ------------------------------------------------------------------ what clients ask
 
@@ -191,6 +194,26 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
         self.running.pop(data.draw(st.sampled_from(sorted(self.running)))).kill()
+
+    @precondition(lambda self: bool(self.running))
+    @rule(data=st.data())
+    def halt(self, data: st.DataObject) -> None:
+        """Have a server halt past its lease: another one may claim what it runs."""
+        self.halted.append(self.running.pop(data.draw(st.sampled_from(sorted(self.running)))))
+
+    @precondition(lambda self: bool(self.halted))
+    @rule()
+    def wake(self) -> None:
+        """Have a halted server go on: if another has claimed it, nothing it writes counts."""
+        woken = self.halted.pop()
+        before = self.named_by_id(woken.operation.id)
+        if before.fence == woken.operation.fence and before.id not in self.running:
+            self.running[before.id] = woken
+            return
+        for _ in range(3):
+            woken.step()
+            assert self.named_by_id(woken.operation.id) == before
+        woken.kill()
 
     @rule()
     def collect(self) -> None:
@@ -319,6 +342,8 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            while self.halted:
+                self.halted.pop().kill()
             for one in self.all():
                 self.ask(one, operations.request_resume)
             while self.running or not all(one.state is State.DONE for one in self.all()):
@@ -331,12 +356,12 @@ class Machine(RuleBasedStateMachine):
             self.collect()
             flows.check_at_the_end(self.site)
         finally:
-            for stepped in self.running.values():
+            for stepped in [*self.running.values(), *self.halted]:
                 stepped.kill()
             self._opened.__exit__(None, None, None)
 
 
-def run_machine(directory: Path, *, examples: int, steps: int) -> None:
+def run_machine(directory: Path, *, examples: int, steps: int, shrunk: bool = True) -> None:
     class Here(Machine):
         def __init__(self) -> None:
             super().__init__(directory)
@@ -347,7 +372,8 @@ def run_machine(directory: Path, *, examples: int, steps: int) -> None:
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, Phase.shrink)[: 1 + shrunk],
+            derandomize=not shrunk,
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -370,6 +396,19 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_any_history_of_operations_is_that_of_a_dictionary(tmp_path: Path) -> None:
     run_machine(tmp_path, examples=12, steps=30)
+
+
+def test_a_fence_that_is_not_asked_for_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def update_anyhow(tx: Connection, one: Operation, values: dict[str, object]) -> None:
+        table = schema.operations
+        tx.execute(update(table).where(table.c.id == one.id).values(**values))
+
+    monkeypatch.setattr(operations, "lock_operation", lambda *_, **__: None)
+    monkeypatch.setattr(running, "_update_claimed", update_anyhow)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        run_machine(tmp_path, examples=60, steps=30, shrunk=False)
 
 
 @pytest.mark.long
