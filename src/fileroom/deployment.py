@@ -44,7 +44,7 @@ from fileroom.objectstore.buckets import Buckets, cloud_address
 from fileroom.objectstore.cloud.provider import ANONYMOUS
 from fileroom.objectstore.local import durability_lost
 from fileroom.operations.runner import Runner, RunnerOptions
-from fileroom.transfer.executors import WorkerPool, begin_item
+from fileroom.transfer.executors import WorkerPool, begin_item, open_executor
 from fileroom.transfer.facilities import Facilities
 from fileroom.transfer.importing.job import forget_import
 from fileroom.transfer.jobs import jobs_of
@@ -61,6 +61,9 @@ if TYPE_CHECKING:
     from fileroom.database.operations import Operation
     from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.settings import Settings
+    from fileroom.transfer.executors.cluster import DaskExecutor
+
+    _Pools = tuple[WorkerPool | DaskExecutor, WorkerPool | DaskExecutor]
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +136,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         owner = uuid.uuid4().hex
         _take_over(database, blobs, owner)
         buckets = _open_buckets(settings)
-        pool = WorkerPool(settings.workers, name="ingest", preload=WORKER_MODULES)
-        stack.callback(pool.kill_workers)
+        pools = _executors(settings, stack)
         requests = StoringRequests()
         collector = Collector(
             database,
@@ -155,9 +157,8 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             filler = MetadataFiller(database, blobs, buckets, metadata)
             stack.callback(filler.stop)
             filler.start()
-        transcoders = _transcoders(settings, stack)
         runner, facilities = _runner(
-            settings, database, blobs, buckets, (pool, transcoders), owner, collector, requests
+            settings, database, blobs, buckets, pools, owner, collector, requests
         )
         requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs, buckets)
@@ -326,13 +327,16 @@ def _render_workers(settings: Settings, stack: ExitStack) -> RequestWorkers:
     return RequestWorkers(executor=pool, count=settings.render_workers, begin_item=begin_item)
 
 
-def _transcoders(settings: Settings, stack: ExitStack) -> WorkerPool:
-    """Give workers of the second kind to exports: no request waits behind a batch of theirs."""
-    pool = WorkerPool(
-        settings.render_workers, name="transcode", preload=TRANSCODE_MODULES, lazy=True
+def _executors(settings: Settings, stack: ExitStack) -> _Pools:
+    """Give the workers of batches, and those of exports that decode pixels.
+
+    The latter are beside the workers of requests: none waits behind a batch.
+    """
+    chosen = partial(open_executor, stack, settings.executor, tls=settings.executor_tls)
+    return (
+        chosen(settings.workers, name="ingest", preload=WORKER_MODULES),
+        chosen(settings.render_workers, name="transcode", preload=TRANSCODE_MODULES, lazy=True),
     )
-    stack.callback(pool.kill_workers)
-    return pool
 
 
 def _end(facilities: Facilities, operation: Operation) -> None:
@@ -346,7 +350,7 @@ def _runner(
     database: Database,
     blobs: Blobs,
     buckets: Buckets,
-    pools: tuple[WorkerPool, WorkerPool],
+    pools: _Pools,
     owner: str,
     collector: Collector,
     requests: StoringRequests,
@@ -363,8 +367,8 @@ def _runner(
         buckets=buckets,
         blobs=blobs,
         requests=requests,
-        turns=Turns(pool, lambda: settings.workers),
-        pixel_turns=Turns(transcoders, lambda: settings.render_workers),
+        turns=Turns(pool, lambda: pool.workers),
+        pixel_turns=Turns(transcoders, lambda: transcoders.workers),
         teller=Teller(
             RequestWorkers(
                 executor=transcoders, count=settings.render_workers, begin_item=begin_item

@@ -116,7 +116,7 @@ def test_directory_that_cannot_be_made_is_said(tmp_path: Path, setting: str) -> 
         (["--bucket=demo"], {}, "NAME=DIRECTORY"),
         (["--bucket=demo=s3://there"], {}, "is no directory"),
         ([], {"FILEROOM_DATABASE": "mysql://db.example/x"}, "postgresql://user@host/fileroom"),
-        ([], {"FILEROOM_EXECUTOR": "dask://cluster.example"}, "worker processes"),
+        ([], {"FILEROOM_EXECUTOR": "dask://cluster.example"}, "the address of a Dask scheduler"),
         ([], {"FILEROOM_AUTH": "oidc"}, "not yet oidc"),
         (["--config=absent.toml"], {}, "cannot be read"),
     ],

@@ -19,6 +19,7 @@ from fileroom.objectstore.uri import (
     parse_bucket_name,
     parse_uri_prefix,
 )
+from fileroom.transfer.executors import LOCAL
 
 if TYPE_CHECKING:
     from fileroom.settings.table import Kind, Setting
@@ -70,6 +71,8 @@ def parse_setting(setting: Setting, given: Given) -> object:
     _refuse_what_comes_later(setting.name, value, given)
     if setting.name == "database":
         return _database(str(value), given)
+    if setting.name == "executor":
+        return _executor(str(value), given)
     if setting.name == "blobs":
         return _blobs(str(value), given)
     if setting.name == "file_roots":
@@ -340,6 +343,22 @@ def _database(text: str, given: Given) -> str | None:
     raise InvalidArgument(f"database (from {given.origin}): {why}", "database")
 
 
+def _executor(text: str, given: Given) -> str:
+    """Give ``local``, or the address of a Dask scheduler."""
+    parts = urlsplit(text)
+    try:
+        is_address = parts.scheme in {"dask", "tls"} and parts.hostname and parts.port
+    except ValueError:  # a port that is no number
+        is_address = None
+    if text != LOCAL and (not is_address or parts.path or parts.username is not None):
+        raise InvalidArgument(
+            f"executor = {text!r} (from {given.origin}) must be local, or the address of a Dask"
+            " scheduler as in tls://scheduler:8786 or dask://scheduler:8786",
+            "executor",
+        )
+    return text
+
+
 def merge_buckets(
     first: tuple[BucketSettings, ...], second: tuple[BucketSettings, ...]
 ) -> tuple[BucketSettings, ...]:
@@ -349,8 +368,6 @@ def merge_buckets(
 
 def _refuse_what_comes_later(name: str, value: object, given: Given) -> None:
     refused: str | None = None
-    if name == "executor" and value != "processes":
-        refused = "this version runs batches in worker processes only; leave it out"
     if name == "auth":
         later = [mode for mode in cast("tuple[str, ...]", value) if mode in _LATER_AUTH]
         if later:

@@ -125,7 +125,27 @@ SETTINGS: Final = (
     Setting(
         name="executor",
         kind="text",
-        help="What runs the batches of imports and exports: worker processes of this server.",
+        help="What runs the batches of imports and exports: local, worker processes of this server;"
+        " or a Dask cluster, by its scheduler's address, as in tls://scheduler:8786, or"
+        " dask://scheduler:8786 without TLS.",
+    ),
+    Setting(
+        name="executor_ca",
+        kind="path",
+        default_text="none",
+        help="For tls://: the file of the authority whose certificates the Dask cluster bears.",
+    ),
+    Setting(
+        name="executor_cert",
+        kind="path",
+        default_text="none",
+        help="For tls://: the file of this server's own certificate.",
+    ),
+    Setting(
+        name="executor_key",
+        kind="path",
+        default_text="none",
+        help="For tls://: the file of its key.",
     ),
     Setting(
         name="workers",
@@ -133,7 +153,7 @@ SETTINGS: Final = (
         minimum=1,
         maximum=1024,
         default_text="number of processors",
-        help="Worker processes.",
+        help="Worker processes, where executor is local.",
     ),
     Setting(
         name="render_workers",

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from fileroom.errors import InvalidArgument, Unimplemented
 from fileroom.objectstore.buckets import RIGHTS, BucketSettings
 from fileroom.objectstore.uri import FILE_PREFIX, parse_uri_prefix
+from fileroom.transfer.executors import LOCAL, TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,10 @@ class Settings:
     file_roots: tuple[str, ...] = ()
     database: str | None = None
     blobs: str | None = None
-    executor: str = "processes"
+    executor: str = LOCAL
+    executor_ca: Path | None = None
+    executor_cert: Path | None = None
+    executor_key: Path | None = None
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     render_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     metadata_cache_bytes: int = 1 << 30
@@ -59,6 +63,7 @@ class Settings:
             object.__setattr__(self, "public_url", _default_url(self.host, self.port))
         _check_reach(self)
         _check_roots(self)
+        _check_executor(self)
 
     @property
     def database_path(self) -> Path:
@@ -114,6 +119,14 @@ class Settings:
         return tuple(bucket for bucket in self.named_buckets if bucket.name != own)
 
     @property
+    def executor_tls(self) -> TlsFiles | None:
+        """By which files a Dask cluster is known, and this server to it."""
+        ca, cert, key = self.executor_ca, self.executor_cert, self.executor_key
+        if ca is None or cert is None or key is None:
+            return None
+        return TlsFiles(ca=ca, cert=cert, key=key)
+
+    @property
     def scratch_directory(self) -> Path:
         """The directory of what is on its way to a cloud."""
         return self.data / "scratch"
@@ -167,6 +180,22 @@ def _check_reach(settings: Settings) -> None:
                 " auth=token, or take public_url away",
                 "auth",
             )
+
+
+def _check_executor(settings: Settings) -> None:
+    """Refuse half of what TLS takes, and files of it that nobody reads."""
+    files = (settings.executor_ca, settings.executor_cert, settings.executor_key)
+    if settings.executor.startswith("tls://"):
+        if None in files:
+            raise InvalidArgument(
+                f"executor {settings.executor} takes the files executor_ca, executor_cert and"
+                " executor_key",
+                "executor",
+            )
+    elif files != (None, None, None):
+        raise InvalidArgument(
+            "executor_ca, executor_cert and executor_key are for an executor at tls://", "executor"
+        )
 
 
 def _check_roots(settings: Settings) -> None:

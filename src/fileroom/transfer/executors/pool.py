@@ -8,10 +8,10 @@ import pickle
 import queue
 import threading
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from fileroom.errors import Internal, WorkerLost
+from fileroom.errors import WorkerLost
+from fileroom.transfer.executors.answers import Task
 from fileroom.transfer.executors.limits import WorkerLimits
 from fileroom.transfer.executors.process import WorkerProcess
 
@@ -22,13 +22,6 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task(Generic[_T]):
-    future: Future[_T]
-    content: bytes
-    """The function and its arguments, pickled."""
 
 
 class WorkerPool(Executor):
@@ -54,7 +47,7 @@ class WorkerPool(Executor):
         self._lazy = lazy
         self._limits = limits or WorkerLimits()
         self._preload = tuple(preload)
-        self._tasks: queue.SimpleQueue[_Task[object] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Task[object] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = self._killed = False
         self._processes: set[WorkerProcess] = set()
@@ -67,7 +60,7 @@ class WorkerPool(Executor):
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Queue a task; its future raises ``WorkerLost`` if its worker is lost."""
-        task = _Task(Future[_T](), pickle.dumps((fn, args, kwargs)))
+        task = Task(Future[_T](), pickle.dumps((fn, args, kwargs)))
         with self._closing:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -115,7 +108,7 @@ class WorkerPool(Executor):
                 )
                 continue
             try:
-                _finish(task, worker.run(task.content))
+                task.finish(worker.run(task.content))
             except WorkerLost as error:
                 task.future.set_exception(error)
                 if not worker.is_alive():
@@ -148,16 +141,3 @@ class WorkerPool(Executor):
             worker.stop()
             with self._closing:
                 self._processes.discard(worker)
-
-
-def _finish(task: _Task[object], answer: bytes) -> None:
-    try:
-        error, result = pickle.loads(answer)  # noqa: S301 - from our own worker
-    except Exception as unreadable:
-        logger.exception("the answer of a worker cannot be read")
-        error = Internal(f"the answer of a worker cannot be read ({type(unreadable).__name__})")
-        result = None
-    if error is not None:
-        task.future.set_exception(error)
-    else:
-        task.future.set_result(result)

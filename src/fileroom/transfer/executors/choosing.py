@@ -1,0 +1,63 @@
+"""Which executor an operator's choice means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fileroom.errors import FailedPrecondition
+from fileroom.transfer.executors.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from fileroom.transfer.executors.cluster import DaskExecutor
+
+LOCAL: Final = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """By which files a server and a Dask cluster know one another."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+def open_executor(
+    stack: ExitStack,
+    executor: str,
+    workers: int,
+    *,
+    name: str,
+    preload: Sequence[str],
+    tls: TlsFiles | None = None,
+    lazy: bool = False,
+) -> WorkerPool | DaskExecutor:
+    """Give an executor that ends with ``stack``, and its tasks with it.
+
+    ``executor`` is ``local``, worker processes of this server; or the address of a Dask scheduler,
+    ``dask://host:port`` or ``tls://host:port``, which has as many workers as it has.
+
+    Raises
+    ------
+    FailedPrecondition
+        If Dask is asked for and not installed.
+    """
+    if executor == LOCAL:
+        pool = WorkerPool(workers, name=name, preload=preload, lazy=lazy)
+        stack.callback(pool.kill_workers)
+        return pool
+    try:  # loaded where it is used: it takes a second of a server's start
+        from fileroom.transfer.executors.cluster import DaskExecutor
+    except ImportError as error:
+        raise FailedPrecondition(
+            "a Dask cluster needs a library: pip install 'fileroom[dask]'", "executor"
+        ) from error
+    address = executor.replace("dask://", "tcp://", 1)
+    cluster = DaskExecutor(address, name=name, preload=preload, tls=tls)
+    stack.callback(cluster.kill_workers)
+    return cluster
