@@ -290,6 +290,8 @@ class _Worker:
         match error:
             case Refused():
                 self._refuse_listed(listed, error)
+            case MemoryError() if self._task.alone:
+                raise error  # too much for a worker by itself, and it would be again
             case MemoryError():
                 self._defer(listed, Reason.MEMORY_LIMIT)
             case _:
