@@ -15,12 +15,9 @@ import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from fileroom.archive.check import check_store, name_instances
 from fileroom.archive.collect import SWEEP_SECONDS, Collector
-from fileroom.archive.drift import check_references
 from fileroom.archive.indexing import AttributeIndexer
 from fileroom.archive.layout import check_blob_bucket
 from fileroom.archive.marks import mark_if_possible
@@ -36,8 +33,8 @@ from fileroom.crashpoints import crashpoint
 from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
 from fileroom.database.header_dictionaries import keep_header_dictionary
-from fileroom.database.servers import LEASE_SECONDS, has_living_server
-from fileroom.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from fileroom.database.rebuild import check_rebuilt
+from fileroom.errors import FailedPrecondition, InvalidArgument, Unavailable
 from fileroom.objectstore.blobs.cloud import CloudBlobs
 from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import Buckets, cloud_address
@@ -54,8 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fileroom.archive.check import Finding
-    from fileroom.archive.drift import Drift
     from fileroom.auth.authenticate import AccessToken
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
@@ -126,16 +121,17 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         or written to.
     """
     with ExitStack() as stack:
-        lock, holder = _lock(settings.data, stack)
+        lock, holder = lock_data(settings.data, stack)
         database = open_database(settings.database_place)
         stack.callback(database.close)
-        blobs = _open_blobs(settings)
+        check_rebuilt(database)
+        blobs = open_blobs(settings)
         _make_directory(settings.buckets_directory)
         token = open_access_token(database, settings.data) if "token" in settings.auth else None
         database.write(keep_header_dictionary)
         owner = uuid.uuid4().hex
         _take_over(database, blobs, owner)
-        buckets = _open_buckets(settings)
+        buckets = open_buckets(settings)
         pools = _executors(settings, stack)
         requests = StoringRequests()
         collector = Collector(
@@ -163,6 +159,8 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs, buckets)
         stack.callback(indexer.stop)
+        # A clean end leaves nothing that blobs do not tell.
+        stack.callback(mark_if_possible, database, blobs, None)
         stack.callback(collector.stop)
         stack.callback(runner.stop, DRAIN_SECONDS)
         indexer.start()
@@ -182,46 +180,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         )
 
 
-@contextmanager
-def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding | Drift]]:
-    """Compare the rows, blobs and references of a data directory that no server runs on.
-
-    Raises
-    ------
-    FailedPrecondition
-        If a server runs on it.
-    NotFound
-        If there is no database in it.
-    """
-    if settings.database is None and not settings.database_path.exists():
-        raise NotFound(f"there is no database in {settings.data}; name its directory with --data")
-    with ExitStack() as stack:
-        lock, holder = _lock(settings.data, stack)
-        stack.callback(_write_holder, lock, holder)
-        database = open_database(settings.database_place)
-        stack.callback(database.close)
-        with database.read() as connection:
-            if has_living_server(connection):
-                raise FailedPrecondition(
-                    "servers run on the database: end them first; one that was killed counts as"
-                    f" running for {LEASE_SECONDS:.0f} s",
-                    "database",
-                )
-            stores = collection.living_stores(connection)
-        blobs = _open_blobs(settings)
-        buckets = _open_buckets(settings)
-        for store in stores:
-            check_blob_bucket(blobs, store.blob_prefix)
-        yield chain.from_iterable(
-            chain(
-                name_instances(database, check_store(database, blobs, store, deep=deep)),
-                check_references(database, buckets, store, deep=deep),
-            )
-            for store in stores
-        )
-
-
-def _lock(data: Path, stack: ExitStack) -> tuple[int, str]:
+def lock_data(data: Path, stack: ExitStack) -> tuple[int, str]:
     """Own the data directory while this process lives; give the lock and who held it before.
 
     A holder's number that nobody took back tells the next server of a crash.
@@ -239,14 +198,14 @@ def _lock(data: Path, stack: ExitStack) -> tuple[int, str]:
             "choose another directory with --data",
             "data",
         ) from error
-    _write_holder(lock, str(os.getpid()))
+    write_holder(lock, str(os.getpid()))
     return lock, holder
 
 
 def _let_go(lock: int, collector: Collector) -> None:
     """Take the holder's number back, unless the next server has blobs to compare with rows."""
     if collector.is_settled():
-        _write_holder(lock, "")
+        write_holder(lock, "")
 
 
 def _make_directory(directory: Path) -> None:
@@ -273,7 +232,8 @@ def _usable(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _write_holder(lock: int, holder: str) -> None:
+def write_holder(lock: int, holder: str) -> None:
+    """Note in the lock who has it; nobody, where the next server finds nothing to mend."""
     # In this order: a number that a crash cuts short tells of it all the same.
     os.pwrite(lock, holder.encode(), 0)
     crashpoint("holder.written")
@@ -282,7 +242,7 @@ def _write_holder(lock: int, holder: str) -> None:
     crashpoint("holder.synced")
 
 
-def _open_blobs(settings: Settings) -> Blobs:
+def open_blobs(settings: Settings) -> Blobs:
     """Give the place of the archive's own bytes, made if it is a directory."""
     directory = settings.blobs_directory
     if directory is not None:
@@ -299,7 +259,8 @@ def _open_blobs(settings: Settings) -> Blobs:
     return CloudBlobs(cloud_address(own), settings.blobs_prefix, settings.scratch_directory)
 
 
-def _open_buckets(settings: Settings) -> Buckets:
+def open_buckets(settings: Settings) -> Buckets:
+    """Give the buckets that the settings offer."""
     own = "" if settings.blobs_directory is not None else settings.blobs_bucket.name
     return Buckets(settings.offered_buckets, settings.buckets_directory, own=own)
 

@@ -61,6 +61,13 @@ class BlobBucketContract:
         blobs.make("store", ("00", "01"))
         return blobs.bucket("store")
 
+    def test_stores_are_listed(self, blobs: Blobs) -> None:
+        for name in ("b", "a"):
+            blobs.make(name, ("00",))
+            blobs.bucket(name).write("00/x", [b"one"])
+
+        assert list(blobs.list_prefixes()) == ["a", "b"]
+
     def test_what_was_written_is_listed_and_read(self, bucket: BlobBucket) -> None:
         bucket.write("01/b", [b"one", b" two"])
         bucket.write("00/a", [b""])

@@ -17,7 +17,7 @@ from fileroom.cli.settings_options import (
     data_option,
     read_settings,
 )
-from fileroom.deployment import check_data
+from fileroom.upkeep import check_data
 
 if TYPE_CHECKING:
     from pathlib import Path

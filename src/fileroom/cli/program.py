@@ -26,6 +26,9 @@ COMMANDS = {
     "check": LazyCommand(
         "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
     ),
+    "rebuild-index": LazyCommand(
+        "fileroom.cli.rebuild_index", "rebuild_index", "Make a lost database again from blobs."
+    ),
     "buckets": LazyCommand(
         "fileroom.cli.buckets", "buckets", "List buckets, and check what works in them."
     ),

@@ -34,6 +34,14 @@ format_option = click.option(
     show_default=True,
     help="Form of the output.",
 )
+report_format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(("text", "json")),
+    default="text",
+    show_default=True,
+    help="Lines to read, or one JSON object.",
+)
 buckets_option = click.option(
     "--bucket",
     "buckets",

@@ -64,6 +64,12 @@ class CloudBlobs:
         """Give the blobs of one store, one bucket for each process."""
         return _bucket_of(self, blob_prefix)
 
+    def list_prefixes(self) -> Iterator[str]:
+        """Yield the prefixes below which there are objects, in order."""
+        for found in _open_own(self.address).list_directory(self.prefix):
+            if isinstance(found, str):
+                yield found.removeprefix(self.prefix).removesuffix("/")
+
     def make(self, blob_prefix: str, directories: Iterable[str]) -> None:
         """Make nothing: a cloud has no directories; raises where the bucket does not answer."""
         del directories

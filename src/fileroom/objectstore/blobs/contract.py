@@ -144,6 +144,9 @@ class Blobs(Protocol):
     def bucket(self, blob_prefix: str) -> BlobBucket:
         """Give the blobs of one store."""
 
+    def list_prefixes(self) -> Iterator[str]:
+        """Yield the prefixes below which there is anything, in order."""
+
     def make(self, blob_prefix: str, directories: Iterable[str]) -> None:
         """Make the place of a store, durably, so that no later write has to; may be repeated."""
 

@@ -10,7 +10,7 @@ from fileroom.objectstore.local import LocalBucket
 from fileroom.objectstore.local.durable import translating
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -28,6 +28,12 @@ class LocalBlobs:
     def bucket(self, blob_prefix: str) -> LocalBucket:
         """Give the blobs of one store."""
         return LocalBucket(self.root / blob_prefix, managed=True)
+
+    def list_prefixes(self) -> Iterator[str]:
+        """Yield the names of the directories of stores, in order."""
+        with translating(str(self.root)), os.scandir(self.root) as found:
+            names = sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+        yield from names
 
     def make(self, blob_prefix: str, directories: Iterable[str]) -> None:
         """Make the directories of a store, durably; may be repeated."""

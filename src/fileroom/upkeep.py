@@ -1,0 +1,199 @@
+"""What is done to a data directory that no server runs on: compared, or its rows made anew."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from fileroom.api.healthcare.store_rules import indexed_tags
+from fileroom.archive.check import check_store, name_instances
+from fileroom.archive.drift import check_references
+from fileroom.archive.layout import (
+    StoreIdentity,
+    check_blob_bucket,
+    find_identity,
+    make_blob_bucket,
+)
+from fileroom.archive.rebuild import Rebuilt, rebuild_store
+from fileroom.database import collection, rebuild, stores
+from fileroom.database.collection import StoreArea
+from fileroom.database.engine import open_database
+from fileroom.database.extra_attributes import set_indexed_attributes
+from fileroom.database.header_dictionaries import keep_header_dictionary
+from fileroom.database.servers import LEASE_SECONDS, has_living_server
+from fileroom.deployment import lock_data, open_blobs, open_buckets, write_holder
+from fileroom.errors import DataLoss, FailedPrecondition, NotFound
+from fileroom.names import DatasetName, DicomStoreName, LocationName, parse_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fileroom.archive.check import Finding
+    from fileroom.archive.drift import Drift
+    from fileroom.database.engine import Connection, Database
+    from fileroom.objectstore.blobs.contract import Blobs
+    from fileroom.settings import Settings
+
+RECOVERED: Final = DatasetName(LocationName("local", "us-central1"), "recovered")
+"""The dataset of stores whose names are lost, or borne by another one."""
+NOT_RESTORED: Final = (
+    "operations, their failures and ledgers, and what of an import could have been undone",
+    "IAM policies of datasets and DICOM stores",
+    "datasets without a DICOM store",
+    "instances kept by reference: import them again from their URIs",
+    "storage classes (all are STANDARD) and times of storing (all are of now)",
+    "the access token: the next start of a server makes another",
+    "which instance describes a study or series whose instances disagree, where that was replaced",
+    "page tokens and cursors that clients hold",
+)
+"""What is told nowhere beside the blobs."""
+
+
+@contextmanager
+def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding | Drift]]:
+    """Compare the rows, blobs and references of a data directory that no server runs on.
+
+    Raises
+    ------
+    FailedPrecondition
+        If a server runs on it.
+    NotFound
+        If there is no database in it.
+    """
+    if settings.database is None and not settings.database_path.exists():
+        raise NotFound(f"there is no database in {settings.data}; name its directory with --data")
+    with _owned(settings) as (database, blobs):
+        with database.read() as connection:
+            areas = collection.living_stores(connection)
+        buckets = open_buckets(settings)
+        for area in areas:
+            check_blob_bucket(blobs, area.blob_prefix)
+        yield chain.from_iterable(
+            chain(
+                name_instances(database, check_store(database, blobs, area, deep=deep)),
+                check_references(database, buckets, area, deep=deep),
+            )
+            for area in areas
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuiltStore:
+    """A DICOM store that was found below the blobs."""
+
+    name: str
+    blob_prefix: str
+    former_name: str = ""
+    """What was told beside its blobs; another one where that is lost, or borne by two."""
+    deleted: bool = False
+    content: Rebuilt = field(default_factory=Rebuilt)
+
+
+def rebuild_index(settings: Settings, progress: Callable[[str, int], None]) -> list[RebuiltStore]:
+    """Make the rows of an empty database from blobs alone; what was cut off goes on.
+
+    Raises
+    ------
+    FailedPrecondition
+        If a server runs on it, or the database holds anything else.
+    """
+    with _owned(settings) as (database, blobs):
+        resumed = database.write(rebuild.begin_rebuild)
+        database.write(keep_header_dictionary)
+        # Of an older database, whose numbers come again.
+        shutil.rmtree(settings.cache_directory, ignore_errors=True)
+        told = []
+        for prefix in blobs.list_prefixes():
+            store = _make_store(database, blobs, prefix)
+            if not store.deleted:
+                content = rebuild_store(
+                    database,
+                    blobs,
+                    _area(database, prefix),
+                    grace_seconds=settings.collection_grace_seconds,
+                    resumed=resumed,
+                    progress=partial(progress, store.name),
+                )
+                store = replace(store, content=content)
+            told.append(store)
+        newest = max((store.content.newest_writer for store in told), default=0)
+        database.write(lambda transaction: rebuild.end_rebuild(transaction, newest))
+    return told
+
+
+@contextmanager
+def _owned(settings: Settings) -> Iterator[tuple[Database, Blobs]]:
+    """Give the database and the blobs of a data directory, on which no server runs meanwhile."""
+    with ExitStack() as stack:
+        lock, holder = lock_data(settings.data, stack)
+        stack.callback(write_holder, lock, holder)
+        database = open_database(settings.database_place)
+        stack.callback(database.close)
+        with database.read() as connection:
+            if has_living_server(connection):
+                raise FailedPrecondition(
+                    "servers run on the database: end them first; one that was killed counts as"
+                    f" running for {LEASE_SECONDS:.0f} s",
+                    "database",
+                )
+        yield database, open_blobs(settings)
+
+
+def _area(database: Database, blob_prefix: str) -> StoreArea:
+    with database.read() as connection:
+        store_id = rebuild.find_store_of(connection, blob_prefix)
+    assert store_id is not None
+    return StoreArea(id=store_id, blob_prefix=blob_prefix)
+
+
+def _make_store(database: Database, blobs: Blobs, blob_prefix: str) -> RebuiltStore:
+    """Give the store of some blobs its row, under the name that is told beside them."""
+    try:
+        identity = find_identity(blobs, blob_prefix) or StoreIdentity()
+    except DataLoss:
+        identity = StoreIdentity()
+    if identity.deleted:
+        database.write(lambda transaction: _insert_deleted(transaction, blob_prefix))
+        return RebuiltStore(name=identity.name, blob_prefix=blob_prefix, deleted=True)
+    name = database.write(lambda transaction: _insert_living(transaction, identity, blob_prefix))
+    if str(name) != identity.name:
+        named = msgspec.structs.replace(identity, name=str(name))
+        make_blob_bucket(blobs, blob_prefix, named)
+    return RebuiltStore(name=str(name), blob_prefix=blob_prefix, former_name=identity.name)
+
+
+def _insert_living(
+    transaction: Connection, identity: StoreIdentity, blob_prefix: str
+) -> DicomStoreName:
+    """Add the row of a store unless it is there; give what it is called."""
+    told = parse_name(identity.name) if identity.name else None
+    lost = DicomStoreName(RECOVERED, blob_prefix)
+    name = told if isinstance(told, DicomStoreName) else lost
+    if rebuild.find_store_of(transaction, blob_prefix) is not None:
+        return name
+    if stores.find_dicom_store(transaction, name) is not None:
+        name = lost
+    if stores.find_dataset(transaction, name.parent) is None:
+        stores.insert_dataset(transaction, name.parent, time_zone=identity.time_zone)
+    store = stores.insert_dicom_store(transaction, name, identity.config, blob_prefix=blob_prefix)
+    set_indexed_attributes(transaction, store.id, indexed_tags(identity.config))
+    return name
+
+
+def _insert_deleted(transaction: Connection, blob_prefix: str) -> None:
+    """Add the row of a store that was deleted, so that its blobs are purged.
+
+    It comes in a dataset of its own, deleted as well: names of the living are not touched.
+    """
+    if rebuild.find_store_of(transaction, blob_prefix) is None:
+        dataset = DatasetName(RECOVERED.parent, f"deleted-{blob_prefix}")
+        name = DicomStoreName(dataset, blob_prefix)
+        stores.insert_dataset(transaction, dataset)
+        stores.insert_dicom_store(transaction, name, {}, blob_prefix=blob_prefix)
+        stores.delete_dataset(transaction, dataset)
