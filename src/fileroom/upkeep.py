@@ -13,6 +13,7 @@ import msgspec
 
 from fileroom.api.healthcare.store_rules import indexed_tags
 from fileroom.archive.check import check_store, name_instances
+from fileroom.archive.collect import Collector
 from fileroom.archive.drift import check_references
 from fileroom.archive.layout import (
     StoreIdentity,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from fileroom.archive.check import Finding
     from fileroom.archive.drift import Drift
+    from fileroom.database.collection import Waiting
     from fileroom.database.engine import Connection, Database
     from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.settings import Settings
@@ -66,8 +68,7 @@ def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding |
     NotFound
         If there is no database in it.
     """
-    if settings.database is None and not settings.database_path.exists():
-        raise NotFound(f"there is no database in {settings.data}; name its directory with --data")
+    _check_there(settings)
     with _owned(settings) as (database, blobs):
         with database.read() as connection:
             areas = collection.living_stores(connection)
@@ -125,6 +126,47 @@ def rebuild_index(settings: Settings, progress: Callable[[str, int], None]) -> l
         newest = max((store.content.newest_writer for store in told), default=0)
         database.write(lambda transaction: rebuild.end_rebuild(transaction, newest))
     return told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What one run of the collector did, and what it left."""
+
+    places: int
+    bytes: int
+    waiting: Waiting
+    deleted_stores: int
+    """Whose content is not all gone, since an operation on them has not ended."""
+
+
+def collect_garbage(settings: Settings) -> Collected:
+    """Collect at once what is due in a data directory that no server runs on, orphans included.
+
+    Raises
+    ------
+    FailedPrecondition
+        If a server runs on it, or its rows were not all made again from blobs.
+    NotFound
+        If there is no database in it.
+    """
+    _check_there(settings)
+    with _owned(settings) as (database, blobs):
+        rebuild.check_rebuilt(database)
+        collector = Collector(database, blobs, interval_seconds=1.0, after_crash=True)
+        collector.collect()
+        collector.collect()  # what the first has found to be orphans
+        with database.read() as connection:
+            return Collected(
+                places=collector.reclaimed.places,
+                bytes=collector.reclaimed.bytes,
+                waiting=collection.waiting_drops(connection),
+                deleted_stores=collection.count_deleted_stores(connection),
+            )
+
+
+def _check_there(settings: Settings) -> None:
+    if settings.database is None and not settings.database_path.exists():
+        raise NotFound(f"there is no database in {settings.data}; name its directory with --data")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,14 @@ SWEEP_SECONDS: Final = 3600.0
 """How often, and after what rest, temporary files count as those of a lost worker."""
 
 
+@dataclass(slots=True)
+class Reclaimed:
+    """What a collector has collected."""
+
+    places: int = 0
+    bytes: int = 0
+
+
 class Collector:
     """A thread that drops due blobs, purges deleted stores and forgets old operations."""
 
@@ -57,6 +66,7 @@ class Collector:
         self._suspected: dict[int, frozenset[int]] = {}
         self._suspecting = threading.Lock()
         self._swept_at: float | None = None
+        self.reclaimed = Reclaimed()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
@@ -137,6 +147,9 @@ class Collector:
                 of_blob = list(group)
                 done = dropped if self._drop(of_blob) else later
                 done += [drop.id for drop in of_blob]
+                if done is dropped and of_blob[0].place is not PlaceKind.REFERENCE:
+                    self.reclaimed.places += len(of_blob)
+                    self.reclaimed.bytes += sum(drop.size for drop in of_blob)
         finally:
             self._database.write(settle)
         done_with = set(dropped)
@@ -163,6 +176,9 @@ class Collector:
                 extents = [Extent(drop.offset, drop.size) for drop in drops]
                 delete_members(bucket, blob.place_key, extents)
             else:
+                # Of an orphan nobody noted the size.
+                entry = None if blob.size else bucket.find(blob.place_key)
+                self.reclaimed.bytes += 0 if entry is None else entry.size
                 bucket.delete(blob.place_key)
         except DurabilityLost:
             raise

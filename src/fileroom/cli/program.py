@@ -26,6 +26,9 @@ COMMANDS = {
     "check": LazyCommand(
         "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
     ),
+    "collect-garbage": LazyCommand(
+        "fileroom.cli.collect_garbage", "collect_garbage", "Collect now what no row names any more."
+    ),
     "rebuild-index": LazyCommand(
         "fileroom.cli.rebuild_index", "rebuild_index", "Make a lost database again from blobs."
     ),

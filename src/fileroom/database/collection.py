@@ -148,6 +148,27 @@ def put_off_drops(transaction: Connection, ids: Sequence[int], *, seconds: float
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What is queued to be dropped, or cannot be yet."""
+
+    places: int
+    bytes: int
+    first_due: int | None
+    """In microseconds since 1970; None where nothing waits."""
+
+
+def waiting_drops(connection: Connection) -> Waiting:
+    """Give what is queued; an object outside the archive is nothing to drop."""
+    drops = schema.blob_drops.c
+    row = connection.execute(
+        select(
+            func.count(), func.coalesce(func.sum(drops.size), 0), func.min(drops.not_before)
+        ).where(drops.place != PlaceKind.REFERENCE)
+    ).one()
+    return Waiting(places=row[0], bytes=int(row[1]), first_due=row[2])
+
+
 def deleted_stores(connection: Connection) -> list[StoreArea]:
     """Give deleted stores on which no operation runs any more."""
     stores, operations = schema.dicom_stores.c, schema.operations.c
@@ -161,6 +182,13 @@ def deleted_stores(connection: Connection) -> list[StoreArea]:
         .limit(ROWS_MAX)
     )
     return [StoreArea(id=row.id, blob_prefix=row.blob_prefix) for row in rows]
+
+
+def count_deleted_stores(connection: Connection) -> int:
+    """Give how many deleted stores are still there."""
+    stores = schema.dicom_stores
+    counted = select(func.count()).select_from(stores).where(stores.c.deleted_at.is_not(None))
+    return connection.execute(counted).scalar_one()
 
 
 def purge_rows(transaction: Connection, store: StoreArea) -> bool:
