@@ -26,6 +26,9 @@ COMMANDS = {
     "check": LazyCommand(
         "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
     ),
+    "doctor": LazyCommand(
+        "fileroom.cli.doctor", "doctor", "Look whether machine and settings are fit."
+    ),
     "collect-garbage": LazyCommand(
         "fileroom.cli.collect_garbage", "collect_garbage", "Collect now what no row names any more."
     ),

@@ -92,6 +92,11 @@ def encode_frame(
         ) from error
 
 
+def encodable() -> frozenset[str]:
+    """Give the transfer syntaxes that samples can be encoded in."""
+    return NATIVE_TRANSFER_SYNTAXES | _ENCODERS.keys()
+
+
 def encoded_photometric_interpretation(colour: str, transfer_syntax_uid: str) -> str:
     """Give the Photometric Interpretation of an encoded frame, from that of its samples.
 
