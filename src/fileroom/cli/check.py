@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ from fileroom.cli.settings_options import (
     config_option,
     data_option,
     read_settings,
+    report_format_option,
 )
 from fileroom.upkeep import check_data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fileroom.archive.check import Finding
     from fileroom.database.collection import KnownPlace
 
 EXIT_FOUND = 3
@@ -31,6 +34,7 @@ EXIT_FOUND = 3
 @data_option
 @config_option
 @buckets_option
+@report_format_option
 @click.option("--deep", is_flag=True, help="Read every byte and compare checksums.")
 @click.pass_context
 def check(
@@ -38,6 +42,7 @@ def check(
     data: Path | None,
     config: Path | None,
     buckets: tuple[str, ...],
+    output_format: str,
     *,
     deep: bool,
 ) -> None:
@@ -50,21 +55,45 @@ def check(
     an instance is missing or differs.
     """
     found = Counter[Fault]()
+    told: list[dict[str, object]] = []
     settings = read_settings(config, data=data, buckets=buckets)
     with check_data(settings, deep=deep) as findings:
         for finding in findings:
             found[finding.fault] += 1
-            if isinstance(finding, Drift):
-                told = f"{finding.fault} {finding.uri} {finding.instance or ''}".rstrip()
-                click.echo(printable(f"{told}: {finding.cause}" if finding.cause else told))
-                continue
-            told = f" {finding.instance}" if finding.instance is not None else ""
-            click.echo(f"{finding.fault} {finding.path}{_of(finding.place)}{told}")
+            if output_format == "json":
+                told.append(_as_json(finding))
+            else:
+                click.echo(_line(finding))
     harmless = found.pop(Fault.ORPHANED, 0)
-    counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
-    click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")
+    if output_format == "json":
+        whole = {"findings": told, "faults": found.total(), "orphaned": harmless}
+        click.echo(json.dumps(whole, indent=2))
+    else:
+        counts = ", ".join(f"{count} {fault}" for fault, count in sorted(found.items()))
+        click.echo(f"{counts or 'all instances are there'}; {harmless} orphaned blobs")
     if found:
         ctx.exit(EXIT_FOUND)
+
+
+def _line(finding: Finding | Drift) -> str:
+    if isinstance(finding, Drift):
+        told = f"{finding.fault} {finding.uri} {finding.instance or ''}".rstrip()
+        return printable(f"{told}: {finding.cause}" if finding.cause else told)
+    told = f" {finding.instance}" if finding.instance is not None else ""
+    return f"{finding.fault} {finding.path}{_of(finding.place)}{told}"
+
+
+def _as_json(finding: Finding | Drift) -> dict[str, object]:
+    instance = None if finding.instance is None else str(finding.instance)
+    told: dict[str, object] = {"fault": str(finding.fault), "instance": instance}
+    if isinstance(finding, Drift):
+        return told | {"uri": finding.uri, "cause": finding.cause}
+    told["path"] = finding.path
+    place = finding.place
+    if place is not None:
+        sha256 = None if place.sha256 is None else place.sha256.hex()
+        told |= {"offset": place.offset, "size": place.size, "sha256": sha256}
+    return told
 
 
 def _of(place: KnownPlace | None) -> str:
