@@ -83,6 +83,8 @@ def test_every_line_is_answered(
 ) -> None:
     require_tool("curl")
     for method in in_order():
+        if method == "fileroom.operations.undo":
+            variables["OPERATION"] = f"{server.url}/v1/{imported_alone(server, client, variables)}"
         answered = run(EXAMPLES[method], variables, tmp_path)
         if RESPONSES[method] is Operation and method != "datasets.operations.get":
             operation = client.wait(json.loads(answered)["name"], poll_seconds=0.05)
@@ -92,6 +94,14 @@ def test_every_line_is_answered(
             variables["STUDY"] = study_of(client, variables["STORE"].partition("/v1/")[2])
     written = {file.name for file in tmp_path.iterdir()}
     assert {"one.dcm", "one.jpg", "frame.raw", "study.jpg", "study.multipart"} <= written
+
+
+def imported_alone(server: RunningServer, client: Client, variables: dict[str, str]) -> str:
+    """Import what no other line needs, and give the name of that operation."""
+    (server.make_bucket("alone") / "slice.dcm").write_bytes(next(slices(1, series=2)))
+    dicom_store = variables["STORE"].partition("/v1/")[2]
+    started = client.import_(dicom_store, "gs://alone/**")
+    return str(client.wait(started, poll_seconds=0.05).name)
 
 
 def study_of(client: Client, dicom_store: str) -> str:
