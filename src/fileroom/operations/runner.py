@@ -33,7 +33,7 @@ from fileroom.operations.operation import (
 from fileroom.operations.pacing import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fileroom.database.engine import Connection, Database
     from fileroom.database.operations import Kind, Operation, Pace
@@ -137,6 +137,12 @@ def pause_seconds(pauses: int) -> float:
     return min(2.0 ** min(pauses, 10), BACKOFF_SECONDS_MAX)
 
 
+def _join(threads: Iterable[threading.Thread], deadline: float) -> None:
+    for thread in threads:
+        if thread.is_alive():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
 class Runner:
     """Runs the operations of a deployment in threads of this process."""
 
@@ -189,13 +195,13 @@ class Runner:
         self._stopping.set()
         self._wake.set()
         with self._lock:
-            running = dict(self._running)
-        for run in running:
-            run.stop()
+            for run in self._running:
+                run.stop()
         deadline = time.monotonic() + drain_seconds
-        for thread in [*self._threads, *running.values()]:
-            if thread.is_alive():
-                thread.join(max(0.0, deadline - time.monotonic()))
+        _join(self._threads, deadline)
+        with self._lock:  # one more may have been claimed until then, and is told to leave off
+            running = list(self._running.values())
+        _join(running, deadline)
 
     # ------------------------------------------------------------------ threads
 

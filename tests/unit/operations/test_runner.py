@@ -21,7 +21,7 @@ from fileroom.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from fileroom.operations.runner import pause_seconds
+from fileroom.operations.runner import Run, pause_seconds
 from tests.unit.database.rows import HOUR, OWNER, add_operation, all_rows, claimed
 from tests.unit.operations.running import claimed_run, read_operation, running, wait_until
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection, Database
     from fileroom.names import OperationName
-    from fileroom.operations.runner import Run
 
 pytestmark = pytest.mark.usefixtures("quick")
 OTHER_OWNER = "boot-2"
@@ -321,6 +320,22 @@ def test_stopping_server_gives_its_operations_to_whoever_claims_first(database: 
 
     taken = database.write(lambda transaction: claimed(transaction, OTHER_OWNER))
     assert (taken.name, taken.fence) == (name, 3)  # giving up and taking draw one each
+
+
+def test_operation_that_was_claimed_as_the_server_stopped_is_given_up_too(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = database.write(add_operation)
+    monkeypatch.setattr(Run, "pace", lambda _: time.sleep(0.3))  # between claim and start
+
+    def job(run: Run) -> bool:
+        time.sleep(0.3)
+        return until_told(run)
+
+    with running(database, job):
+        wait_until(lambda: read_operation(database, name).state is State.RUNNING)
+
+    assert database.write(lambda transaction: claimed(transaction, OTHER_OWNER)).name == name
 
 
 def test_operation_claimed_by_another_server_is_left_to_it(database: Database) -> None:
