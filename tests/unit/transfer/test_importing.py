@@ -119,6 +119,17 @@ def test_request_that_cannot_be_done_is_refused(
         assert all_rows(connection, schema.operations) == []
 
 
+def test_one_sop_instance_uid_in_two_studies_is_two_instances(site: Site) -> None:
+    one, other = uids(1), (uids(2, study=2)[0], uids(2, study=2)[1], uids(1)[2])
+    site.put("a.dcm", instance(one))
+    site.put("b.dcm", instance(other))
+    run = requested(site)
+
+    assert run_import(site, run)
+    assert failures(site, run) == []
+    assert [row.sop_instance_uid for row in instances(site)] == [one[2]] * 2
+
+
 # Outcomes
 
 
