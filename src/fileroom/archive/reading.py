@@ -211,6 +211,13 @@ def lost(stored: StoredInstance, what: str) -> DataLoss:
     )
 
 
+def damaged_bytes(stored: StoredInstance) -> DataLoss:
+    """Give the error that says the bytes of an instance have another checksum now."""
+    if stored.place.kind is PlaceKind.REFERENCE:
+        return lost_reference(stored.place, stored.path, Aborted("its checksum is another"))
+    return lost(stored, "is damaged: its checksum is another")
+
+
 def damaged(stored: StoredInstance, error: Refused) -> DataLoss:
     """Give the error that says the bytes of an instance are not well formed."""
     if stored.place.kind is PlaceKind.REFERENCE:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from fileroom.archive.reading import InstanceReader
+from fileroom.archive.reading import InstanceReader, damaged_bytes
 from fileroom.closing import Closing
 from fileroom.database.stored import (
     find_stored_instance,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from fileroom.objectstore.buckets import Buckets
 
 HEADERS_AT_A_TIME: Final = 100
+HASHERS: Final = 8
+"""Threads that compute checksums of large files, each of one piece at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +116,25 @@ def open_as_stored(content: Content, stored: StoredInstance) -> InstanceFile:
     NotFound
         If the instance was deleted meanwhile.
     DataLoss
-        If its blob is missing or has another size, or its source is not what was imported.
+        If its blob is missing or has another size, or its source is not what was imported; or if
+        its bytes are not those that were stored, which a large file tells only at its end, in place
+        of its last piece.
     """
-    reader = InstanceReader(content, stored)
-    source = reader.source
-    sha256 = reader.stored.place.sha256
+    with ExitStack() as stack:
+        reader = stack.enter_context(InstanceReader(content, stored))
+        source = reader.source
+        sha256 = reader.stored.place.sha256
+        pieces = _span(source, 0, source.size)
+        if sha256 is not None:
+            pieces = _verified(pieces, reader.stored)
+            if source.size <= PIECE_BYTES:  # nothing wrong is sent, and an error is told as one
+                pieces = iter(list(pieces))
+        stack.pop_all()
     return InstanceFile(
         transfer_syntax_uid=reader.stored.transfer_syntax_uid,
         size=source.size,
         etag=None if sha256 is None else f'"{sha256.hex()}"',
-        pieces=FilePieces(_span(source, 0, source.size), reader),
+        pieces=FilePieces(pieces, reader),
         span=partial(_span, source),
     )
 
@@ -180,6 +193,32 @@ class FilePieces(Closing):
 def absent(path: InstancePath) -> NotFound:
     """Give the error that says there is no such study, series or instance."""
     return NotFound(f"{path} does not exist in this DICOM store", "name")
+
+
+def _verified(pieces: Iterator[bytes], stored: StoredInstance) -> Iterator[bytes]:
+    """Give the pieces of a file, the last of them only if all are what was stored.
+
+    Raises
+    ------
+    DataLoss
+        If they are not.
+    """
+    digest = hashlib.sha256()
+    last = next(pieces)
+    digest.update(last)  # a file of one piece needs no other thread
+    for piece in pieces:
+        hashed = _hashers().submit(digest.update, piece)  # while the one before it is sent
+        yield last
+        hashed.result()
+        last = piece
+    if digest.digest() != stored.place.sha256:
+        raise damaged_bytes(stored)
+    yield last
+
+
+@cache
+def _hashers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(HASHERS, thread_name_prefix="hashing")
 
 
 def _span(source: ByteSource, start: int, stop: int) -> Iterator[bytes]:

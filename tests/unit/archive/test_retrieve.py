@@ -20,7 +20,7 @@ from tests.corpus import (
     minimal_instance,
     mr_instance,
 )
-from tests.places import root_of
+from tests.places import of_place, root_of
 from tests.store_content import FilledStore, filled_store
 
 if TYPE_CHECKING:
@@ -187,6 +187,35 @@ def test_a_blob_changed_while_it_is_read_is_data_loss(case: Case) -> None:
     os.truncate(case.blob, 1000)
     with pytest.raises(DataLoss):
         list(file.pieces)
+
+
+@pytest.mark.parametrize("at", [140, -1])
+def test_no_byte_of_a_small_file_that_rotted_is_given(case: Case, at: int) -> None:
+    case.add(minimal_instance(**case.uids))
+    stored, before = case.find(), open_files()
+    flip(case, at)
+    with pytest.raises(DataLoss, match="is damaged: its checksum is another"):
+        retrieve.open_as_stored(case.content, stored)
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("at", [140, PIECE_BYTES + 1, -1])
+def test_a_large_file_that_rotted_is_never_given_whole(case: Case, at: int) -> None:
+    data = mr_instance(rows=1200, **case.uids)
+    case.add(data)
+    flip(case, at)
+    file = retrieve.open_as_stored(case.content, case.find())
+    given = list(islice(file.pieces, 2))
+    assert sum(map(len, given)) == 2 * PIECE_BYTES < len(data)
+    with pytest.raises(DataLoss, match="is damaged: its checksum is another"):
+        next(file.pieces)
+
+
+def flip(case: Case, at: int) -> None:
+    """Flip a bit of the instance's bytes at rest."""
+    lying = of_place(case.blob.parent.parent, case.find().place)
+    offset = at % lying.size
+    lying.write(bytes([lying.read()[offset] ^ 1]), offset)
 
 
 def test_no_file_stays_open(case: Case) -> None:
