@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
