@@ -6,11 +6,13 @@ import hashlib
 import os
 import time
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx2
 import pytest
 
+from fileroom.archive.layout import MARKS
 from fileroom.errors import Code, DataLoss, FailedPrecondition, Reason
 from tests import corpus
 from tests.dicom_files import wheel_files
@@ -20,7 +22,6 @@ from tests.server import run_fileroom, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from fileroom.client import Client, Operation
     from tests.emulators import Emulators
@@ -154,13 +155,23 @@ def eager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield made
 
 
+def files_of(blobs: Path) -> set[Path]:
+    """Give the blobs; directories may go meanwhile, as the collector comes by."""
+    return {
+        Path(directory) / name
+        for directory, _, names in os.walk(blobs)
+        for name in names
+        if "-" in name and Path(directory).name != MARKS
+    }
+
+
 def let_collect(place: Place) -> None:
     """Wait until the collector has come by: it takes a copy that was stored and deleted."""
     store = another_store(place)
     blobs = place.server.data / "blobs"
-    before = set(blobs.rglob("*-*"))
+    before = files_of(blobs)
     assert not place.client.store_instances(store, [corpus.mr_instance(rows=16, **uids(9))]).refused
-    (blob,) = set(blobs.rglob("*-*")) - before
+    (blob,) = files_of(blobs) - before
     place.client.delete_instance(store, instance(9))
     until = time.monotonic() + 30
     while blob.exists():
