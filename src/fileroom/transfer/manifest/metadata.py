@@ -17,10 +17,10 @@ import msgspec
 
 from fileroom.archive.metadata.slices import URL_MARK, decompress
 from fileroom.archive.metadata.telling import InstanceSlice, slices_of
-from fileroom.archive.retrieve import StoreContent
-from fileroom.database import exports, stores
+from fileroom.database import exports
 from fileroom.errors import DataLoss, ResourceExhausted
 from fileroom.names import InstancePath, Uid
+from fileroom.transfer.changing.rewriting import open_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,17 +53,7 @@ class MetadataRows:
     """Gives rows of what an export wrote, told by workers some slices ahead."""
 
     def __init__(self, facilities: Facilities, progress: Operation) -> None:
-        name = progress.dicom_store_name
-        assert name is not None
-        with facilities.database.read() as connection:
-            store = stores.get_dicom_store(connection, name)
-        self._content = StoreContent(
-            database=facilities.database,
-            blobs=facilities.blobs,
-            buckets=facilities.buckets,
-            store_id=store.id,
-            blob_prefix=store.blob_prefix,
-        )
+        self._content = open_content(facilities, progress)
         self._teller = facilities.teller
         self.untold = 0
         """Instances whose metadata no worker could tell; they have a row without them."""
