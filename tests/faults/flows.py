@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fileroom.archive.check import Fault, check_store
 from fileroom.archive.collect import Collector
 from fileroom.archive.drift import check_references
-from fileroom.archive.retrieve import StoreContent, find_instance, open_as_stored
+from fileroom.archive.retrieve import find_instance, open_as_stored
 from fileroom.archive.storing import StoreRules, StoringRequest
 from fileroom.database import operations, schema
 from fileroom.database.operations import Kind, State
@@ -103,7 +103,7 @@ def store(ground: Ground, site: Site) -> None:
     """Store some files and one that is none in two requests; note what was acknowledged."""
     for numbers in ((1, 2, 3), (3, 4)):
         requests = site.facilities.requests
-        request = StoringRequest(requests, content_of(site), StoreRules())
+        request = StoringRequest(requests, site.content, StoreRules())
         try:
             for number in numbers:
                 part = request.begin_part()
@@ -249,17 +249,6 @@ def some(mine: Any, theirs: Any) -> object:
     return [one for one in mine if one not in theirs]
 
 
-def content_of(site: Site) -> StoreContent:
-    facilities = site.facilities
-    return StoreContent(
-        database=facilities.database,
-        blobs=facilities.blobs,
-        buckets=facilities.buckets,
-        store_id=site.store_id,
-        blob_prefix=site.blob_prefix,
-    )
-
-
 def stored(site: Site) -> dict[UIDS, str]:
     """Give the SHA-256 of what a client gets of each instance."""
     with site.database.read() as connection:
@@ -272,7 +261,7 @@ def stored(site: Site) -> dict[UIDS, str]:
         study = studies[above.study_id].study_instance_uid
         key = (study, above.series_instance_uid, row.sop_instance_uid)
         file = open_as_stored(
-            content_of(site), find_instance(content_of(site), InstancePath(*map(Uid, key)))
+            site.content, find_instance(site.content, InstancePath(*map(Uid, key)))
         )
         found[key] = hashlib.sha256(b"".join(file.pieces)).hexdigest()
     assert len(found) == len(rows)

@@ -93,7 +93,7 @@ class Machine(RuleBasedStateMachine):
     @rule(key=keys, patient=patients)
     def store(self, key: UIDS, patient: str) -> None:
         site = self.site
-        request = StoringRequest(site.facilities.requests, flows.content_of(site), StoreRules())
+        request = StoringRequest(site.facilities.requests, site.content, StoreRules())
         try:
             part = request.begin_part()
             part.write(FILES[key, patient])
@@ -294,7 +294,7 @@ class Machine(RuleBasedStateMachine):
         return any(key[: len(prefix)] == prefix for prefix in self.deletions.values())
 
     def get(self, key: UIDS) -> str | None:
-        content = flows.content_of(self.site)
+        content = self.site.content
         try:
             stored = find_instance(content, InstancePath(*map(Uid, key)))
         except NotFound:

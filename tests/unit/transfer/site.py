@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from fileroom.archive.layout import MARKS, StoreIdentity, make_blob_bucket
 from fileroom.archive.metadata.telling import Teller
+from fileroom.archive.retrieve import StoreContent
 from fileroom.archive.storing import StoringRequests
 from fileroom.archive.workers import RequestWorkers
 from fileroom.database import operations, schema, stores
@@ -68,6 +69,17 @@ class Site:
     def blobs(self) -> Path:
         """The directory of the store's blobs."""
         return root_of(self.facilities.blobs) / self.blob_prefix
+
+    @property
+    def content(self) -> StoreContent:
+        """Where the rows and the blobs of the store are."""
+        return StoreContent(
+            database=self.facilities.database,
+            blobs=self.facilities.blobs,
+            buckets=self.facilities.buckets,
+            store_id=self.store_id,
+            blob_prefix=self.blob_prefix,
+        )
 
     def put(self, key: str, content: bytes) -> None:
         """Put an object into the bucket."""

@@ -8,7 +8,6 @@ import pytest
 
 from fileroom.archive.deletion import delete_instance
 from fileroom.archive.packs import open_place
-from fileroom.archive.retrieve import StoreContent
 from fileroom.archive.retrieve import find_instance as find_stored
 from fileroom.database import operations, schema
 from fileroom.database.operations import Kind
@@ -67,17 +66,6 @@ def undone(site: Site, run: Run) -> dict[str, int]:
     return {term: number for term, number in told.items() if number and term != "listed"}
 
 
-def content_of(site: Site) -> StoreContent:
-    facilities = site.facilities
-    return StoreContent(
-        database=facilities.database,
-        blobs=facilities.blobs,
-        buckets=facilities.buckets,
-        store_id=site.store_id,
-        blob_prefix=site.blob_prefix,
-    )
-
-
 def stored(site: Site) -> dict[UIDS, bytes]:
     """Give the bytes of all instances."""
     with site.database.read() as connection:
@@ -85,7 +73,7 @@ def stored(site: Site) -> dict[UIDS, bytes]:
     found = {}
     for key in (OLD, SAME, NEW, OTHER):
         if any(row.sop_instance_uid == key[2] for row in rows):
-            row = find_stored(content_of(site), InstancePath(*map(Uid, key)))
+            row = find_stored(site.content, InstancePath(*map(Uid, key)))
             with open_place(site.facilities.blobs.bucket(site.blob_prefix), row.place) as blob:
                 found[key] = blob.read_at(0, row.place.size)
     assert len(found) == len(rows)
@@ -137,7 +125,7 @@ def test_what_somebody_changed_or_deleted_since_stays(
 ) -> None:
     run = imported(site, files(OLD, SAME, NEW, OTHER, patient_id="P2"))
     imported(site, files(OLD, NEW, patient_id="P3"))
-    delete_instance(content_of(site), InstancePath(*map(Uid, OTHER)), grace_seconds=60.0)
+    delete_instance(site.content, InstancePath(*map(Uid, OTHER)), grace_seconds=60.0)
 
     assert undone(site, run) == {"updated": 1, "unchanged": 3}
 
