@@ -158,7 +158,7 @@ class Unauthenticated(FileroomError):
 
 
 class Reason(StrEnum):
-    """Why an object failed; stable, shown in failures, ledger and metrics."""
+    """Why an object failed or came to a rare end; stable, shown in failures, ledger and metrics."""
 
     NOT_DICOM = "NOT_DICOM"
     EMPTY = "EMPTY"
@@ -173,6 +173,7 @@ class Reason(StrEnum):
     DICOMDIR = "DICOMDIR"
     DUPLICATE_DIFFERENT = "DUPLICATE_DIFFERENT"
     DELETED_MEANWHILE = "DELETED_MEANWHILE"
+    HEALED = "HEALED"
     STUDY_DELETING = "STUDY_DELETING"
     SOURCE_NOT_FOUND = "SOURCE_NOT_FOUND"
     SOURCE_CHANGED = "SOURCE_CHANGED"

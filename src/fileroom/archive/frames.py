@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.frame_tables import PixelBytes, made_table
-from fileroom.archive.reading import InstanceReader
+from fileroom.archive.reading import InstanceReader, WithoutRows
 from fileroom.closing import Closing
 from fileroom.database.stored import (
     find_frame_chunk,
@@ -87,7 +87,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameInBlob:
+class FrameInBlob(WithoutRows):
     """Where a frame lies: another process reads it faster than it can be sent there."""
 
     blobs: Blobs

@@ -55,6 +55,18 @@ class Content(Protocol):
             If it is gone, or nobody here can tell.
         """
 
+    def note_damage(self, stored: StoredInstance) -> None:
+        """Note that an instance's bytes are lost, so that the same file stored again heals it."""
+
+
+class WithoutRows:
+    """A worker's content: what it meets is told to whoever asked for it, who knows the rows."""
+
+    __slots__ = ()
+
+    def note_damage(self, stored: StoredInstance) -> None:
+        """Do nothing."""
+
 
 class InstanceReader(Closing):
     """Reads one instance: its header, from the row or else the blob, and bytes of its file.
@@ -126,6 +138,7 @@ class InstanceReader(Closing):
         try:
             return self._inflated.read_at(offset, length)
         except Refused as error:
+            self._content.note_damage(self.stored)
             raise damaged(self.stored, error) from error
 
     def rewind(self) -> None:
@@ -147,6 +160,7 @@ class InstanceReader(Closing):
                 return scan_reference(self.source).header
             return scan(self.source).header
         except Refused as error:
+            self._content.note_damage(self.stored)
             raise damaged(self.stored, error) from error
 
 
@@ -193,6 +207,7 @@ def _moved(content: Content, stored: StoredInstance, error: Aborted | NotFound) 
     if found.place.is_at(stored.place):
         if stored.place.kind is PlaceKind.REFERENCE:
             check_bucket_of(content.buckets, stored.place, error)
+        content.note_damage(stored)
         raise missing(stored, error) from error
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from fileroom.archive.reading import InstanceReader, damaged_bytes
 from fileroom.closing import Closing
+from fileroom.database.instances import note_damage
 from fileroom.database.stored import (
     find_stored_instance,
     find_stored_instances,
     list_instances,
 )
 from fileroom.dicom.rewriting import PIECE_BYTES
-from fileroom.errors import NotFound
+from fileroom.errors import FileroomError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from fileroom.names import InstancePath
     from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets
+
+logger = logging.getLogger(__name__)
 
 HEADERS_AT_A_TIME: Final = 100
 HASHERS: Final = 8
@@ -50,6 +54,13 @@ class StoreContent:
     def find_again(self, stored: StoredInstance) -> StoredInstance:
         """Give the rows of an instance whose bytes are not where they said."""
         return find_instance(self, stored.path)
+
+    def note_damage(self, stored: StoredInstance) -> None:
+        """Note that an instance's bytes are lost, so that the same file stored again heals it."""
+        try:
+            self.database.write(lambda tx: note_damage(tx, self.store_id, [stored.place]))
+        except FileroomError as error:  # who reads is told of the damage in any case
+            logger.warning("damage is not noted", extra={"cause": str(error)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +137,7 @@ def open_as_stored(content: Content, stored: StoredInstance) -> InstanceFile:
         sha256 = reader.stored.place.sha256
         pieces = _span(source, 0, source.size)
         if sha256 is not None:
-            pieces = _verified(pieces, reader.stored)
+            pieces = _verified(content, pieces, reader.stored)
             if source.size <= PIECE_BYTES:  # nothing wrong is sent, and an error is told as one
                 pieces = iter(list(pieces))
         stack.pop_all()
@@ -195,7 +206,7 @@ def absent(path: InstancePath) -> NotFound:
     return NotFound(f"{path} does not exist in this DICOM store", "name")
 
 
-def _verified(pieces: Iterator[bytes], stored: StoredInstance) -> Iterator[bytes]:
+def _verified(content: Content, pieces: Iterator[bytes], stored: StoredInstance) -> Iterator[bytes]:
     """Give the pieces of a file, the last of them only if all are what was stored.
 
     Raises
@@ -212,6 +223,7 @@ def _verified(pieces: Iterator[bytes], stored: StoredInstance) -> Iterator[bytes
         hashed.result()
         last = piece
     if digest.digest() != stored.place.sha256:
+        content.note_damage(stored)
         raise damaged_bytes(stored)
     yield last
 

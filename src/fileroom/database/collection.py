@@ -13,7 +13,7 @@ from sqlalchemy import and_, cast, delete, exists, func, null, select, union_all
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
-from fileroom.database.instances import Place, PlaceKind
+from fileroom.database.instances import Place, PlaceKind, forget_damage
 from fileroom.database.operations import State
 from fileroom.names import InstancePath, Uid
 
@@ -93,7 +93,22 @@ def take_due_drops(transaction: Connection) -> list[Drop]:
         .where(drops.id.in_([drop.id for drop in taken]))
         .values(state="DROPPING")
     )
+    _forget_damage(transaction, taken)
     return taken
+
+
+def _forget_damage(transaction: Connection, drops: Sequence[Drop]) -> None:
+    """Forget that places were damaged which go now."""
+    table = schema.damaged_places.c
+    going = {(drop.store_id, drop.place_key, drop.offset) for drop in drops}
+    stores, keys = {one[0] for one in going}, {one[1] for one in going}
+    noted = transaction.execute(
+        select(table.store_id, table.place_key, table.place_offset).where(
+            table.store_id.in_(stores), table.place_key.in_(keys)
+        )
+    )
+    for store_id, key, offset in going.intersection(map(tuple, noted.all())):
+        forget_damage(transaction, store_id, key, offset)
 
 
 def _some_drops(
@@ -209,8 +224,8 @@ def purge_rows(transaction: Connection, store: StoreArea) -> bool:
 
 def forget_store(transaction: Connection, store: StoreArea) -> None:
     """Delete the row of a store whose content is gone."""
-    indexed = schema.indexed_attributes
-    transaction.execute(delete(indexed).where(indexed.c.store_id == store.id))
+    for table in (schema.indexed_attributes, schema.damaged_places):
+        transaction.execute(delete(table).where(table.c.store_id == store.id))
     transaction.execute(
         delete(schema.dicom_stores).where(
             schema.dicom_stores.c.id == store.id, schema.dicom_stores.c.deleted_at.is_not(None)

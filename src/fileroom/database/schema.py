@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0007"
+REVISION: Final = "0008"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -305,6 +305,15 @@ blob_drops = Table(
         postgresql_where=text("replaced_by IS NOT NULL"),
     ),
     CheckConstraint("state IN ('QUEUED', 'DROPPING')", name="state"),
+)
+
+damaged_places = Table(
+    "damaged_places",
+    metadata,
+    Column("store_id", _Id, primary_key=True, autoincrement=False),
+    Column("place_key", _Key, primary_key=True),
+    Column("place_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("found_at", _Time, nullable=False),
 )
 
 operations = Table(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 import zstandard
 
-from fileroom.archive.reading import InstanceReader
+from fileroom.archive.reading import InstanceReader, WithoutRows
 from fileroom.dicom import json_model
 from fileroom.dicom.native_xml import encode_native_xml
 from fileroom.errors import DataLoss, NotFound
@@ -44,7 +44,7 @@ Form = Literal["json", "xml"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
+class Slice(WithoutRows):
     """Instances of one store to be told of."""
 
     blobs: Blobs

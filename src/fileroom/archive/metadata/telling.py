@@ -153,5 +153,6 @@ def _found_again(content: StoreContent, instances: Instances) -> Instances:
     except NotFound:
         return instances[1:]
     if moved.place == instances[0].place:
+        content.note_damage(moved)
         raise missing(moved)
     return (moved, *instances[1:])

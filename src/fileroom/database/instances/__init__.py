@@ -6,6 +6,7 @@ from fileroom.database.instances.changes import (
     queue_blob_drops,
     queue_drops,
 )
+from fileroom.database.instances.damage import forget_damage, note_damage
 from fileroom.database.instances.duplicates import CONFLICT_MESSAGE
 from fileroom.database.instances.foreseeing import (
     find_foreseen,
@@ -52,9 +53,11 @@ __all__ = [
     "find_foreseen",
     "foresee_and_note",
     "foresee_records",
+    "forget_damage",
     "forget_foreseen",
     "forget_rewritten",
     "next_change_seq",
+    "note_damage",
     "queue_blob_drops",
     "queue_drops",
     "record_key",

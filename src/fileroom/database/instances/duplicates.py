@@ -5,6 +5,8 @@ core). Then the same version of the same object is identical, another length is 
 the record is undecided until somebody has read both, which is not for the writer's transaction.
 So is another version of the object that a row names: where the former one is gone, the bytes of the
 row are lost, and to import the object again puts the new ones in their place.
+
+Identical bytes heal an instance whose own are known to be damaged: they take their place.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from sqlalchemy import select, update
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances.changes import queue_drops
+from fileroom.database.instances.damage import heal_instance, is_damaged
 from fileroom.database.instances.owners import Owner, describe_again
 from fileroom.database.instances.rows import replace_instance
 from fileroom.database.many_rows import is_among
@@ -64,6 +67,8 @@ class _Stored:
     place: Place
     known: KnownBytes | None = None
     """What a look at its bytes told."""
+    is_damaged: bool = False
+    """Whether somebody has met its bytes, and they were not those that were stored."""
 
     @property
     def is_lost(self) -> bool:
@@ -90,7 +95,10 @@ def settle_duplicates(
         key = record_key(record)
         owner, row = owners[key[:2]], stored[key]
         result = _judge(write, row, record)
-        if result.result is Result.REPLACED:
+        if result.reason is Reason.HEALED:
+            heal_instance(transaction, write, row.id, row.place, record)
+            stored[key] = replace(row, place=record.place, is_damaged=False)
+        elif result.result is Result.REPLACED:
             replace_instance(transaction, row.id, record, _replaced_values(write, seq))
             describe_again(transaction, owner, row.id, record.attributes)
             not_before = now_microseconds() + write.grace_microseconds
@@ -134,6 +142,7 @@ def _stored_rows(
                 table.place_version,
                 table.size,
                 table.sha256,
+                is_damaged().label("is_damaged"),
             )
             .where(
                 table.series_id == series_id,
@@ -154,7 +163,9 @@ def _stored_rows(
                 offset=row.place_offset,
                 version=row.place_version,
             )
-            found[of_series[row.sop_instance_uid]] = _Stored(id=row.id, is_own=is_own, place=place)
+            found[of_series[row.sop_instance_uid]] = _Stored(
+                id=row.id, is_own=is_own, place=place, is_damaged=row.is_damaged
+            )
     return found
 
 
@@ -178,6 +189,8 @@ def _judge(write: StoreWrite, row: _Stored, record: InstanceRecord) -> RecordRes
             return RecordResult(record=record, result=Result.REPLACED)
         case "UNKNOWN":
             return RecordResult(record=record, result=Result.UNDECIDED, stored=row.place)
+        case "IDENTICAL" if row.is_damaged:
+            return RecordResult(record=record, result=Result.REPLACED, reason=Reason.HEALED)
         case "IDENTICAL":
             return RecordResult(record=record, result=Result.IDENTICAL)
     match write.policy:

@@ -37,7 +37,8 @@ _INSTANCE_COLUMNS: Final = (
 )
 
 
-def _place_values(place: Place) -> dict[str, object]:
+def place_values(place: Place) -> dict[str, object]:
+    """Give the columns that tell where the bytes of an instance lie."""
     return {
         "place": place.kind,
         "place_key": place.key,
@@ -52,7 +53,7 @@ def instance_values(record: InstanceRecord) -> dict[str, object]:
     """Give the columns of an instance that come from its bytes and their place."""
     attributes = record.attributes
     values: dict[str, object] = {name: getattr(attributes, name) for name in _INSTANCE_COLUMNS}
-    return values | _place_values(record.place) | {"frames_known": record.frames_known}
+    return values | place_values(record.place) | {"frames_known": record.frames_known}
 
 
 def insert_instances(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.archive.layout import check_blob_bucket
 from fileroom.archive.references import lost_reference
 from fileroom.database import exports, operations, stores
-from fileroom.database.instances import current_change_seq
+from fileroom.database.instances import current_change_seq, note_damage
 from fileroom.database.stored import find_stored_instances
 from fileroom.database.values.instances import PlaceKind
 from fileroom.database.values.operations import DeferredObject
@@ -217,6 +217,7 @@ class Export:
 
     def _settle(self, transaction: Connection, outcome: ExportOutcome) -> list[LedgerLine]:
         operations.insert_failures(transaction, self._run.operation, outcome.failures)
+        self._note_damage(transaction, outcome)
         lines = [
             LedgerLine(
                 ordinal=each.instance.ordinal,
@@ -230,6 +231,15 @@ class Export:
             for each in outcome.exported
         ]
         return lines + [failure_line(ordinal, failure) for ordinal, failure in outcome.failures]
+
+    def _note_damage(self, transaction: Connection, outcome: ExportOutcome) -> None:
+        """Have the same files heal what could not be exported, when they are stored again."""
+        for _, failure in outcome.failures:
+            if failure.reason is Reason.DATA_LOSS:
+                path = parse_instance_path(failure.source)
+                stored = exports.find_instance(transaction, self._store_id, path)
+                if stored is not None:
+                    note_damage(transaction, self._store_id, [stored.place])
 
     def discard(self, outcome: ExportOutcome) -> None:
         """Leave what was written: objects of a cancelled export are whole, and the user's."""

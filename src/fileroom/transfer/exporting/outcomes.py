@@ -166,4 +166,4 @@ def as_stored(instance: InstanceToExport, *, is_unchanged: bool = False) -> Expo
 
 def damaged() -> DataLoss:
     """Give the error that says that stored bytes are not those that were stored."""
-    return DataLoss("the stored bytes differ from their checksum; restore the blob")
+    return DataLoss("the stored bytes differ from their checksum; store the same file again")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fileroom.archive.codecs import OwnCodecs
 from fileroom.archive.frames import open_frames
+from fileroom.archive.reading import WithoutRows
 from fileroom.archive.representations import frame_data, open_file, pictures
 from fileroom.dicom.frames import NoPixelData
 from fileroom.dicom.media_types import NotAcceptable
@@ -73,7 +74,7 @@ FILES_TOGETHER: Final = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TranscodeTask:
+class TranscodeTask(WithoutRows):
     """Instances for a worker to write in another form."""
 
     blobs: Blobs

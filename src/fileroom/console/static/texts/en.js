@@ -372,6 +372,8 @@ export default {
   "remedy.DUPLICATE_DIFFERENT": "Compare the two; the stored one stays",
   "reason.DELETED_MEANWHILE": "The instance was deleted after the import began",
   "remedy.DELETED_MEANWHILE": "Import it again if it is wanted",
+  "reason.HEALED": "The stored bytes were damaged, and the same file took their place",
+  "remedy.HEALED": "Nothing",
   "reason.STUDY_DELETING": "The study was being deleted",
   "remedy.STUDY_DELETING": "Import it again once the study is gone",
   "reason.SOURCE_NOT_FOUND": "The object was listed and then gone",

@@ -372,6 +372,8 @@ export default {
   "remedy.DUPLICATE_DIFFERENT": "Comparez les deux ; celle du store reste",
   "reason.DELETED_MEANWHILE": "L'instance a été supprimée après le début de l'import",
   "remedy.DELETED_MEANWHILE": "Importez-la de nouveau si elle est voulue",
+  "reason.HEALED": "Les octets stockés étaient endommagés, le même fichier a pris leur place",
+  "remedy.HEALED": "Rien à faire",
   "reason.STUDY_DELETING": "L'étude était en cours de suppression",
   "remedy.STUDY_DELETING": "Importez de nouveau une fois l'étude supprimée",
   "reason.SOURCE_NOT_FOUND": "L'objet, d'abord listé, a disparu",
