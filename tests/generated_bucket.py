@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from fileroom.closing import Aborting, Closing
 from fileroom.errors import Aborted, NotFound
@@ -201,6 +201,14 @@ class GeneratedBucket:
 
     def sweep_temporaries(self, prefix: str = "", *, older_than_seconds: float = 3600) -> int:
         del prefix, older_than_seconds
+        return 0
+
+    def as_writer(self, name: str) -> Self:
+        del name
+        return self
+
+    def sweep_writers(self, prefix: str, names: str) -> int:
+        del prefix, names
         return 0
 
     def probe(self, right: Right) -> str:

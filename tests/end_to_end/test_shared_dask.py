@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from fileroom.objectstore.local.beneath import TEMPORARY_PREFIX
 from tests.dask_cluster import dask_cluster
 from tests.databases import server
 from tests.end_to_end.test_shared_database import DATASET, STORE, Cluster, path, slice_of
@@ -83,14 +82,11 @@ def _claimed(one: RunningServer) -> bool:
 
 
 def check_exported(cluster: Cluster, prefix: str) -> None:
-    """Below a prefix lies each slice, and nothing else that a listing shows.
-
-    What a killed worker had begun lies there under a name that no listing gives.
-    """
+    """Below a prefix lies each slice, and nothing else, not even what a killed worker had begun."""
     found = {
         file.read_bytes()
         for file in (cluster.directory / "bucket" / prefix).rglob("*")
-        if file.is_file() and not file.name.startswith(TEMPORARY_PREFIX)
+        if file.is_file()
     }
     assert found == {slice_of(number, 100) for number in range(1, COUNT + 1)}
 

@@ -181,6 +181,15 @@ class Bucket(Source, Protocol):
     def sweep_temporaries(self, prefix: str = "", *, older_than_seconds: float = 3600) -> int:
         """Delete what dead writers left below ``prefix``, and give how many there were."""
 
+    def as_writer(self, name: str) -> Bucket:
+        """Give it for a writer whose unfinished objects are to be known from others' by a name."""
+
+    def sweep_writers(self, prefix: str, names: str) -> int:
+        """Delete what writers left below ``prefix`` whose names begin with ``names``.
+
+        They must not write any more: what one of them is at is lost to it.
+        """
+
     def probe(self, right: Right) -> str:
         """Try what a right is for, leaving no trace, and tell in words what was done.
 

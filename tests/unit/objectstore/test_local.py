@@ -400,6 +400,21 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def test_what_a_killed_writer_of_a_name_left_is_swept_at_once(
+    root: Path, bucket: LocalBucket
+) -> None:
+    killed = _KILLED.replace("bucket.writer(key)", "bucket.as_writer('op-1-7').writer(key)")
+    bucket.make_directories(["d", "e"])
+    subprocess.run([sys.executable, "-c", killed, str(root)], check=False)
+    with bucket.writer("d/c") as other, bucket.as_writer("op-2-7").writer("d/d") as another:
+        assert bucket.sweep_writers("", "op-1-8") == 0
+        assert bucket.sweep_writers("d/", "op-1-") == bucket.sweep_writers("", "op-1-") == 1
+        other.commit()
+        another.commit()
+    assert _files(root) == ["d/c", "d/d"]
+    assert not list(root.rglob(".fileroom-*"))
+
+
 def test_what_a_killed_writer_left_is_invisible_and_swept(root: Path, bucket: LocalBucket) -> None:
     bucket.make_directories(["d", "e"])
     subprocess.run([sys.executable, "-c", _KILLED, str(root)], check=False)

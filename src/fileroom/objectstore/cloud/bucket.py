@@ -238,6 +238,16 @@ class CloudBucket:
         del prefix, older_than_seconds
         return 0
 
+    def as_writer(self, name: str) -> CloudBucket:
+        """Give the very same: nothing of an unfinished object shows."""
+        del name
+        return self
+
+    def sweep_writers(self, prefix: str, names: str) -> int:
+        """Do nothing, as ``sweep_temporaries``."""
+        del prefix, names
+        return 0
+
     def probe(self, right: Right) -> str:
         """Try what a right is for; see ``Bucket.probe``."""
         key = f"{PROBE_PREFIX}{secrets.token_hex(8)}"

@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 TEMPORARY_PREFIX = ".fileroom-"
 PART_PREFIX = f"{TEMPORARY_PREFIX}part-"
 """Of what another process may take up."""
-OWN_TEMPORARY_PREFIX = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-"""Of what this process writes."""
+_PROCESS = secrets.token_hex(8)
+OWN_TEMPORARY_PREFIX = f"{TEMPORARY_PREFIX}{_PROCESS}"
+"""Of what this process writes, but for writers that have a name."""
 _INVALID = re.compile(rf"(?:^|/)(?:\.{{0,2}}(?:/|\Z)|{re.escape(TEMPORARY_PREFIX)})|\0")
 BENEATH = os.O_NOFOLLOW | os.O_CLOEXEC
 READABLE = os.O_DIRECTORY | os.O_RDONLY
 SEARCHABLE = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
 """Enough to look up names in a directory; needs the right to search it, not to list it."""
+
+
+def own_temporary_prefix(writer: str) -> str:
+    """Give what the temporary files begin with that this process writes for a writer."""
+    return f"{TEMPORARY_PREFIX}{writer}-{_PROCESS}" if writer else OWN_TEMPORARY_PREFIX
 
 
 def is_valid(key: str) -> bool:

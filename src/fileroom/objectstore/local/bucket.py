@@ -26,7 +26,7 @@ from fileroom.objectstore.local.extents import (
     erase_extents,
     is_blank,
 )
-from fileroom.objectstore.local.listing import sweep, walk, walk_level
+from fileroom.objectstore.local.listing import changed_before, sweep, walk, walk_level, written_by
 from fileroom.objectstore.local.reading import (
     ABSENT,
     LocalObject,
@@ -66,13 +66,14 @@ class LocalBucket:
 
     at_once = 1
 
-    def __init__(self, root: Path, *, managed: bool = False) -> None:
+    def __init__(self, root: Path, *, managed: bool = False, writer: str = "") -> None:
         self.root = root
         self.managed = managed
+        self._writer = writer
         self._durable: set[tuple[int, int]] = set()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _unpickled, (self.root, self.managed)
+        return _unpickled, (self.root, self.managed, self._writer)
 
     @property
     def scratch(self) -> Path:
@@ -286,7 +287,17 @@ class LocalBucket:
         sends slowly may lie for hours.
         """
         path = f"{TEMPORARY_DIRECTORY}/" if self.managed else prefix
-        return sweep(self.root, path, time.time() - older_than_seconds)
+        return sweep(self.root, path, changed_before(time.time() - older_than_seconds))
+
+    def as_writer(self, name: str) -> LocalBucket:
+        """Give it for a writer whose temporary files are known by a name, see ``sweep_writers``."""
+        bucket = LocalBucket(self.root, managed=self.managed, writer=name)
+        bucket._durable = self._durable
+        return bucket
+
+    def sweep_writers(self, prefix: str, names: str) -> int:
+        """Delete the temporary files of writers whose names begin with ``names``."""
+        return sweep(self.root, prefix, written_by(names))
 
     def probe(self, right: Right) -> str:
         """Try what a right is for; see ``Bucket.probe``."""
@@ -298,8 +309,10 @@ class LocalBucket:
         return "a file was made and thrown away"
 
     def _directories(self) -> Directories:
-        return Directories(self.root, managed=self.managed, durable=self._durable)
+        return Directories(
+            self.root, managed=self.managed, durable=self._durable, writer=self._writer
+        )
 
 
-def _unpickled(root: Path, managed: bool) -> LocalBucket:
-    return LocalBucket(root, managed=managed)
+def _unpickled(root: Path, managed: bool, writer: str) -> LocalBucket:
+    return LocalBucket(root, managed=managed, writer=writer)

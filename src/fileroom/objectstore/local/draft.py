@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from fileroom.crashpoints import crashpoint
-from fileroom.objectstore.local.beneath import BENEATH, OWN_TEMPORARY_PREFIX, check_key
+from fileroom.objectstore.local.beneath import BENEATH, check_key, own_temporary_prefix
 from fileroom.objectstore.local.durable import start_write_back, sync_unnamed, translating
 from fileroom.objectstore.local.reading import LocalObject, entry_of
 
@@ -38,12 +38,13 @@ class Draft:
         *,
         flags: int = _NEW_FILE,
         temporary: str = "",
+        writer: str = "",
     ) -> None:
         self._key = key
         self.directory = directory
         """Where it will have its name; must be there to date or publish it."""
         self._temporary_directory = temporary_directory
-        self._temporary = temporary or f"{OWN_TEMPORARY_PREFIX}-{next(_numbers)}"
+        self._temporary = temporary or f"{own_temporary_prefix(writer)}-{next(_numbers)}"
         self._size = self._written_back = self._inode = 0
         self._file = os.open(self._temporary, flags | BENEATH, mode, dir_fd=temporary_directory)
         crashpoint("file.made")

@@ -28,8 +28,11 @@ from fileroom.objectstore.local.reading import ABSENT, entry_of
 from fileroom.objectstore.local.sorting import sorted_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    Doomed = Callable[[str, os.stat_result], bool]
+    """Tells by its name and status whether a temporary file is to go."""
 
 PART_SECONDS: Final = 86_400.0
 """How long a large object that has come in part is kept for who goes on with it."""
@@ -118,32 +121,48 @@ def _holds_objects(level: _Level, name: str) -> bool:
     return False
 
 
-def sweep(root: Path, path: str, changed_before: float) -> int:
-    """Delete files of dead writers below a directory; see ``LocalBucket.sweep_temporaries``."""
+def changed_before(moment: float) -> Doomed:
+    """Choose what no writer has touched since a moment, none of this process."""
+
+    def is_doomed(name: str, status: os.stat_result) -> bool:
+        part_before = time.time() - PART_SECONDS if name.startswith(PART_PREFIX) else math.inf
+        return not name.startswith(OWN_TEMPORARY_PREFIX) and max(
+            status.st_mtime, status.st_atime
+        ) <= min(moment, part_before)
+
+    return is_doomed
+
+
+def written_by(names: str) -> Doomed:
+    """Choose what writers wrote whose names begin so."""
+    return lambda name, _: name.startswith(f"{TEMPORARY_PREFIX}{names}")
+
+
+def sweep(root: Path, path: str, is_doomed: Doomed) -> int:
+    """Delete some temporary files below a directory; see ``LocalBucket.sweep_temporaries``."""
     swept = 0
     directory = _find_directory(root, path)
     if directory is not None:
         for _, _, names, below in os.fwalk(".", dir_fd=directory):
-            swept += _sweep(below, names, changed_before)
+            swept += _sweep(below, names, is_doomed)
         os.close(directory)
     # What was written before its directories were made lies in one above.
     while path:
         path = path[: path.rstrip("/").rfind("/") + 1]
         above = _find_directory(root, path)
         if above is not None:
-            swept += _sweep(above, os.listdir(above), changed_before)
+            swept += _sweep(above, os.listdir(above), is_doomed)
             os.close(above)
     return swept
 
 
-def _sweep(directory: int, names: Iterable[str], changed_before: float) -> int:
+def _sweep(directory: int, names: Iterable[str], is_doomed: Doomed) -> int:
     swept = 0
     for name in names:
-        if name.startswith(TEMPORARY_PREFIX) and not name.startswith(OWN_TEMPORARY_PREFIX):
-            part_before = time.time() - PART_SECONDS if name.startswith(PART_PREFIX) else math.inf
+        if name.startswith(TEMPORARY_PREFIX):
             with suppress(OSError):
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if max(status.st_mtime, status.st_atime) <= min(changed_before, part_before):
+                if is_doomed(name, status):
                     os.unlink(name, dir_fd=directory)
                     crashpoint("temporary.swept")
                     swept += 1

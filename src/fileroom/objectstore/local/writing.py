@@ -41,9 +41,12 @@ class Directories(Closing):
     other may have crashed in between.
     """
 
-    def __init__(self, root: Path, *, managed: bool, durable: set[tuple[int, int]]) -> None:
+    def __init__(
+        self, root: Path, *, managed: bool, durable: set[tuple[int, int]], writer: str = ""
+    ) -> None:
         self._root = root
         self._managed = managed
+        self._writer = writer
         self._durable = durable
         self._open: dict[str, int] = {}
         self._asked: set[str] = set()
@@ -85,7 +88,7 @@ class Directories(Closing):
         self._changed.add(path)
         if self._managed:
             return Draft(key, directory, self.open(TEMPORARY_DIRECTORY), mode=0o600)
-        return Draft(key, directory, directory, mode=0o666)
+        return Draft(key, directory, directory, mode=0o666, writer=self._writer)
 
     def begin(self, key: str) -> Draft:
         """Begin an object that may come for hours; until it is placed, no directory is made.
@@ -97,7 +100,7 @@ class Directories(Closing):
         check_key(key)
         nearest = self._open_nearest(key.rpartition("/")[0])
         self._nearest.append(nearest)
-        return Draft(key, None, nearest, mode=0o666)
+        return Draft(key, None, nearest, mode=0o666, writer=self._writer)
 
     def place(self, draft: Draft) -> None:
         """Open the directory in which a draft will have its name, made if it is missing."""

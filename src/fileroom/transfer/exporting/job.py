@@ -94,4 +94,7 @@ class ExportJob:
     def __call__(self, run: Run) -> bool:
         """Export what was stored when the operation began, from its cursor on."""
         export = Export(self.facilities, run)
-        return run_pipeline(run, export)
+        try:
+            return run_pipeline(run, export)
+        finally:
+            export.close()

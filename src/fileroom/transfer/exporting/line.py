@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from fileroom.database.values.instances import PlaceKind
 from fileroom.database.values.operations import DeferredObject
 from fileroom.errors import (
     Code,
+    FileroomError,
     NotFound,
     ObjectFailure,
     Reason,
@@ -23,6 +24,7 @@ from fileroom.names import parse_instance_path
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.transfer import commits
+from fileroom.transfer.claims import every_claim, this_claim
 from fileroom.transfer.executors import WorkerLost
 from fileroom.transfer.exporting.continuing import filter_of, find_horizon
 from fileroom.transfer.exporting.forms import parse_form
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
     from fileroom.transfer.selection import Cursor
+
+logger = logging.getLogger(__name__)
 
 HANDED_HEADER_BYTES: Final = 32 << 10
 """A longer compressed header is not handed to a worker: hundreds wait for their turn."""
@@ -81,6 +85,8 @@ class Export:
             raise NotFound(f"DICOM store {name} was deleted while the operation waited")
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._store_id = store.id
+        self._writer = this_claim(run.operation)
+        self._has_abandoned = self._is_closed = False
         self._blob_prefix = store.blob_prefix
         self._blobs = facilities.blobs.bucket(store.blob_prefix)
         self._selection = replace(read_selection(facilities, progress), changed_after=changed_after)
@@ -88,7 +94,7 @@ class Export:
         if progress.total is None:
             self._count()
         if progress.start_seq is not None:
-            self._sweep()
+            self._sweep(every_claim(run.operation))
 
     def _begin(self) -> int:
         """Give the store's last change when the operation first began: its horizon."""
@@ -112,12 +118,9 @@ class Export:
             lambda transaction: operations.set_total(transaction, self._run.operation, total)
         )
 
-    def _sweep(self) -> None:
-        """Delete the temporary files of a server that died over this operation."""
-        since_boot = time.time() - self._facilities.booted_at
-        open_bucket(self._destination).sweep_temporaries(
-            self._form.prefix, older_than_seconds=since_boot
-        )
+    def _sweep(self, writers: str) -> None:
+        """Delete what was left unfinished by workers that write no more."""
+        open_bucket(self._destination).sweep_writers(self._form.prefix, writers)
 
     @property
     def workers(self) -> int:
@@ -186,6 +189,7 @@ class Export:
                 blobs=self._blobs,
                 buckets=self._facilities.buckets,
                 destination=self._destination,
+                writer=self._writer,
                 instances=instances,
                 if_exists=self._options.if_exists,
                 begun_at=self._progress.created_at,
@@ -200,6 +204,7 @@ class Export:
             blob_prefix=self._blob_prefix,
             buckets=self._facilities.buckets,
             destination=self._destination,
+            writer=self._writer,
             form=self._form,
             instances=instances,
             rows=tuple(map(_handed, rows)),
@@ -248,7 +253,20 @@ class Export:
         """Leave it as ``discard`` does: it is written again, to the same names."""
 
     def abandoned(self) -> None:
-        """Leave it as ``discard`` does."""
+        """Have what a lost worker was at deleted, at the end: others of this export write yet."""
+        self._has_abandoned = True
+        if self._is_closed:
+            self.close()
+
+    def close(self) -> None:
+        """Delete what lost workers left unfinished; whole objects stay."""
+        self._is_closed = True
+        if not self._has_abandoned:
+            return
+        try:
+            self._sweep(self._writer)
+        except FileroomError as error:
+            logger.warning("unfinished files stay for now", extra={"cause": str(error)})
 
     # ------------------------------------------------------------------ the deferred lane
 

@@ -6,7 +6,6 @@ A server that dies over it writes it again: its files have the same names and sa
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from fileroom.errors import (
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.operations.operation import account
+from fileroom.transfer.claims import every_claim, this_claim
 from fileroom.transfer.manifest.files import ManifestFiles
 from fileroom.transfer.manifest.metadata import MetadataRows
 from fileroom.transfer.manifest.verifying import Verification
@@ -82,8 +82,8 @@ class _Manifest:
         bucket = open_bucket(facilities.bucket(progress, place.bucket_name, "write"))
         directory = f"{place.key}{progress.name.operation_id}/"
         # What a server left half written that died over this operation.
-        since_boot = time.time() - facilities.booted_at
-        bucket.sweep_temporaries(directory, older_than_seconds=since_boot)
+        bucket.sweep_writers(directory, every_claim(run.operation))
+        bucket = bucket.as_writer(this_claim(run.operation))
         self._files = ManifestFiles(bucket, directory, options.manifest_format)
         self._verification: Verification | None = None
         self._metadata: MetadataRows | None = None
