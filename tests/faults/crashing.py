@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from fileroom.crashpoints import listen
-from fileroom.objectstore.local import draft
+from fileroom.objectstore.local import beneath
 from fileroom.objectstore.local.beneath import TEMPORARY_PREFIX
 from tests.databases import new_database
 from tests.faults.power_loss import CALLS, Recording, recorded
@@ -136,8 +136,9 @@ def _act_and_exit(ground: Ground, act: Act, death: Death) -> None:
         signal.alarm(LIVE_SECONDS)
         with pytest.MonkeyPatch.context() as patch:
             # Another process has another name for its temporary files.
-            temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-            patch.setattr(draft, "OWN_TEMPORARY_PREFIX", temporary)
+            process = secrets.token_hex(8)
+            patch.setattr(beneath, "_PROCESS", process)
+            patch.setattr(beneath, "OWN_TEMPORARY_PREFIX", f"{TEMPORARY_PREFIX}{process}")
             _act(ground, act, death, patch)
     except BaseException:
         _give_up(ground)
