@@ -1,10 +1,11 @@
-"""What an object costs when there are many: ``python -m benchmarks.many_objects DATABASE OBJECTS``.
+"""What an object costs where many are: ``python -m benchmarks.many_objects DATABASE OBJECTS``.
 
-``DATABASE`` is ``sqlite`` or ``postgresql``. A server imports that many generated files of 1.9 KB,
-gives their ledger, exports them to where nothing is kept, and deletes them. Told are rates over the
-first and the last tenth, the most memory that the server and its workers took, what an instance
-takes in the database, how long a page of each list takes; and how fast ten thousand more objects
-are imported, in turn with a server that holds no more than that.
+``DATABASE`` is ``sqlite`` or ``postgresql``; with ``--executor=dask`` a Dask cluster of two workers
+does the work in place of the server's own processes. A server imports that many generated files of
+1.9 KB, gives their ledger, exports them to where nothing is kept, and deletes them. Told are rates
+over the first and the last tenth, the most memory that the server and its workers took, what an
+instance takes in the database, how long a page of each list takes; and how fast ten thousand more
+objects are imported, in turn with a server that holds no more than that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from tests.dask_cluster import dask_cluster
 from tests.generated_bucket import generated_key
 from tests.postgresql import running_postgresql
 from tests.server import RunningServer, running_server
@@ -33,10 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fileroom.client import Client, Operation
+    from tests.dask_cluster import DaskCluster
 
 DATASET: Final = "projects/demo/locations/us-central1/datasets/many"
 STORE: Final = f"{DATASET}/dicomStores/s"
 POLL_SECONDS: Final = 0.2
+PROCESSES: Final = "processes"
+DASK: Final = "dask"
 SMALL: Final = 10_000
 """Objects of the server beside, and of each import in turn."""
 TURNS: Final = 3
@@ -49,6 +54,7 @@ class Memory:
     """The most memory that a server and its workers took since it was last asked."""
 
     server: int
+    cluster: DaskCluster | None = None
 
     def reset(self) -> None:
         """Begin anew."""
@@ -61,6 +67,8 @@ class Memory:
         return {"server_mb": _peak(self.server), "worker_mb": max(workers, default=0.0)}
 
     def _workers(self) -> list[int]:
+        if self.cluster is not None:
+            return [worker.pid for worker in self.cluster.workers]
         tasks = Path(f"/proc/{self.server}/task").iterdir()
         children = [int(each) for task in tasks for each in (task / "children").read_text().split()]
         return [child for child in children if Path(f"/proc/{child}").exists()]
@@ -117,6 +125,8 @@ class Place:
     client: Client
     address: str
     """Of a PostgreSQL; empty for SQLite's file."""
+    cluster: DaskCluster | None
+    """What works for the server; None where its own processes do."""
 
     def size_bytes(self) -> int:
         """Give what the database takes on the disk."""
@@ -140,12 +150,17 @@ class Place:
 
 
 @contextmanager
-def opened_place(database: str, objects: int, directory: Path) -> Iterator[Place]:
+def opened_place(
+    database: str, objects: int, directory: Path, executor: str = PROCESSES
+) -> Iterator[Place]:
     """Give a server whose bucket ``gs://generated`` has so many objects."""
     directory.mkdir(exist_ok=True)
     with ExitStack() as stack:
         environment = {"FILEROOM_COLLECTION_INTERVAL_SECONDS": "1"}
-        address = ""
+        address, cluster = "", None
+        if executor == DASK:
+            cluster = stack.enter_context(dask_cluster(directory / "dask"))
+            environment["FILEROOM_EXECUTOR"] = cluster.executor
         if database == "postgresql":
             address = stack.enter_context(running_postgresql(durable=True)).new_database()
             environment["FILEROOM_DATABASE"] = address
@@ -156,14 +171,14 @@ def opened_place(database: str, objects: int, directory: Path) -> Iterator[Place
         client = stack.enter_context(server.client())
         client.wait(client.create_dataset(DATASET))
         client.create_dicom_store(STORE)
-        yield Place(server=server, client=client, address=address)
+        yield Place(server=server, client=client, address=address, cluster=cluster)
 
 
 def measure(
     place: Place, objects: int, small: Place | None = None
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Give the figures of each piece of work as it ends; ``small`` is the server beside."""
-    client, memory = place.client, Memory(place.server.process.pid)
+    client, memory = place.client, Memory(place.server.process.pid, place.cluster)
     empty = place.size_bytes()
     began = Progress()
     imported = client.wait(
@@ -264,18 +279,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many_objects", description=__doc__)
     parser.add_argument("database", choices=("sqlite", "postgresql"))
     parser.add_argument("objects", type=int)
+    parser.add_argument("--executor", choices=(PROCESSES, DASK), default=PROCESSES)
     parser.add_argument("--work", type=Path, default=Path(".benchmarks"))
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=given.work.resolve()))
     try:
         with (
-            opened_place(given.database, given.objects, directory / "many") as place,
-            opened_place(given.database, SMALL, directory / "few") as small,
+            opened_place(
+                given.database, given.objects, directory / "many", given.executor
+            ) as place,
+            opened_place(given.database, SMALL, directory / "few", given.executor) as small,
         ):
             for work, figures in measure(place, given.objects, small):
                 rounded = {name: round(value, 2) for name, value in figures.items()}
-                told = {"database": given.database, "objects": given.objects, "work": work}
+                told = {
+                    "database": given.database,
+                    "executor": given.executor,
+                    "objects": given.objects,
+                    "work": work,
+                }
                 print(json.dumps(told | rounded), flush=True)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

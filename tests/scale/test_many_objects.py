@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.many_objects import SMALL, measure, opened_place
+from benchmarks.many_objects import DASK, PROCESSES, SMALL, measure, opened_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,22 +16,26 @@ SERVER_MB_MAX = 300.0
 
 
 @pytest.mark.parametrize(
-    ("database", "objects"),
+    ("database", "executor", "objects"),
     [
-        ("sqlite", 2_000),
+        ("sqlite", PROCESSES, 2_000),
         *(
-            pytest.param(database, objects, marks=[pytest.mark.long, pytest.mark.timeout(3600)])
+            pytest.param(
+                *(database, executor, objects),
+                marks=[pytest.mark.long, pytest.mark.timeout(3600)],
+            )
             for objects in (10_000, 1_000_000)
             for database in ("sqlite", "postgresql")
+            for executor in (PROCESSES, DASK)
         ),
     ],
 )
 def test_many_objects_are_imported_exported_deleted_once_each(
-    database: str, objects: int, tmp_path: Path
+    database: str, executor: str, objects: int, tmp_path: Path
 ) -> None:
     with (
-        opened_place(database, objects, tmp_path / "many") as place,
-        opened_place(database, min(SMALL, objects), tmp_path / "few") as small,
+        opened_place(database, objects, tmp_path / "many", executor) as place,
+        opened_place(database, min(SMALL, objects), tmp_path / "few", executor) as small,
     ):
         told = dict(measure(place, objects, small))
     assert set(told) == {"import", "database", "ledger", "pages", "in turn", "export", "delete"}
