@@ -19,12 +19,14 @@ from fileroom.database.probing import KNOWN_REVISION, probe_database, sqlite_ver
 from fileroom.dicom.pixels.probing import probe_codecs
 from fileroom.errors import FileroomError
 from fileroom.objectstore import checking
+from fileroom.transfer.executors import probe_executor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from fileroom.settings import Settings
+    from fileroom.transfer.executors.cluster import Cluster
 
 SQLITE_MIN: Final = (3, 35)
 """The first that gives back the rows that it changed."""
@@ -65,7 +67,7 @@ def diagnose(settings: Settings) -> Iterator[Sign]:
     yield _open_files()
     yield _codecs()
     yield from _buckets(settings)
-    yield _workers(settings)
+    yield from _workers(settings)
 
 
 def _database(settings: Settings) -> Iterator[Sign]:
@@ -188,9 +190,32 @@ def _buckets(settings: Settings) -> Iterator[Sign]:
                 yield _sign(of, works, finding.message, "" if works else finding.remedy)
 
 
-def _workers(settings: Settings) -> Sign:
-    message = f"{settings.workers} processes to import, {settings.render_workers} to render"
-    return Sign(of="workers", state=State.OK, message=f"{message}, {os.cpu_count()} processors")
+def _workers(settings: Settings) -> Iterator[Sign]:
+    own = f"{settings.render_workers} processes to render, {os.cpu_count()} processors"
+    try:
+        cluster = probe_executor(settings.executor, settings.executor_tls)
+    except FileroomError as error:
+        remedy = "see that it runs, and that FILEROOM_EXECUTOR and its TLS files name it"
+        yield Sign(of="executor", state=State.FAIL, message=error.message, remedy=remedy)
+    else:
+        if cluster is None:
+            own = f"{settings.workers} processes to import, {own}"
+        else:
+            yield _cluster(cluster)
+    yield Sign(of="workers", state=State.OK, message=own)
+
+
+def _cluster(cluster: Cluster) -> Sign:
+    faults = "; ".join(cluster.refused)
+    message = f"a Dask cluster of {cluster.workers} workers, {cluster.threads} threads"
+    if cluster.refused:
+        remedy = "install this version of Fileroom where they run, and start them again"
+    else:
+        remedy = "" if cluster.workers else "start workers: imports and exports wait for one"
+    message = f"{message}; {faults}" if faults else message
+    return Sign(
+        of="executor", state=State.WARN if remedy else State.OK, message=message, remedy=remedy
+    )
 
 
 def _sign(of: str, is_good: bool, message: str, remedy: str) -> Sign:

@@ -15,6 +15,8 @@ from fileroom.database.probing import probe_database
 from fileroom.diagnosis import State, diagnose
 from fileroom.errors import Unavailable
 from fileroom.settings import load_settings
+from fileroom.transfer.executors import probe_executor
+from tests.dask_cluster import dask_cluster
 from tests.databases import dialect, new_database, server, shared
 from tests.server import run_fileroom
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.diagnosis import Sign
+    from tests.dask_cluster import DaskCluster
     from tests.postgresql import PostgresqlServer
 
 __all__ = ["dialect", "server", "shared"]
@@ -87,3 +90,46 @@ def test_few_open_files_and_a_jumping_clock_are_told(
         patched.setattr(time, "time", lambda: next(times))
         assert diagnosis._clock().state is State.WARN
     assert signs(tmp_path)["open files"].state is State.WARN
+
+
+def executor_sign(cluster: DaskCluster, workers: int) -> Sign:
+    """Give what is told of a cluster once its scheduler knows of so many workers."""
+    deadline = time.monotonic() + 30
+    while (probed := probe_executor(cluster.executor, None)) is None or probed.workers != workers:
+        assert time.monotonic() < deadline, cluster.log()
+        time.sleep(0.05)
+    (sign,) = (
+        sign
+        for sign in diagnosis._workers(load_settings({}, executor_of(cluster), None))
+        if sign.of == "executor"
+    )
+    return sign
+
+
+def executor_of(cluster: DaskCluster) -> dict[str, str]:
+    return {"FILEROOM_EXECUTOR": cluster.executor}
+
+
+def test_cluster_is_told_with_its_workers(tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "dask", workers=2) as cluster:
+        sign = executor_sign(cluster, 2)
+        assert (sign.state, sign.message) == (State.OK, "a Dask cluster of 2 workers, 2 threads")
+        for worker in list(cluster.workers):
+            cluster.kill_worker(worker)
+        sign = executor_sign(cluster, 0)
+        assert (sign.state, bool(sign.remedy)) == (State.WARN, True)
+        cluster.kill_scheduler()
+        sign = signs(tmp_path, **executor_of(cluster))["executor"]
+        assert sign.state is State.FAIL
+        assert cluster.address in sign.message
+
+
+def test_worker_of_another_version_is_told(tmp_path: Path) -> None:
+    metadata = tmp_path / "other" / "fileroom-0.0.1.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: fileroom\nVersion: 0.0.1\n")
+    path = {"PYTHONPATH": str(tmp_path / "other")}
+    with dask_cluster(tmp_path / "dask", workers=1, environment=path) as cluster:
+        sign = executor_sign(cluster, 1)
+    assert sign.state is State.WARN
+    assert "it runs Fileroom 0.0.1" in sign.message

@@ -6,7 +6,7 @@ its own task with ``WorkerLost``, which names the object it was at, and is repla
 """
 
 from fileroom.errors import WorkerLost
-from fileroom.transfer.executors.choosing import LOCAL, TlsFiles, open_executor
+from fileroom.transfer.executors.choosing import LOCAL, TlsFiles, open_executor, probe_executor
 from fileroom.transfer.executors.limits import WorkerLimits
 from fileroom.transfer.executors.pool import WorkerPool
 from fileroom.transfer.executors.worker import begin_item
@@ -19,4 +19,5 @@ __all__ = [
     "WorkerPool",
     "begin_item",
     "open_executor",
+    "probe_executor",
 ]

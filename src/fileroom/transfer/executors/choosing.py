@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -9,11 +10,11 @@ from fileroom.errors import FailedPrecondition
 from fileroom.transfer.executors.pool import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
-    from fileroom.transfer.executors.cluster import DaskExecutor
+    from fileroom.transfer.executors.cluster import Cluster, DaskExecutor
 
 LOCAL: Final = "local"
 
@@ -51,13 +52,40 @@ def open_executor(
         pool = WorkerPool(workers, name=name, preload=preload, lazy=lazy)
         stack.callback(pool.kill_workers)
         return pool
-    try:  # loaded where it is used: it takes a second of a server's start
+    with _needing_dask():
         from fileroom.transfer.executors.cluster import DaskExecutor
+    cluster = DaskExecutor(_dask_address(executor), name=name, preload=preload, tls=tls)
+    stack.callback(cluster.kill_workers)
+    return cluster
+
+
+def probe_executor(executor: str, tls: TlsFiles | None) -> Cluster | None:
+    """Ask a Dask cluster how it is; None where the workers are this server's own.
+
+    Raises
+    ------
+    FailedPrecondition
+        If Dask is asked for and not installed.
+    Unavailable
+        If its scheduler does not answer.
+    """
+    if executor == LOCAL:
+        return None
+    with _needing_dask():
+        from fileroom.transfer.executors.cluster import probe_cluster
+    return probe_cluster(_dask_address(executor), tls)
+
+
+@contextmanager
+def _needing_dask() -> Iterator[None]:
+    """Load what speaks to Dask where it is used: it takes a second of a server's start."""
+    try:
+        yield
     except ImportError as error:
         raise FailedPrecondition(
             "a Dask cluster needs a library: pip install 'fileroom[dask]'", "executor"
         ) from error
-    address = executor.replace("dask://", "tcp://", 1)
-    cluster = DaskExecutor(address, name=name, preload=preload, tls=tls)
-    stack.callback(cluster.kill_workers)
-    return cluster
+
+
+def _dask_address(executor: str) -> str:
+    return executor.replace("dask://", "tcp://", 1)

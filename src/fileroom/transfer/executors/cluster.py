@@ -47,6 +47,51 @@ PATIENCE_SECONDS: Final = 30.0
 """How long tasks wait while there is no worker at all."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What a Dask scheduler told of its workers."""
+
+    workers: int
+    threads: int
+    refused: tuple[str, ...]
+    """Of each worker that gets no tasks, why."""
+
+
+def probe_cluster(address: str, tls: TlsFiles | None) -> Cluster:
+    """Ask a scheduler which workers it has, and each of them what it runs.
+
+    Raises
+    ------
+    Unavailable
+        If the scheduler does not answer.
+    """
+    try:
+        with Client(
+            address, timeout=CONNECT_SECONDS, security=_security(tls), set_as_default=False
+        ) as client:
+            assert client.scheduler is not None
+            told = client.sync(client.scheduler.identity, callback_timeout=ANSWER_SECONDS)
+            versions = client.run(own_version, on_error="return")
+    except Exception as error:  # Dask's own, of every kind
+        raise Unavailable(
+            f"the Dask scheduler {address} does not answer ({type(error).__name__})", "executor"
+        ) from error
+    faults = {worker: _misfit(theirs) for worker, theirs in versions.items()}
+    return Cluster(
+        workers=len(told["workers"]),
+        threads=sum(int(worker["nthreads"]) for worker in told["workers"].values()),
+        refused=tuple(f"worker {worker}: {why}" for worker, why in faults.items() if why),
+    )
+
+
+def _misfit(theirs: object) -> str:
+    """Tell why a worker gets no tasks, by what it says its version of Fileroom is."""
+    if isinstance(theirs, BaseException):
+        return f"fileroom cannot be loaded there ({type(theirs).__name__})"
+    ours = own_version()
+    return "" if theirs == ours else f"it runs Fileroom {theirs}, this server {ours}"
+
+
 @dataclass(slots=True, eq=False)
 class _Worker:
     """A Dask worker as long as it is there; one that comes back is another."""
@@ -261,15 +306,15 @@ class DaskExecutor(Executor):
 
     def _greet(self, worker: _Worker) -> None:
         """Give a worker tasks if it runs this version of Fileroom."""
+        theirs: object
         try:
             theirs = _answer(worker, own_version)
         except Exception as error:
-            if not worker.gone:
-                self._refuse(worker, f"fileroom cannot be loaded there ({type(error).__name__})")
-            return
-        ours = own_version()
-        if theirs != ours:
-            self._refuse(worker, f"it runs Fileroom {theirs}, this server {ours}")
+            if worker.gone:
+                return
+            theirs = error
+        if why := _misfit(theirs):
+            self._refuse(worker, why)
             return
         with self._changed:
             worker.supervised = worker.threads
