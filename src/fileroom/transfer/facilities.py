@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fileroom.archive.retrieve import StoreContent
 from fileroom.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from fileroom.archive.storing import StoringRequests
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
+    from fileroom.database.stores import DicomStore
     from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.buckets import Buckets, BucketSettings
     from fileroom.objectstore.contract import Right
@@ -44,6 +46,16 @@ class Facilities:
     """When this server began, as ``time.time()`` gives it."""
     suspect: Callable[[int, int], None]
     """Have a store's blobs compared with its rows once an operation has ended."""
+
+    def content(self, store: DicomStore) -> StoreContent:
+        """Give where the rows and the blobs of a DICOM store are."""
+        return StoreContent(
+            database=self.database,
+            blobs=self.blobs,
+            buckets=self.buckets,
+            store_id=store.id,
+            blob_prefix=store.blob_prefix,
+        )
 
     def bucket(self, operation: Operation, bucket_name: str, right: Right) -> BucketSettings:
         """Give the bucket that an operation reads or writes.

@@ -13,7 +13,6 @@ import msgspec
 from fileroom.api.calls import Answer
 from fileroom.api.errors import status_answer
 from fileroom.api.multipart import BodyPart, multipart_related
-from fileroom.archive.retrieve import StoreContent
 from fileroom.database.stores import get_dicom_store
 from fileroom.dicom.media_types import (
     APPLICATION_DICOM_JSON,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fileroom.api.calls import Call, Handler
+    from fileroom.archive.retrieve import StoreContent
     from fileroom.dicom.json_model import JsonObject
     from fileroom.names import InstancePath
 
@@ -68,16 +68,9 @@ def answers_406(handler: Handler) -> Handler:
 
 def store_content(call: Call) -> StoreContent:
     """Give where the rows and blobs of the call's DICOM store are."""
-    deployment = call.deployment
-    with deployment.database.read() as connection:
+    with call.deployment.database.read() as connection:
         store = get_dicom_store(connection, call.dicom_store, permission=call.permission)
-    return StoreContent(
-        database=deployment.database,
-        blobs=deployment.blobs,
-        buckets=deployment.buckets,
-        store_id=store.id,
-        blob_prefix=store.blob_prefix,
-    )
+    return call.deployment.facilities.content(store)
 
 
 def instance_path(call: Call) -> InstancePath:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.deletion import with_descriptions
-from fileroom.archive.retrieve import StoreContent
 from fileroom.database import operations, stores
 from fileroom.database.instances import current_change_seq
 from fileroom.database.instances.deleting import begin_deletion, count_below, delete_slice
@@ -41,13 +40,7 @@ def request_delete(
     """
     with facilities.database.read() as connection:
         store = stores.get_dicom_store(connection, name, permission=PERMISSION)
-    content = StoreContent(
-        database=facilities.database,
-        blobs=facilities.blobs,
-        buckets=facilities.buckets,
-        store_id=store.id,
-        blob_prefix=store.blob_prefix,
-    )
+    content = facilities.content(store)
     of_study = path.series_instance_uid is None
 
     def begin(transaction: Connection, known: Descriptions) -> str:

@@ -104,13 +104,7 @@ def open_content(facilities: Facilities, operation: Operation) -> StoreContent:
     if store.id != operation.store_id:
         raise NotFound(f"DICOM store {name} was deleted while the operation waited")
     check_blob_bucket(facilities.blobs, store.blob_prefix)
-    return StoreContent(
-        database=facilities.database,
-        blobs=facilities.blobs,
-        buckets=facilities.buckets,
-        store_id=store.id,
-        blob_prefix=store.blob_prefix,
-    )
+    return facilities.content(store)
 
 
 class _Selected:
