@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
 
@@ -42,3 +43,10 @@ class Aborting(Closing):
     def close(self) -> None:
         """Abort."""
         self.abort()
+
+
+def close_pieces(pieces: Iterable[object]) -> None:
+    """Free what pieces that nobody will draw hold, such as an open file."""
+    close = getattr(pieces, "close", None)
+    if close is not None:
+        close()

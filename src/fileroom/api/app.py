@@ -19,7 +19,7 @@ import anyio.to_thread
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
 
-from fileroom.api.calls import Answer, Call, Framed, close_pieces
+from fileroom.api.calls import Answer, Call, Framed
 from fileroom.api.errors import (
     error_answer,
     internal_error_answer,
@@ -53,6 +53,7 @@ from fileroom.api.streaming import Channel, send_pieces
 from fileroom.api.wire import decode_message
 from fileroom.auth.authenticate import Authenticator
 from fileroom.auth.authorize import require
+from fileroom.closing import close_pieces
 from fileroom.errors import Code, FileroomError
 from fileroom.telemetry import request_id
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
+from fileroom.closing import close_pieces
 from fileroom.errors import InvalidArgument
 from fileroom.names import (
     DatasetName,
@@ -192,13 +193,6 @@ class Framed:
     def close(self) -> None:
         """Close what is framed."""
         close_pieces(self._framed)
-
-
-def close_pieces(pieces: Iterable[object]) -> None:
-    """Free what pieces that nobody will draw hold, such as an open file."""
-    close = getattr(pieces, "close", None)
-    if close is not None:
-        close()
 
 
 Handler = Callable[[Call], Answer]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState
 
-from fileroom.api.calls import Answer, close_pieces
+from fileroom.api.calls import Answer
+from fileroom.closing import close_pieces
 from fileroom.dicom.media_types import MULTIPART_RELATED, MediaType
 from fileroom.errors import InvalidArgument
 

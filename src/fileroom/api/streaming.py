@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import anyio
 
-from fileroom.api.calls import close_pieces
+from fileroom.closing import close_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fileroom.api.calls import close_pieces
 from fileroom.api.multipart import (
     BOUNDARY_BYTES_MAX,
     PART_HEADER_BYTES_MAX,
@@ -17,6 +16,7 @@ from fileroom.api.multipart import (
     MultipartReader,
     multipart_related,
 )
+from fileroom.closing import close_pieces
 from fileroom.dicom.media_types import find_media_type
 from fileroom.errors import InvalidArgument
 from tests.multipart_bodies import BOUNDARY, DICOM_PARTS, multipart_body

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fileroom.api.calls import Answer, close_pieces
+from fileroom.api.calls import Answer
 from fileroom.api.dicomweb.answers import is_unchanged
 from fileroom.api.multipart import BodyPart, multipart_related
 from fileroom.api.ranges import find_range, unsatisfied
 from fileroom.archive.retrieve import FilePieces
+from fileroom.closing import close_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

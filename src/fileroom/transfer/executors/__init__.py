@@ -6,9 +6,10 @@ its own task with ``WorkerLost``, which names the object it was at, and is repla
 """
 
 from fileroom.errors import WorkerLost
-from fileroom.transfer.executors.choosing import LOCAL, TlsFiles, open_executor, probe_executor
+from fileroom.transfer.executors.choosing import LOCAL, open_executor, probe_executor
 from fileroom.transfer.executors.limits import WorkerLimits
 from fileroom.transfer.executors.pool import WorkerPool
+from fileroom.transfer.executors.tls import TlsFiles
 from fileroom.transfer.executors.worker import begin_item
 
 __all__ = [

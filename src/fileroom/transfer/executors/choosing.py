@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fileroom.errors import FailedPrecondition
@@ -12,20 +11,11 @@ from fileroom.transfer.executors.pool import WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
-    from pathlib import Path
 
     from fileroom.transfer.executors.cluster import Cluster, DaskExecutor
+    from fileroom.transfer.executors.tls import TlsFiles
 
 LOCAL: Final = "local"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """By which files a server and a Dask cluster know one another."""
-
-    ca: Path
-    cert: Path
-    key: Path
 
 
 def open_executor(

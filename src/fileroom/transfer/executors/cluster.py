@@ -29,7 +29,7 @@ from fileroom.transfer.executors.limits import WorkerLimits
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fileroom.transfer.executors.choosing import TlsFiles
+    from fileroom.transfer.executors.tls import TlsFiles
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
