@@ -203,12 +203,12 @@ class GeneratedBucket:
         del prefix, older_than_seconds
         return 0
 
-    def as_writer(self, name: str) -> Self:
-        del name
+    def as_writer(self, name: str, number: int) -> Self:
+        del name, number
         return self
 
-    def sweep_writers(self, prefix: str, names: str) -> int:
-        del prefix, names
+    def sweep_writers(self, prefix: str, name: str, below: int) -> int:
+        del prefix, name, below
         return 0
 
     def probe(self, right: Right) -> str:

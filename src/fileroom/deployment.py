@@ -146,6 +146,8 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             presence = Presence(database, requests, collector.suspect_all)
             presence.start()
             stack.callback(lambda: presence.stop(is_settled=collector.is_settled()))
+            # Who makes rows anew looks for servers once that is noted: one of both sees the other.
+            check_rebuilt(database)
         workers = _render_workers(settings, stack)
         cache = MetadataCache(settings.cache_directory, settings.metadata_cache_bytes)
         metadata = Metadata(workers, cache)
@@ -346,6 +348,6 @@ def _runner(
         jobs_of(facilities),
         logs_url=logs_url,
         on_finished=partial(_end, facilities),
-        options=RunnerOptions(retention_seconds=settings.operation_retention_days * 86_400.0),
+        options=RunnerOptions(retention_microseconds=settings.operation_retention_microseconds),
     )
     return runner, facilities

@@ -106,6 +106,7 @@ def rebuild_index(settings: Settings, progress: Callable[[str, int], None]) -> l
     """
     with _owned(settings) as (database, blobs):
         resumed = database.write(rebuild.begin_rebuild)
+        _check_alone(database)  # one that has started since is told by what is noted now
         database.write(keep_header_dictionary)
         # Of an older database, whose numbers come again.
         shutil.rmtree(settings.cache_directory, ignore_errors=True)
@@ -177,14 +178,18 @@ def _owned(settings: Settings) -> Iterator[tuple[Database, Blobs]]:
         stack.callback(write_holder, lock, holder)
         database = open_database(settings.database_place)
         stack.callback(database.close)
-        with database.read() as connection:
-            if has_living_server(connection):
-                raise FailedPrecondition(
-                    "servers run on the database: end them first; one that was killed counts as"
-                    f" running for {LEASE_SECONDS:.0f} s",
-                    "database",
-                )
+        _check_alone(database)
         yield database, open_blobs(settings)
+
+
+def _check_alone(database: Database) -> None:
+    with database.read() as connection:
+        if has_living_server(connection):
+            raise FailedPrecondition(
+                "servers run on the database: end them first; one that was killed counts as"
+                f" running for {LEASE_SECONDS:.0f} s",
+                "database",
+            )
 
 
 def _area(database: Database, blob_prefix: str) -> StoreArea:

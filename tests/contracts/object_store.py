@@ -185,12 +185,12 @@ class ObjectStoreContract:
         assert list(bucket.list()) == [entry]
 
     def test_a_named_writer_loses_only_what_it_left_unfinished(self, bucket: Bucket) -> None:
-        whole = bucket.as_writer("op-1").write("d/a", [b"x"])
-        with bucket.as_writer("op-2").writer("d/b") as writer:
+        whole = bucket.as_writer("op", 1).write("d/a", [b"x"])
+        with bucket.as_writer("op", 2).writer("d/b") as writer:
             writer.write(b"x")
-            assert bucket.sweep_writers("d/", "op-1") == bucket.sweep_writers("", "p-2") == 0
+            assert bucket.sweep_writers("d/", "op", 2) == bucket.sweep_writers("", "p", 9) == 0
             entry = writer.commit()
-        assert bucket.sweep_writers("", "op-") == 0
+        assert bucket.sweep_writers("", "op", 9) == 0
         assert list(bucket.list()) == [whole, entry]
 
     def test_a_bucket_goes_to_another_process(self, bucket: Bucket) -> None:

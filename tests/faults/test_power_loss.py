@@ -91,7 +91,7 @@ def record_export(root: Path, patch: pytest.MonkeyPatch, leave_out: str | None) 
                 blobs=LocalBlobs(blobs).bucket(PREFIX),
                 buckets=Buckets([], None),
                 destination=BucketSettings(name="gs://target", path=root),
-                writer="1-1",
+                writer=("1", 1),
                 instances=instances,
             )
         )
@@ -125,7 +125,7 @@ def record_transcoding(root: Path, patch: pytest.MonkeyPatch, leave_out: str | N
                 blob_prefix=PREFIX,
                 buckets=Buckets([], None),
                 destination=BucketSettings(name="gs://target", path=root),
-                writer="1-1",
+                writer=("1", 1),
                 form=form,
                 instances=tuple(instances),
                 rows=tuple(rows),

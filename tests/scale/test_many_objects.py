@@ -11,8 +11,8 @@ from benchmarks.many_objects import DASK, PROCESSES, SMALL, measure, opened_plac
 if TYPE_CHECKING:
     from pathlib import Path
 
-SERVER_MB_MAX = 300.0
-"""Of the server alone, whatever it does, and however many objects it does it with."""
+SERVER_MB_MAX = {PROCESSES: 300.0, DASK: 400.0}
+"""Of the server alone, whatever it does, however many objects it does it with: Dask takes 60."""
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_many_objects_are_imported_exported_deleted_once_each(
         told = dict(measure(place, objects, small))
     assert set(told) == {"import", "database", "ledger", "pages", "in turn", "export", "delete"}
     for work in ("import", "ledger", "export", "delete"):
-        assert 0 < told[work]["server_mb"] < SERVER_MB_MAX, work
+        assert 0 < told[work]["server_mb"] < SERVER_MB_MAX[executor], work
     assert 0 < told["database"]["bytes_an_instance"] < 2_000

@@ -64,6 +64,9 @@ class Collector:
         self._interval_seconds = interval_seconds
         self._after_crash = after_crash
         self._suspected: dict[int, frozenset[int]] = {}
+        self._scanned: dict[int, frozenset[int]] = {}
+        """What of it is looked into now."""
+        self._is_scanning = False
         self._suspecting = threading.Lock()
         self._swept_at: float | None = None
         self.reclaimed = Reclaimed()
@@ -100,7 +103,7 @@ class Collector:
     def is_settled(self) -> bool:
         """Tell whether no store is left whose blobs are to be compared with its rows."""
         with self._suspecting:
-            return not self._after_crash and not self._suspected
+            return not (self._after_crash or self._suspected or self._is_scanning)
 
     def _suspect(self, store_id: int, writers: frozenset[int]) -> None:
         with self._suspecting:
@@ -198,29 +201,44 @@ class Collector:
         That is what a worker or a server had written when it was lost, which is then written
         again under another name, and what an operation had in hand when it was cancelled.
         """
+        # Who is suspected from here on is looked for the next time.
+        with self._suspecting:
+            self._scanned, self._suspected = self._suspected, {}
+            after_crash, self._after_crash = self._after_crash, False
+            self._is_scanning = True
+        try:
+            self._scan(after_crash=after_crash)
+            after_crash = False
+        finally:
+            with self._suspecting:
+                left, self._scanned = self._scanned, {}
+                self._after_crash |= after_crash
+            for store_id, writers in left.items():
+                self._suspect(store_id, writers)
+            self._is_scanning = False
+
+    def _scan(self, *, after_crash: bool) -> None:
+        """Scan the stores of ``_scanned``, which then holds those that are to be scanned later."""
         # Before the rows are read: who commits later than that is among the living.
         living = self._requests.living()
         with self._database.read() as connection:
             stores = {store.id: store for store in collection.living_stores(connection)}
-            if self._after_crash:
-                for store_id in stores:
-                    self._suspect(store_id, collection.unfinished_writers(connection, store_id))
-                self._after_crash = False
-            with self._suspecting:
-                suspected = dict(self._suspected)
-            ready = [
-                store_id
-                for store_id, writers in suspected.items()
-                if writers.isdisjoint(collection.unfinished_writers(connection, store_id))
-            ]
-        for store_id in ready:
+            unfinished = {
+                store_id: collection.unfinished_writers(connection, store_id)
+                for store_id in (stores if after_crash else self._scanned)
+            }
+        if after_crash:
+            for store_id in stores:
+                self._scanned[store_id] = (
+                    self._scanned.get(store_id, frozenset()) | unfinished[store_id]
+                )
+        for store_id, writers in list(self._scanned.items()):
             if store_id in stores:
+                if not writers.isdisjoint(unfinished[store_id]):
+                    continue
                 orphans = queue_orphans(self._database, self._blobs, stores[store_id], living)
                 logger.info("blobs compared with rows", extra={"orphans": orphans})
-            with self._suspecting:
-                left = self._suspected.pop(store_id) - suspected[store_id]
-            if left:
-                self._suspect(store_id, left)
+            del self._scanned[store_id]
 
     def _sweep_temporaries(self) -> None:
         """Delete what workers that were lost had begun to write; a new server does it at once."""

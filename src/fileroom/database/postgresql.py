@@ -8,6 +8,7 @@ of is run again: changes are made of values alone.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Lane
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 READERS_MAX: Final = 32
@@ -64,7 +67,8 @@ _DEADLOCK: Final = "40P01"
 _UNIQUE_VIOLATION: Final = "23505"
 _CAME_SECOND: Final = {_SERIALIZATION_FAILURE, _DEADLOCK, _UNIQUE_VIOLATION}
 """Another transaction came first; the next attempt sees what it did."""
-_FULL: Final = {"53100", "53200"}
+_FULL: Final = "53100"
+_OUT_OF_MEMORY: Final = "53200"
 _CANCELLED: Final = "57014"
 _TOOK_LONG: Final = "25P04"
 
@@ -121,10 +125,12 @@ def open_engine(
 def translated(error: DBAPIError) -> FileroomError:
     """Give the error of ours that a driver's error means."""
     state = _state_of(error)
-    if state in _FULL:
+    if state == _FULL:
         return ResourceExhausted(
             "the database cannot grow: no space left on its disk; free some", "NO_SPACE"
         )
+    if state == _OUT_OF_MEMORY:
+        return Unavailable("the database has no memory left for a statement", "DATABASE")
     if state in _CAME_SECOND:
         return Aborted("other changes came first again and again; repeat the request", "DATABASE")
     if state == _CANCELLED:
@@ -132,9 +138,14 @@ def translated(error: DBAPIError) -> FileroomError:
             f"the database took more than {STATEMENT_SECONDS} s for a statement", "DATABASE"
         )
     if state == _TOOK_LONG or isinstance(error, OperationalError | InterfaceError):
-        told = " ".join(str(error.orig).split())
-        return Unavailable(f"the database did not answer: {told}", "DATABASE")
+        # Where it is, and who we are there, is nothing for clients.
+        logger.warning("the database did not answer", extra={"cause": _told(error)})
+        return Unavailable("the database did not answer; the server's log says more", "DATABASE")
     return Internal(f"the database refused a statement: {type(error.orig).__name__}")
+
+
+def _told(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split())
 
 
 def _state_of(error: DBAPIError) -> str | None:
@@ -212,6 +223,8 @@ def open_postgresql(address: str) -> PostgresqlDatabase:
     engine = open_engine(address, writable=True, transaction_seconds=0)
     try:
         upgrade(engine)
+    except OperationalError as error:  # told to who starts a server
+        raise Unavailable(f"the database did not answer: {_told(error)}", "DATABASE") from error
     except DBAPIError as error:
         raise translated(error) from error
     finally:

@@ -181,13 +181,16 @@ class Bucket(Source, Protocol):
     def sweep_temporaries(self, prefix: str = "", *, older_than_seconds: float = 3600) -> int:
         """Delete what dead writers left below ``prefix``, and give how many there were."""
 
-    def as_writer(self, name: str) -> Bucket:
-        """Give it for a writer whose unfinished objects are to be known from others' by a name."""
+    def as_writer(self, name: str, number: int) -> Bucket:
+        """Give it for a writer whose unfinished objects are to be known from others'.
 
-    def sweep_writers(self, prefix: str, names: str) -> int:
-        """Delete what writers left below ``prefix`` whose names begin with ``names``.
+        Of writers of one name the one of the highest number is the last.
+        """
 
-        They must not write any more: what one of them is at is lost to it.
+    def sweep_writers(self, prefix: str, name: str, below: int) -> int:
+        """Delete what writers of a name left unfinished below ``prefix``, and give how many.
+
+        Those whose numbers are ``below`` one: what they are at, if they write yet, is lost to them.
         """
 
     def probe(self, right: Right) -> str:

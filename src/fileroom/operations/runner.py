@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.database import operations
-from fileroom.database.operations import State
+from fileroom.database.operations import KEPT_MICROSECONDS, State
 from fileroom.errors import (
     Aborted,
     Cancelled,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from fileroom.database.engine import Connection, Database
-    from fileroom.database.operations import Kind, Operation, Pace
+    from fileroom.database.operations import Kind, Operation, Pace, Requests
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class RunnerOptions:
 
     One that is paused leaves its place to the next, and goes on beside it.
     """
-    retention_seconds: float = 30 * 86400.0
+    retention_microseconds: int = KEPT_MICROSECONDS
     """How long an operation is kept after its end."""
 
 
@@ -96,16 +96,23 @@ class Run:
 
         It notes that somebody asked the operation to wait: then the job is to leave off.
         """
-        if self._lost.is_set():
-            raise Aborted(f"operation {self.operation.name} was claimed by another server")
+        asked = self._asked()
         if not self.operation.kind.can_be_cancelled:
             return
-        with self.database.read() as connection:
-            asked = operations.requests_of(connection, self.operation)
         if asked.cancel:
             raise Cancelled("the operation was cancelled")
         if asked.pause:
             self._pause.set()
+
+    def check_claim(self) -> None:
+        """Raise Aborted if another server took over, whatever was asked of the operation."""
+        self._asked()
+
+    def _asked(self) -> Requests:
+        if self._lost.is_set():
+            raise Aborted(f"operation {self.operation.name} was claimed by another server")
+        with self.database.read() as connection:
+            return operations.requests_of(connection, self.operation)
 
     def read(self) -> Operation:
         """Give the operation as its row stands."""
@@ -262,6 +269,8 @@ class Runner:
             run.lose()
         except FileroomError as error:
             logger.warning("heartbeat failed", extra={"cause": str(error)})
+        except Exception:  # the one thread that beats must outlive whatever it meets
+            logger.exception("heartbeat failed, by a fault of Fileroom's own")
 
     # ------------------------------------------------------------------ one operation
 
@@ -375,7 +384,7 @@ class Runner:
                 listed=listed,
                 error=status,
                 response=response,
-                retention_microseconds=int(self._options.retention_seconds * 1_000_000),
+                retention_microseconds=self._options.retention_microseconds,
             )
 
         self._database.write(finish)

@@ -353,7 +353,7 @@ def _executor(text: str, given: Given) -> str:
     if text != LOCAL and (not is_address or parts.path or parts.username is not None):
         raise InvalidArgument(
             f"executor = {text!r} (from {given.origin}) must be local, or the address of a Dask"
-            " scheduler as in tls://scheduler:8786 or dask://scheduler:8786",
+            " scheduler as in tls://scheduler:8786 or dask://127.0.0.1:8786",
             "executor",
         )
     return text

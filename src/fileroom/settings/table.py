@@ -126,8 +126,8 @@ SETTINGS: Final = (
         name="executor",
         kind="text",
         help="What runs the batches of imports and exports: local, worker processes of this server;"
-        " or a Dask cluster, by its scheduler's address, as in tls://scheduler:8786, or"
-        " dask://scheduler:8786 without TLS.",
+        " or a Dask cluster, by its scheduler's address, as in tls://scheduler:8786, or on this"
+        " machine as in dask://127.0.0.1:8786, without TLS.",
     ),
     Setting(
         name="executor_ca",

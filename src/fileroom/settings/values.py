@@ -119,6 +119,11 @@ class Settings:
         return tuple(bucket for bucket in self.named_buckets if bucket.name != own)
 
     @property
+    def operation_retention_microseconds(self) -> int:
+        """How long an operation is kept after its end."""
+        return self.operation_retention_days * 86_400 * 1_000_000
+
+    @property
     def executor_tls(self) -> TlsFiles | None:
         """By which files a Dask cluster is known, and this server to it."""
         ca, cert, key = self.executor_ca, self.executor_cert, self.executor_key
@@ -192,9 +197,16 @@ def _check_executor(settings: Settings) -> None:
                 " executor_key",
                 "executor",
             )
-    elif files != (None, None, None):
+        return
+    if files != (None, None, None):
         raise InvalidArgument(
             "executor_ca, executor_cert and executor_key are for an executor at tls://", "executor"
+        )
+    if settings.executor != LOCAL and not is_loopback(urlsplit(settings.executor).hostname or ""):
+        raise InvalidArgument(
+            f"executor {settings.executor} goes over a network without TLS, on which anybody could"
+            " have this server and its workers run any code: use tls://",
+            "executor",
         )
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fileroom.database import content_metrics, operations, stores
+from fileroom.errors import FailedPrecondition
 from fileroom.names import OperationName
+from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_object_uri
 
 if TYPE_CHECKING:
     from fileroom.database.engine import Connection
-    from fileroom.database.operations import Json, Kind
+    from fileroom.database.operations import Json, Kind, Operation
     from fileroom.names import DicomStoreName, InstancePath
+    from fileroom.objectstore.buckets import BucketSettings
+    from fileroom.objectstore.uri import ObjectUri
     from fileroom.transfer.facilities import Facilities
 
 
@@ -23,6 +27,7 @@ def ask_for(
     *,
     path: InstancePath | None = None,
     priority: int = 0,
+    builds_on: Operation | None = None,
     api_version: str,
     permission: str,
 ) -> OperationName:
@@ -30,12 +35,12 @@ def ask_for(
 
     ``details`` are what is kept of the request beside the names of the store and of ``path``, which
     is what the operation is about where that is not the whole store. Of two that wait, the one of
-    the higher priority begins first.
+    the higher priority begins first. An earlier one that it ``builds_on`` is kept as long again.
 
     Raises
     ------
     NotFound
-        If there is nothing at the path.
+        If there is nothing at the path, or what it builds on is no longer kept.
     PermissionDenied
         If there is no such store.
     """
@@ -45,6 +50,8 @@ def ask_for(
         store = stores.get_dicom_store(transaction, name, permission=permission)
         if path is not None:
             content_metrics.check_exists(transaction, store.id, path)
+        if builds_on is not None:
+            operations.keep_longer(transaction, builds_on)
         return operations.insert_operation(
             transaction,
             stores.get_dataset(transaction, name.parent).id,
@@ -75,3 +82,16 @@ def filter_config(facilities: Facilities, name: DicomStoreName, filter_uri: str)
     source = parse_object_uri(filter_uri, facilities.buckets.roots)
     facilities.buckets.resolve(source.bucket_name, right="read", dicom_store=str(name))
     return {"filterConfig": {"resourcePathsGcsUri": filter_uri}}
+
+
+def check_is_place(settings: BucketSettings, prefix: ObjectUri, uri: str, field: str) -> None:
+    """Refuse a place to write into that is an object.
+
+    Raises
+    ------
+    FailedPrecondition
+        If it is one.
+    """
+    directory = prefix.key.rstrip("/")
+    if directory and open_bucket(settings).find(directory) is not None:
+        raise FailedPrecondition(f"{uri} names an object; name a directory", field)

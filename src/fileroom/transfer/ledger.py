@@ -122,7 +122,7 @@ def read_ledger(database: Database, operation_id: int) -> Iterator[list[LedgerLi
     """Give what became of every object so far, some at a time, each once.
 
     One that is put off is ``pending``. Each step is a short read of its own, so that an operation
-    which still runs may have gone on between two.
+    which still runs may have gone on between two, and what it has settled then comes once more.
     """
     after = (-1, -1)
     while True:

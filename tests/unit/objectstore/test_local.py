@@ -403,12 +403,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_what_a_killed_writer_of_a_name_left_is_swept_at_once(
     root: Path, bucket: LocalBucket
 ) -> None:
-    killed = _KILLED.replace("bucket.writer(key)", "bucket.as_writer('op-1-7').writer(key)")
+    killed = _KILLED.replace("bucket.writer(key)", "bucket.as_writer('op', 9).writer(key)")
     bucket.make_directories(["d", "e"])
     subprocess.run([sys.executable, "-c", killed, str(root)], check=False)
-    with bucket.writer("d/c") as other, bucket.as_writer("op-2-7").writer("d/d") as another:
-        assert bucket.sweep_writers("", "op-1-8") == 0
-        assert bucket.sweep_writers("d/", "op-1-") == bucket.sweep_writers("", "op-1-") == 1
+    with bucket.writer("d/c") as other, bucket.as_writer("op", 10).writer("d/d") as another:
+        assert bucket.sweep_writers("", "op", 9) == bucket.sweep_writers("", "o", 10) == 0
+        assert bucket.sweep_writers("d/", "op", 10) == bucket.sweep_writers("", "op", 10) == 1
         other.commit()
         another.commit()
     assert _files(root) == ["d/c", "d/d"]

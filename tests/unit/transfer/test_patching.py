@@ -302,7 +302,7 @@ def test_what_others_change_again_and_again_fails_and_the_rest_is_patched(
     check(site)
 
 
-def test_what_is_deleted_in_between_stays_so_and_is_not_counted(
+def test_what_is_deleted_in_between_stays_so_and_counts_as_unchanged(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(site, *KEYS)
@@ -314,7 +314,7 @@ def test_what_is_deleted_in_between_stays_so_and_is_not_counted(
     when_added(monkeypatch, delete)
     assert patch(site, run)
 
-    assert counted(run) == (5, 5, 0, 0)
+    assert counted(run) == (6, 5, 1, 0)
     assert len(rows(site, schema.instances)) == 5
     check(site)
 

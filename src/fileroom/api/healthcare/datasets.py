@@ -42,6 +42,7 @@ def create(call: Call) -> Answer:
                 "name": str(name),
                 **({"timeZone": time_zone} if time_zone else {}),
             },
+            retention_microseconds=call.deployment.settings.operation_retention_microseconds,
         )
         return OperationName(name, operation_id)
 

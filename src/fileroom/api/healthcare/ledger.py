@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from fileroom.api.calls import Answer
 from fileroom.api.row_formats import asked_type
 from fileroom.database import operations, stores
+from fileroom.database.operations import Kind
+from fileroom.errors import FailedPrecondition
 from fileroom.rows import CSV, NDJSON, PARQUET, encode_rows
 from fileroom.transfer.ledger import COLUMNS, as_row, read_ledger
 
@@ -21,6 +23,12 @@ def ledger(call: Call) -> Answer:
     with database.read() as connection:
         stores.get_dataset(connection, call.dataset, permission=call.permission)
         operation = operations.get_operation(connection, call.operation)
+    if operation.kind not in {Kind.IMPORT, Kind.EXPORT}:
+        raise FailedPrecondition(
+            f"{operation.name} keeps no ledger: only imports and exports do; its failures are at"
+            " :failures",
+            "name",
+        )
     rows = ([as_row(line) for line in lines] for lines in read_ledger(database, operation.id))
     body = encode_rows(rows, COLUMNS, media_type)
     charset = "" if media_type == PARQUET else "; charset=UTF-8"

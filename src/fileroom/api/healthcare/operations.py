@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from fileroom.api.calls import Answer
@@ -76,7 +77,8 @@ def list_(call: Call) -> Answer:
 
 def cancel(call: Call) -> Answer:
     """Ask an operation to end; what it has done so far stays."""
-    return _request(call, operations.request_cancel)
+    kept = call.deployment.settings.operation_retention_microseconds
+    return _request(call, partial(operations.request_cancel, retention_microseconds=kept))
 
 
 def pause(call: Call) -> Answer:

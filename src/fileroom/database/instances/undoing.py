@@ -118,13 +118,17 @@ def find_replaced(
         return None
     drops = schema.blob_drops.c
     drop = connection.execute(
-        select(drops.place, drops.place_key, drops.place_offset, drops.size, drops.sha256).where(
+        select(drops.place, drops.place_key, drops.place_offset, drops.size, drops.sha256)
+        .where(
             drops.replaced_by == operation_id,
             drops.sop_instance_uid == path.sop_instance_uid,
             drops.series_instance_uid == path.series_instance_uid,
             drops.study_instance_uid == path.study_instance_uid,
             drops.store_id == store_id,
         )
+        # Of several, what was there before the import began.
+        .order_by(drops.id)
+        .limit(1)
     ).one_or_none()
     if drop is None:
         return Place(key="", size=0, sha256=None)

@@ -6,6 +6,7 @@ Every write takes the transaction as its first argument.
 from fileroom.database.operations.asking import (
     get_operation,
     insert_operation,
+    keep_longer,
     list_operations,
     operations_from,
     read_progress,
@@ -29,6 +30,7 @@ from fileroom.database.operations.objects import (
 )
 from fileroom.database.operations.running import (
     LEASE_MICROSECONDS,
+    Requests,
     advance_operation,
     begin_operation,
     claim_operation,
@@ -44,6 +46,7 @@ from fileroom.database.operations.running import (
     void_leases,
 )
 from fileroom.database.values.operations import (
+    KEPT_MICROSECONDS,
     Counters,
     DeferredObject,
     Json,
@@ -54,6 +57,7 @@ from fileroom.database.values.operations import (
 )
 
 __all__ = [
+    "KEPT_MICROSECONDS",
     "LEASE_MICROSECONDS",
     "Counters",
     "DeferredObject",
@@ -61,6 +65,7 @@ __all__ = [
     "Kind",
     "Operation",
     "Pace",
+    "Requests",
     "State",
     "advance_operation",
     "begin_operation",
@@ -78,6 +83,7 @@ __all__ = [
     "insert_failures",
     "insert_ledger_chunk",
     "insert_operation",
+    "keep_longer",
     "ledger_chunks",
     "list_failures",
     "list_operations",

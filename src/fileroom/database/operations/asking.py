@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import exists, insert, select, tuple_, update
+from sqlalchemy import case, exists, insert, or_, select, tuple_, update
 
 from fileroom.database import schema
 from fileroom.database.dialects import lock
@@ -40,6 +40,8 @@ from fileroom.database.values.operations import (
 
 PAUSED_ON_REQUEST: Final = "somebody asked it to wait, and has to ask it to go on"
 """Why an operation is paused that no fault keeps from going on."""
+GOING: Final = 0
+"""When an operation expires whose rows are being deleted."""
 _DONE: Final = (State.DONE,)
 _UNFINISHED: Final = tuple(state for state in State if state is not State.DONE)
 
@@ -54,6 +56,7 @@ def insert_operation(
     store_id: int | None = None,
     response: Json | None = None,
     priority: int = 0,
+    retention_microseconds: int = KEPT_MICROSECONDS,
 ) -> str:
     """Insert an operation and give its identifier; with a ``response`` it is done at once."""
     lock(transaction)  # so that numbers are committed in their order: see collection.newest_writer
@@ -73,7 +76,7 @@ def insert_operation(
             response=response,
             created_at=now,
             ended_at=now if done else None,
-            expires_at=now + KEPT_MICROSECONDS if done else None,
+            expires_at=now + retention_microseconds if done else None,
         )
     )
     return operation_id
@@ -91,8 +94,31 @@ def get_operation(connection: Connection, name: OperationName) -> Operation:
         _select_living(name.parent).where(schema.operations.c.operation_id == name.operation_id)
     ).one_or_none()
     if row is None:
-        raise NotFound(f"operation {name} does not exist, or it is no longer kept", "name")
+        raise _no_longer_kept(name)
     return operation_of_row(row)
+
+
+def keep_longer(transaction: Connection, operation: Operation) -> None:
+    """Keep an operation that has ended as long again from now: another one builds on it.
+
+    Raises
+    ------
+    NotFound
+        If it is no longer kept.
+    """
+    table = schema.operations.c
+    until = now_microseconds() + KEPT_MICROSECONDS
+    result = transaction.execute(
+        update(schema.operations)
+        .where(table.id == operation.id, table.expires_at > GOING)
+        .values(expires_at=case((table.expires_at > until, table.expires_at), else_=until))
+    )
+    if result.rowcount != 1:
+        raise _no_longer_kept(operation.name)
+
+
+def _no_longer_kept(name: OperationName) -> NotFound:
+    return NotFound(f"operation {name} does not exist, or it is no longer kept", "name")
 
 
 def list_operations(
@@ -154,7 +180,12 @@ def operations_from(
     return [operation_of_row(row) for row in connection.execute(statement)]
 
 
-def request_cancel(transaction: Connection, name: OperationName) -> None:
+def request_cancel(
+    transaction: Connection,
+    name: OperationName,
+    *,
+    retention_microseconds: int = KEPT_MICROSECONDS,
+) -> None:
     """Ask an operation to end; one that nobody has begun ends here, one that has ended stays.
 
     A deletion goes on all the same: what it hid is not shown again half deleted.
@@ -176,7 +207,7 @@ def request_cancel(transaction: Connection, name: OperationName) -> None:
             "request": operation.lasting_request,
             "error": {"code": int(Code.CANCELLED), "message": "the operation was cancelled"},
             "ended_at": now,
-            "expires_at": now + KEPT_MICROSECONDS,
+            "expires_at": now + retention_microseconds,
         }
     _update(transaction, operation, values)
 
@@ -263,7 +294,10 @@ def _select_living(dataset: DatasetName) -> Select[tuple[object, ...]]:
         )
         .scalar_subquery()
     )
-    return select_operations().where(schema.operations.c.dataset_id == owner_id)
+    table = schema.operations.c
+    return select_operations().where(
+        table.dataset_id == owner_id, or_(table.expires_at.is_(None), table.expires_at > GOING)
+    )
 
 
 def operation_of_row(row: Row[tuple[object, ...]]) -> Operation:

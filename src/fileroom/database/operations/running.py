@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Connection
 
 from fileroom.database.operations.asking import (
+    GOING,
     PAUSED_ON_REQUEST,
     operation_of_row,
     select_operations,
@@ -53,6 +54,17 @@ def claim_operation(
     """
     now = clock_microseconds(transaction)
     table = schema.operations.c
+    # Whoever ran them died before it could say that they wait.
+    transaction.execute(
+        update(schema.operations)
+        .where(
+            table.state == State.RUNNING,
+            table.lease_until < now,
+            table.pause_requested,
+            ~_has_no_store(),
+        )
+        .values(state=State.PAUSED, paused_why=PAUSED_ON_REQUEST)
+    )
     row_id = transaction.execute(
         select(table.id)
         .where(
@@ -143,14 +155,26 @@ class Requests(NamedTuple):
 
 
 def requests_of(connection: Connection, operation: Operation) -> Requests:
-    """Give what somebody has asked of an operation; nothing of one that is not there."""
+    """Give what somebody has asked of an operation; nothing of one that is not there.
+
+    Raises
+    ------
+    Aborted
+        If another server claimed it meanwhile.
+    """
     table = schema.operations.c
     row = connection.execute(
         select(
-            table.cancel_requested, and_(table.pause_requested, ~_has_no_store()).label("pause")
+            table.fence,
+            table.cancel_requested,
+            and_(table.pause_requested, ~_has_no_store()).label("pause"),
         ).where(table.id == operation.id)
     ).one_or_none()
-    return Requests(*map(bool, row)) if row is not None else Requests(cancel=False, pause=False)
+    if row is None:
+        return Requests(cancel=False, pause=False)
+    if row.fence != operation.fence:
+        raise _claimed_away(operation)
+    return Requests(cancel=bool(row.cancel_requested), pause=bool(row.pause))
 
 
 def lock_operation(
@@ -170,7 +194,7 @@ def lock_operation(
     if next_ordinal is not None:
         statement = statement.where(table.next_ordinal == next_ordinal)
     if transaction.execute(statement.with_for_update()).scalar() is None:
-        raise Aborted(f"operation {operation.name} is no longer run by this coordinator")
+        raise _claimed_away(operation)
 
 
 def advance_operation(
@@ -221,13 +245,17 @@ def finish_operation(
 def delete_expired_operations(transaction: Connection, rows_max: int) -> int:
     """Delete some rows of an operation whose time of keeping is over; give how many there were.
 
-    What it noted of its objects goes first, in slices: there may be millions.
+    What it noted of its objects goes first, in slices: there may be millions. Nobody finds it from
+    the first slice on, or could build on what is left of it.
     """
     table = schema.operations.c
     expired = select(table.id).where(table.expires_at < now_microseconds()).limit(1)
-    row_id = transaction.execute(expired).scalar()
+    row_id = transaction.execute(expired.with_for_update(skip_locked=True)).scalar()
     if row_id is None:
         return 0
+    transaction.execute(
+        update(schema.operations).where(table.id == row_id).values(expires_at=GOING)
+    )
     for noted, ordinal in (
         (schema.operation_failures, schema.operation_failures.c.ordinal),
         (schema.operation_deferred, schema.operation_deferred.c.ordinal),
@@ -256,4 +284,8 @@ def _update_claimed(
         .values(**values)
     )
     if result.rowcount != 1:
-        raise Aborted(f"operation {operation.name} is no longer run by this coordinator")
+        raise _claimed_away(operation)
+
+
+def _claimed_away(operation: Operation) -> Aborted:
+    return Aborted(f"operation {operation.name} is no longer run by this coordinator")

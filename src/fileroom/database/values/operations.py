@@ -14,7 +14,7 @@ Json = dict[str, "str | int | bool | list[Json] | Json | None"]
 PATCH: Final = "patch"
 """The part of a request that holds attribute values, as JSON text."""
 KEPT_MICROSECONDS: Final = 30 * 86_400 * 1_000_000
-"""How long an operation that no runner ended is kept; as long as Google keeps them."""
+"""How long an operation is kept unless a setting says otherwise: as long as Google keeps them."""
 
 
 class Kind(StrEnum):

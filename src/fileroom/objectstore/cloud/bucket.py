@@ -238,14 +238,14 @@ class CloudBucket:
         del prefix, older_than_seconds
         return 0
 
-    def as_writer(self, name: str) -> CloudBucket:
+    def as_writer(self, name: str, number: int) -> CloudBucket:
         """Give the very same: nothing of an unfinished object shows."""
-        del name
+        del name, number
         return self
 
-    def sweep_writers(self, prefix: str, names: str) -> int:
+    def sweep_writers(self, prefix: str, name: str, below: int) -> int:
         """Do nothing, as ``sweep_temporaries``."""
-        del prefix, names
+        del prefix, name, below
         return 0
 
     def probe(self, right: Right) -> str:

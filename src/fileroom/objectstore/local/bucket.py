@@ -289,15 +289,15 @@ class LocalBucket:
         path = f"{TEMPORARY_DIRECTORY}/" if self.managed else prefix
         return sweep(self.root, path, changed_before(time.time() - older_than_seconds))
 
-    def as_writer(self, name: str) -> LocalBucket:
-        """Give it for a writer whose temporary files are known by a name, see ``sweep_writers``."""
-        bucket = LocalBucket(self.root, managed=self.managed, writer=name)
+    def as_writer(self, name: str, number: int) -> LocalBucket:
+        """Give it for a writer whose temporary files are known by its name and number."""
+        bucket = LocalBucket(self.root, managed=self.managed, writer=f"{name}-{number}")
         bucket._durable = self._durable
         return bucket
 
-    def sweep_writers(self, prefix: str, names: str) -> int:
-        """Delete the temporary files of writers whose names begin with ``names``."""
-        return sweep(self.root, prefix, written_by(names))
+    def sweep_writers(self, prefix: str, name: str, below: int) -> int:
+        """Delete the temporary files of writers of this name whose numbers are ``below`` one."""
+        return sweep(self.root, prefix, written_by(name, below))
 
     def probe(self, right: Right) -> str:
         """Try what a right is for; see ``Bucket.probe``."""

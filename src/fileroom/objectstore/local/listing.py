@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import stat
 import time
 from contextlib import suppress
@@ -133,9 +134,16 @@ def changed_before(moment: float) -> Doomed:
     return is_doomed
 
 
-def written_by(names: str) -> Doomed:
-    """Choose what writers wrote whose names begin so."""
-    return lambda name, _: name.startswith(f"{TEMPORARY_PREFIX}{names}")
+def written_by(writer: str, below: int) -> Doomed:
+    """Choose what writers of a name wrote whose numbers are ``below`` one."""
+    pattern = re.compile(re.escape(f"{TEMPORARY_PREFIX}{writer}-") + r"(\d+)-")
+
+    def is_doomed(name: str, status: os.stat_result) -> bool:
+        del status
+        found = pattern.match(name)
+        return found is not None and int(found[1]) < below
+
+    return is_doomed
 
 
 def sweep(root: Path, path: str, is_doomed: Doomed) -> int:

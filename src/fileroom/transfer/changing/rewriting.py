@@ -148,7 +148,6 @@ class _Slice:
     first_ordinal: int
     cursor: str | None = None
     ordinals: dict[InstancePath, int] = field(default_factory=dict)
-    unchanged: int = 0
     failures: list[tuple[int, ObjectFailure]] = field(default_factory=list)
 
     @property
@@ -202,8 +201,7 @@ class Rewriting:
         try:
             for _ in range(ATTEMPTS_MAX):
                 try:
-                    if not files.add(stored or find_instance(self._content, path)):
-                        some.unchanged += 1
+                    files.add(stored or find_instance(self._content, path))
                 except Aborted:
                     stored = None
                 else:
@@ -250,9 +248,10 @@ class Rewriting:
             transaction,
             operation,
             Counters(
-                listed=len(updated) + some.unchanged + len(some.failures),
+                listed=len(some.ordinals),
                 updated=len(updated),
-                unchanged=some.unchanged,
+                # It is as it is to be already, or gone.
+                unchanged=len(some.ordinals) - len(updated) - len(some.failures),
                 failed=len(some.failures),
                 bytes=sum(one.record.place.size for one in updated),
             ),

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from fileroom.archive.deletion import with_descriptions
 from fileroom.archive.packs import open_place
-from fileroom.database import operations
+from fileroom.database import operations, stores
 from fileroom.database.instances import PlaceKind, current_change_seq
 from fileroom.database.instances.undoing import Written, delete_written, find_replaced
 from fileroom.database.operations import Counters, Kind, State
@@ -81,18 +81,22 @@ def request_undo(
     """
     with facilities.database.read() as connection:
         undone = operations.get_operation(connection, name)
-    store = undone.dicom_store_name
+        store = undone.dicom_store_name
+        found = None if store is None else stores.find_dicom_store(connection, store)
     if undone.kind is not Kind.IMPORT or store is None:
         raise FailedPrecondition(f"{name} is no import: only imports can be undone", "name")
     if undone.state is not State.DONE:
         raise FailedPrecondition(f"{name} has not ended: cancel it, or wait for its end", "name")
     if read_options(undone.request, ImportOptions).validate_only:
         raise FailedPrecondition(f"{name} only validated: there is nothing to undo", "name")
+    if found is None or found.id != undone.store_id:
+        raise FailedPrecondition(f"the DICOM store of {name} was deleted since", "name")
     return ask_for(
         facilities,
         store,
         Kind.UNDO_IMPORT,
         {UNDONE: str(name)},
+        builds_on=undone,
         api_version=api_version,
         permission=permission,
     )
@@ -112,6 +116,7 @@ class UndoJob:
             undone = operations.get_operation(connection, name)
         if undone.store_id != progress.store_id:
             raise NotFound("the DICOM store of the import was deleted")
+        self.facilities.database.write(lambda tx: operations.keep_longer(tx, undone))
         if progress.start_seq is None:
             self.facilities.database.write(partial(_begin, operation=progress, undone=undone))
             progress = run.read()
@@ -237,7 +242,18 @@ class _Removing:
                 with_descriptions(
                     self.ledger.content, partial(self._remove, created=created, cursor=cursor)
                 )
+        self._check_whole()
         return True
+
+    def _check_whole(self) -> None:
+        """See that the ledger told of all that the import stored."""
+        told, undone = self.run.read().counters.listed, self.ledger.undone
+        if told != undone.counters.imported + undone.counters.replaced:
+            raise DataLoss(
+                f"the ledger of {undone.name} is not whole any more: only {told} of what it stored"
+                " could be undone; delete the others by hand",
+                "name",
+            )
 
     def _remove(
         self,

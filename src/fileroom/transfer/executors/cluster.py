@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from distributed import Client, Security
+from distributed import Future as DaskFuture
 from distributed.client import FutureCancelledError
 
 from fileroom.errors import Unavailable, WorkerLost
@@ -71,7 +72,11 @@ def probe_cluster(address: str, tls: TlsFiles | None) -> Cluster:
         ) as client:
             assert client.scheduler is not None
             told = client.sync(client.scheduler.identity, callback_timeout=ANSWER_SECONDS)
-            versions = client.run(own_version, on_error="return")
+            asked = {
+                worker: client.submit(own_version, workers=[worker], pure=False, retries=0)
+                for worker in told["workers"]
+            }
+            versions = {worker: _version(future) for worker, future in asked.items()}
     except Exception as error:  # Dask's own, of every kind
         raise Unavailable(
             f"the Dask scheduler {address} does not answer ({type(error).__name__})", "executor"
@@ -82,6 +87,14 @@ def probe_cluster(address: str, tls: TlsFiles | None) -> Cluster:
         threads=sum(int(worker["nthreads"]) for worker in told["workers"].values()),
         refused=tuple(f"worker {worker}: {why}" for worker, why in faults.items() if why),
     )
+
+
+def _version(future: DaskFuture[str]) -> object:
+    """Give what a worker said, or the error in place of it."""
+    try:
+        return future.result(ANSWER_SECONDS)
+    except Exception as error:
+        return error
 
 
 def _misfit(theirs: object) -> str:
@@ -143,7 +156,7 @@ class DaskExecutor(Executor):
         self._workers: dict[str, _Worker] = {}
         self._refused: dict[str, str] = {}
         self._at_work = 0
-        self._closed = self._killed = False
+        self._closed = False
         self._without_workers_since = time.monotonic()
         self._watcher = threading.Thread(target=self._watch, name=f"{name}-dask", daemon=True)
         self._watcher.start()
@@ -181,8 +194,6 @@ class DaskExecutor(Executor):
 
     def kill_workers(self) -> None:
         """Take no more tasks, and give up those that are with workers."""
-        with self._changed:
-            self._killed = True
         self.shutdown(wait=False, cancel_futures=True)
         self._lose_all(WorkerLost("the server stops"))
         self.shutdown()
@@ -252,12 +263,14 @@ class DaskExecutor(Executor):
                 self._lose(worker, WorkerLost(f"{silent} {self._silent_seconds:g} s"))
             elif worker.gone and worker.seen == now:
                 self._forget(worker)  # it is back
-        for address in self._refused.keys() - there.keys():
-            del self._refused[address]
+        with self._changed:
+            for address in self._refused.keys() - there.keys():
+                del self._refused[address]
         for address, told in there.items():
             if address not in self._workers and address not in self._refused:
                 worker = _Worker(client, address, int(told["nthreads"]), told["last_seen"], now)
-                self._workers[address] = worker
+                with self._changed:
+                    self._workers[address] = worker
                 self._start(worker, self._greet)
 
     def _start(self, worker: _Worker, work: Callable[[_Worker], None]) -> None:
@@ -277,6 +290,8 @@ class DaskExecutor(Executor):
         for worker in list(self._workers.values()):
             self._lose(worker, why)
             self._forget(worker)
+        with self._changed:
+            self._refused.clear()
 
     def _check_patience(self) -> None:
         now = time.monotonic()
@@ -309,6 +324,13 @@ class DaskExecutor(Executor):
         theirs: object
         try:
             theirs = _answer(worker, own_version)
+        except (FutureCancelledError, OSError) as error:  # on the way: it is greeted once more
+            logger.warning(
+                "a Dask worker did not answer",
+                extra={"worker": worker.address, "cause": type(error).__name__},
+            )
+            self._forget(worker)
+            return
         except Exception as error:
             if worker.gone:
                 return

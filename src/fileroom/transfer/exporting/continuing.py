@@ -8,10 +8,11 @@ from fileroom.database import operations
 from fileroom.database.operations import Kind, State
 from fileroom.errors import FailedPrecondition, InvalidArgument
 from fileroom.names import OperationName, parse_name
+from fileroom.transfer.selection import parse_cursor
 
 if TYPE_CHECKING:
     from fileroom.database.engine import Connection
-    from fileroom.database.operations import Json
+    from fileroom.database.operations import Json, Operation
     from fileroom.database.stores import DicomStore
 
 _FIELD = "fileroom_options.since"
@@ -23,10 +24,10 @@ def filter_of(request: Json) -> Json | None:
     return narrowed if isinstance(narrowed, dict) else None
 
 
-def find_horizon(
+def find_earlier(
     connection: Connection, store: DicomStore, text: str, filter_config: Json | None
-) -> int:
-    """Give the change of the store up to which an earlier export gave everything.
+) -> Operation:
+    """Give the earlier export, which gave everything up to the change at which it began.
 
     One that left anything out is no ground to stand on: what it lacks would be missed for ever.
 
@@ -59,4 +60,24 @@ def find_horizon(
             f"{name} exported only what its filter names: name the same filter, or leave since out",
             _FIELD,
         )
-    return earlier.start_seq
+    return earlier
+
+
+def check_same_filter(earlier: Operation, filter_sha256: str) -> None:
+    """Refuse a filter that says something else than when the earlier export read it.
+
+    Raises
+    ------
+    FailedPrecondition
+        If it does, or nobody knows: what it names now, and has not changed since, would be missed.
+    """
+    if filter_of(earlier.request) is None:
+        return
+    before = parse_cursor(earlier.cursor).filter_sha256 if earlier.cursor else ""
+    if before != filter_sha256:
+        raise FailedPrecondition(
+            f"the filter is not what it was when {earlier.name} read it"
+            if before
+            else f"{earlier.name} exported nothing, so that nobody knows what its filter named",
+            _FIELD,
+        )

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from fileroom.database import stores
 from fileroom.database.operations import Kind
-from fileroom.errors import FailedPrecondition
-from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
-from fileroom.transfer.asking import ask_for, filter_config
-from fileroom.transfer.exporting.continuing import filter_of, find_horizon
+from fileroom.transfer.asking import ask_for, check_is_place, filter_config
+from fileroom.transfer.exporting.continuing import filter_of, find_earlier
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.manifest import check_manifest
@@ -56,11 +54,7 @@ def request_export(
     bucket = facilities.buckets.resolve(
         destination.bucket_name, right="write", dicom_store=str(name)
     )
-    directory = destination.key.rstrip("/")
-    if directory and open_bucket(bucket).find(directory) is not None:
-        raise FailedPrecondition(
-            f"{uri_prefix} names an object; name a directory for the export", "uri_prefix"
-        )
+    check_is_place(bucket, destination, uri_prefix, "uri_prefix")
     check_manifest(facilities, name, options)
     gcs_destination: Json = {"uriPrefix": uri_prefix}
     if mime_type:
@@ -70,16 +64,18 @@ def request_export(
         **filter_config(facilities, name, filter_uri),
         **keep_options(options),
     }
+    earlier = None
     if options.since:
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
-            find_horizon(connection, store, options.since, filter_of(details))
+            earlier = find_earlier(connection, store, options.since, filter_of(details))
     return ask_for(
         facilities,
         name,
         Kind.EXPORT,
         details,
         priority=options.rank,
+        builds_on=earlier,
         api_version=api_version,
         permission="healthcare.dicomStores.export",
     )

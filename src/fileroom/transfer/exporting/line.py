@@ -24,9 +24,8 @@ from fileroom.names import parse_instance_path
 from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.transfer import commits
-from fileroom.transfer.claims import every_claim, this_claim
 from fileroom.transfer.executors import WorkerLost
-from fileroom.transfer.exporting.continuing import filter_of, find_horizon
+from fileroom.transfer.exporting.continuing import check_same_filter, filter_of, find_earlier
 from fileroom.transfer.exporting.forms import parse_form
 from fileroom.transfer.exporting.outcomes import UNREADABLE, ExportOutcome, InstanceToExport
 from fileroom.transfer.exporting.transcoding import TranscodeTask, transcode_batch
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.exports import StoredInstance
+    from fileroom.database.operations import Operation
     from fileroom.database.values.operations import DeferredObject
     from fileroom.database.values.stored import StoredInstance as StoredRow
     from fileroom.operations.runner import Run
@@ -75,26 +75,35 @@ class Export:
         pixels, copying = facilities.pixel_turns, facilities.turns
         self._turns = copying if self._form.is_as_stored else pixels
         self._destination = facilities.bucket(progress, prefix.bucket_name, "write")
-        changed_after = 0
+        earlier = None
         with facilities.database.read() as connection:
             store = stores.get_dicom_store(connection, name)
             if since := self._options.since:
                 filter_config = filter_of(progress.request)
-                changed_after = find_horizon(connection, store, since, filter_config)
+                earlier = find_earlier(connection, store, since, filter_config)
         if store.id != progress.store_id:
             raise NotFound(f"DICOM store {name} was deleted while the operation waited")
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._store_id = store.id
-        self._writer = this_claim(run.operation)
+        self._writer = (progress.name.operation_id, run.operation.fence)
         self._has_abandoned = self._is_closed = False
         self._blob_prefix = store.blob_prefix
         self._blobs = facilities.blobs.bucket(store.blob_prefix)
-        self._selection = replace(read_selection(facilities, progress), changed_after=changed_after)
+        self._selection = read_selection(facilities, progress)
+        if earlier is not None:
+            self._continue(earlier)
         self._horizon = self._begin()
         if progress.total is None:
             self._count()
         if progress.start_seq is not None:
-            self._sweep(every_claim(run.operation))
+            self._sweep(below=run.operation.fence)
+
+    def _continue(self, earlier: Operation) -> None:
+        """Take what changed since an earlier export began."""
+        check_same_filter(earlier, self._selection.start.filter_sha256)
+        self._facilities.database.write(lambda tx: operations.keep_longer(tx, earlier))
+        assert earlier.start_seq is not None
+        self._selection = replace(self._selection, changed_after=earlier.start_seq)
 
     def _begin(self) -> int:
         """Give the store's last change when the operation first began: its horizon."""
@@ -118,9 +127,10 @@ class Export:
             lambda transaction: operations.set_total(transaction, self._run.operation, total)
         )
 
-    def _sweep(self, writers: str) -> None:
-        """Delete what was left unfinished by workers that write no more."""
-        open_bucket(self._destination).sweep_writers(self._form.prefix, writers)
+    def _sweep(self, below: int) -> None:
+        """Delete what workers left unfinished, of claims ``below`` one."""
+        name, _ = self._writer
+        open_bucket(self._destination).sweep_writers(self._form.prefix, name, below)
 
     @property
     def workers(self) -> int:
@@ -264,7 +274,7 @@ class Export:
         if not self._has_abandoned:
             return
         try:
-            self._sweep(self._writer)
+            self._sweep(below=self._run.operation.fence + 1)
         except FileroomError as error:
             logger.warning("unfinished files stay for now", extra={"cause": str(error)})
 

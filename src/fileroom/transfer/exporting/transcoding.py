@@ -82,8 +82,8 @@ class TranscodeTask(WithoutRows):
     buckets: Buckets
     """Where the objects are that are kept by reference."""
     destination: BucketSettings
-    writer: str
-    """The name by which what is left unfinished there is known."""
+    writer: tuple[str, int]
+    """By which name and number what is left unfinished there is known."""
     form: Form
     instances: tuple[InstanceToExport, ...]
     rows: tuple[StoredInstance | None, ...]
@@ -125,7 +125,7 @@ class _Worker:
 
     def __init__(self, task: TranscodeTask) -> None:
         self._task = task
-        self._bucket: Bucket = open_bucket(task.destination).as_writer(task.writer)
+        self._bucket: Bucket = open_bucket(task.destination).as_writer(*task.writer)
         self._blobs = task.blobs.bucket(task.blob_prefix)
         self._standing = Standing(self._bucket, task.if_exists, task.begun_at)
         self._outcomes = Outcomes()

@@ -57,8 +57,8 @@ class ExportTask:
     buckets: Buckets
     """Where the objects are that are kept by reference."""
     destination: BucketSettings
-    writer: str
-    """The name by which what is left unfinished there is known."""
+    writer: tuple[str, int]
+    """By which name and number what is left unfinished there is known."""
     instances: tuple[InstanceToExport, ...]
     blame: Blame = NO_BLAME
     if_exists: IfExists = ""
@@ -82,7 +82,7 @@ class _Worker:
 
     def __init__(self, task: ExportTask) -> None:
         self._task = task
-        self._bucket: Bucket = open_bucket(task.destination).as_writer(task.writer)
+        self._bucket: Bucket = open_bucket(task.destination).as_writer(*task.writer)
         self._standing = Standing(self._bucket, task.if_exists, task.begun_at)
         self._outcomes = Outcomes()
         self._index = 0

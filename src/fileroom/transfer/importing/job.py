@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
 
+PERMISSION: Final = "healthcare.dicomStores.import"
 NO_OPTIONS: Final = ImportOptions()
 ROWS_AT_A_TIME: Final = 5000
 COUNTING_SECONDS: Final = 5.0
@@ -59,9 +60,11 @@ def request_import(
     PermissionDenied
         If a bucket is not one that this store may use.
     """
+    earlier = None
     if options.retry_of:
         with facilities.database.read() as connection:
-            earlier = find_retried(connection, name, options.retry_of)
+            store = stores.get_dicom_store(connection, name, permission=PERMISSION)
+            earlier = find_retried(connection, store, options.retry_of)
         uri = check_source(uri, earlier)
         options = as_before(options, earlier)
         storage_class = storage_class or find_storage_class(earlier.request)
@@ -78,8 +81,9 @@ def request_import(
         Kind.IMPORT,
         details,
         priority=options.rank,
+        builds_on=earlier,
         api_version=api_version,
-        permission="healthcare.dicomStores.import",
+        permission=PERMISSION,
     )
 
 

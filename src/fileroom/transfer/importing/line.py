@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Connection
     from fileroom.database.instances import RecordResult
+    from fileroom.database.stores import DicomStore
     from fileroom.database.values.operations import DeferredObject
-    from fileroom.names import DicomStoreName
     from fileroom.objectstore.contract import Source
     from fileroom.operations.runner import Run
     from fileroom.transfer.facilities import Facilities
@@ -76,7 +76,7 @@ class Import:
             store = stores.get_dicom_store(connection, name)
         if store.id != progress.store_id:
             raise NotFound(f"DICOM store {name} was deleted while the operation waited")
-        self._listing = self._find_listing(name)
+        self._listing = self._find_listing(store)
         check_blob_bucket(facilities.blobs, store.blob_prefix)
         self._writer = Writer(bucket=facilities.blobs.bucket(store.blob_prefix), number=progress.id)
         self._write = StoreWrite(
@@ -108,13 +108,14 @@ class Import:
 
     # ------------------------------------------------------------------ listing
 
-    def _find_listing(self, store: DicomStoreName) -> Listing:
+    def _find_listing(self, store: DicomStore) -> Listing:
         if not self._options.retry_of:
             return Matching(self._pattern, self._source.name)
         database = self._facilities.database
         with database.read() as connection:
             retried = find_retried(connection, store, self._options.retry_of)
-        return Failed(database, retried.id, self._source.name)
+        database.write(lambda transaction: operations.keep_longer(transaction, retried))
+        return Failed(database, retried, self._source.name)
 
     def count(self) -> None:
         """Count what the pattern matches, beside the work, so that progress has an end."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.database import operations
-from fileroom.errors import NotFound
+from fileroom.errors import DataLoss, FailedPrecondition, NotFound, PermissionDenied
+from fileroom.objectstore.archives.member import BadArchive
 from fileroom.transfer.importing.matches import explain_no_match, list_candidates
 from fileroom.transfer.importing.reading import ListedObject
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fileroom.database.engine import Database
+    from fileroom.database.operations import Operation
     from fileroom.errors import ObjectFailure
-    from fileroom.objectstore.contract import Source
+    from fileroom.objectstore.contract import ObjectEntry, Source
     from fileroom.objectstore.uri import ObjectPattern
 
 FOUND_AT_A_TIME: Final = 250
@@ -90,13 +93,19 @@ class Failed:
     """
 
     database: Database
-    operation_id: int
+    earlier: Operation
     bucket_name: str
 
     def objects(
         self, source: Source, cursor: str, first_ordinal: int
     ) -> Iterator[tuple[ListedObject, str]]:
-        """Look up one failed object after the other."""
+        """Look up one failed object after the other.
+
+        Raises
+        ------
+        DataLoss
+            If some of them are not kept any more.
+        """
         ordinal = first_ordinal
         seen = int(cursor) if cursor else None
         with ThreadPoolExecutor(source.at_once) as threads:
@@ -104,24 +113,37 @@ class Failed:
                 keys = [
                     failure.source.removeprefix(f"{self.bucket_name}/") for _, failure in failures
                 ]
-                for (seen, _), key, entry in zip(
-                    failures, keys, threads.map(source.find, keys), strict=True
-                ):
+                found = threads.map(partial(_find, source), keys)
+                for (seen, _), key, entry in zip(failures, keys, found, strict=True):
                     size, version = (0, None) if entry is None else (entry.size, entry.version)
                     yield (
                         ListedObject(ordinal=ordinal, key=key, size=size, version=version),
                         str(seen),
                     )
                     ordinal += 1
+        if ordinal != self.earlier.counters.failed:
+            raise DataLoss(
+                f"of {self.earlier.counters.failed} failures of {self.earlier.name} only {ordinal}"
+                " are still kept: import what it imported again",
+                "retry_of",
+            )
 
     def count(self, source: Source, goes_on: Callable[[], bool]) -> int | None:
         """Give how many failed."""
         del source, goes_on
         with self.database.read() as connection:
-            return sum(operations.count_failures(connection, self.operation_id).values())
+            return sum(operations.count_failures(connection, self.earlier.id).values())
 
     def _after(self, seen: int | None) -> list[tuple[int, ObjectFailure]]:
         with self.database.read() as connection:
             return operations.failures_from(
-                connection, self.operation_id, seen=seen, at_most=FOUND_AT_A_TIME
+                connection, self.earlier.id, seen=seen, at_most=FOUND_AT_A_TIME
             )
+
+
+def _find(source: Source, key: str) -> ObjectEntry | None:
+    """Give an object as it stands; a worker tells again, and of it alone, why it cannot be read."""
+    try:
+        return source.find(key)
+    except (BadArchive, FailedPrecondition, PermissionDenied):
+        return None

@@ -15,12 +15,12 @@ from fileroom.transfer.options import ImportOptions, read_options
 if TYPE_CHECKING:
     from fileroom.database.engine import Connection
     from fileroom.database.operations import Operation
-    from fileroom.names import DicomStoreName
+    from fileroom.database.stores import DicomStore
 
 _FIELD = "fileroom_options.retry_of"
 
 
-def find_retried(connection: Connection, store: DicomStoreName, text: str) -> Operation:
+def find_retried(connection: Connection, store: DicomStore, text: str) -> Operation:
     """Give the import whose failures are to be tried again.
 
     Raises
@@ -38,8 +38,8 @@ def find_retried(connection: Connection, store: DicomStoreName, text: str) -> Op
             f"retry_of is {text[:200]!r}; write projects/…/datasets/…/operations/NUMBER", _FIELD
         )
     earlier = operations.get_operation(connection, name)
-    if earlier.kind is not Kind.IMPORT or earlier.dicom_store_name != store:
-        raise InvalidArgument(f"{name} is no import into {store}", _FIELD)
+    if earlier.kind is not Kind.IMPORT or earlier.store_id != store.id:
+        raise InvalidArgument(f"{name} is no import into {store.name}", _FIELD)
     if earlier.state is not State.DONE:
         raise FailedPrecondition(f"{name} has not ended: cancel it, or wait for its end", _FIELD)
     if not earlier.counters.failed:
@@ -54,6 +54,7 @@ def as_before(options: ImportOptions, earlier: Operation) -> ImportOptions:
         options,
         mode=options.mode or before.mode,
         duplicate_policy=options.duplicate_policy or before.duplicate_policy,
+        validate_only=options.validate_only or before.validate_only,
     )
 
 

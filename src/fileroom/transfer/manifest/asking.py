@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.errors import InvalidArgument
 from fileroom.objectstore.uri import parse_uri_prefix
 from fileroom.rows import CSV, NDJSON, PARQUET, load_pyarrow
+from fileroom.transfer.asking import check_is_place
 from fileroom.transfer.options import ExportOptions
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def check_manifest(facilities: Facilities, name: DicomStoreName, options: Option
         If the place has a form that the grammar does not know, or what belongs to a manifest is
         asked for without one.
     FailedPrecondition
-        If this server cannot write Parquet.
+        If this server cannot write Parquet, or an object has the name of the place.
     PermissionDenied
         If the bucket is not one that the store may write to.
     """
@@ -51,6 +52,9 @@ def check_manifest(facilities: Facilities, name: DicomStoreName, options: Option
                 )
         return
     place = parse_uri_prefix(options.manifest_uri_prefix, facilities.buckets.roots)
-    facilities.buckets.resolve(place.bucket_name, right="write", dicom_store=str(name))
+    settings = facilities.buckets.resolve(place.bucket_name, right="write", dicom_store=str(name))
+    check_is_place(
+        settings, place, options.manifest_uri_prefix, "fileroom_options.manifest_uri_prefix"
+    )
     if MEDIA_TYPES[options.manifest_format] == PARQUET or exporting.write_metadata:
         load_pyarrow()

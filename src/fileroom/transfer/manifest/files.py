@@ -41,6 +41,21 @@ class ManifestFiles:
         self._written: list[Json] = []
         self._parts = 0
 
+    def begin(self) -> None:
+        """Take back the word of an earlier attempt that all is well."""
+        key = f"{self._directory}{SUCCESS}"
+        if self._bucket.find(key) is not None:
+            self._bucket.delete(key)
+
+    def end(self) -> None:
+        """Delete the parts of an earlier attempt that had more of them."""
+        written = {f"{self._directory}{note['name']}" for note in self._written}
+        for entry in list(self._bucket.list(self._directory)):
+            if entry.key not in written and entry.key.startswith(
+                (f"{self._directory}ledger-", f"{self._directory}metadata-")
+            ):
+                self._bucket.delete(entry.key)
+
     def parts(
         self, database: Database, operation_id: int, *, ended: bool
     ) -> Iterator[list[LedgerLine]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from fileroom.errors import Aborted, DataLoss, NotFound
@@ -12,7 +13,7 @@ from fileroom.objectstore.buckets import open_bucket
 from fileroom.objectstore.uri import parse_uri_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fileroom.database.operations import Json, Operation
     from fileroom.transfer.facilities import Facilities
@@ -43,11 +44,12 @@ class Verification:
         self._differences = 0
         self._samples: list[tuple[str, str]] = []
 
-    def check(self, lines: Sequence[LedgerLine]) -> None:
-        """Look for the objects of these lines; raises as the bucket does."""
+    def check(self, lines: Sequence[LedgerLine], look: Callable[[], None]) -> None:
+        """Look for the objects of these lines; raises as the bucket does, and as ``look``."""
+        look()
         written = [line for line in lines if line.destination is not None]
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as threads:
-            faults = threads.map(self._fault_of, written)
+            faults = threads.map(partial(self._fault_of, look=look), written)
             for line, fault in zip(written, faults, strict=True):
                 if fault is None:
                     self._verified += 1
@@ -79,7 +81,7 @@ class Verification:
                 "verification",
             )
 
-    def _fault_of(self, line: LedgerLine) -> str | None:
+    def _fault_of(self, line: LedgerLine, look: Callable[[], None]) -> str | None:
         assert line.destination is not None
         key = line.destination.removeprefix(f"{self._name}/")
         size = self._size_of(key)
@@ -89,7 +91,7 @@ class Verification:
             return f"has {size} bytes, not {line.size}"
         if self._how == "CONTENT" and line.sha256 is not None and not key.endswith("/"):
             with suppress(Aborted, NotFound):
-                if self._sha256_of(key) == line.sha256:
+                if self._sha256_of(key, look) == line.sha256:
                     return None
             return "has other bytes"
         return None
@@ -101,9 +103,10 @@ class Verification:
         sizes = [entry.size for entry in self._bucket.list(key)]
         return sum(sizes) if sizes else None
 
-    def _sha256_of(self, key: str) -> bytes:
+    def _sha256_of(self, key: str, look: Callable[[], None]) -> bytes:
         digest = hashlib.sha256()
         with self._bucket.open(key) as standing:
             for offset in range(0, standing.size, _PIECE_BYTES):
+                look()
                 digest.update(standing.read_at(offset, _PIECE_BYTES))
         return digest.digest()

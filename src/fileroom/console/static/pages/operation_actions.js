@@ -12,7 +12,7 @@ import { curl, gcloud, literal } from "../shell.js";
 import { number, t } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 
-const WITHOUT_LEDGER = /^(Create|Delete|SetBlobStorageSettings|Undo)/;
+const WITH_LEDGER = /^(Import|Export)/;
 
 export function Actions({ place, route, operation }) {
   const [asking, setAsking] = useState("");
@@ -25,7 +25,7 @@ export function Actions({ place, route, operation }) {
   const ask = (what) => html`<button type="button" onClick=${() => setAsking(what)}>${t(`operations.${what}`)}</button>`;
   const dialog = { place, route, operation, close: () => setAsking("") };
   return html`
-    ${done && countOf(operation) > 0 && !WITHOUT_LEDGER.test(kind) && html`<${Download}
+    ${done && countOf(operation) > 0 && WITH_LEDGER.test(kind) && html`<${Download}
       path=${`${route}:ledger`} fileName=${`ledger-${place.operation}.csv`} options=${{ query: { format: "csv" } }}>
       ${t("operations.ledger")}<//>`}
     ${canStop && !kind.startsWith("Delete") && html`<${WaitButton} route=${route}
