@@ -336,6 +336,29 @@ def test_log_is_moved_to_the_file_when_the_writer_is_idle(
     database.close()
 
 
+def test_log_that_grew_beneath_a_long_reader_is_cut_once_it_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = 50
+    monkeypatch.setattr(sqlite, "IDLE_SECONDS", 0.02)
+    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", kept)
+    database = open_new(tmp_path)
+    log = tmp_path / f"{database.path.name}-wal"
+    at_most = kept * sqlite.PAGE_BYTES
+    with database.read() as connection:
+        connection.execute(select(schema.meta)).all()
+        for number in range(20):
+            database.write(add(str(number), "x" * 50_000))
+        # No frame behind the reader's may be written over: the log grows as long as it stays.
+        assert log.stat().st_size > 4 * at_most
+    wait_until(lambda: database.path.stat().st_size > 20 * 50_000)
+
+    database.write(add("next"))
+
+    assert log.stat().st_size <= at_most
+    database.close()
+
+
 def test_no_write_waits_for_a_writer_that_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
 ) -> None:
