@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from email.utils import formatdate
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -119,6 +120,33 @@ def test_a_write_that_fails_in_passing_is_repeated(
     entry = bucket.write("b", large)
     assert hostile.content("b") == b"".join(large)
     assert bucket.find("b") == entry
+
+
+@pytest.mark.parametrize("times", [2, None], ids=["in passing", "always"])
+def test_a_host_that_is_not_found_is_looked_up_again(
+    bucket: CloudBucket,
+    hostile: HostileBucket,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int | None,
+) -> None:
+    hostile.put("a", CONTENT)
+    look_up = socket.getaddrinfo
+    failed: list[str] = []
+
+    def fails(host: str, *more: Any, **named: Any) -> Any:
+        if times is None or len(failed) < times:
+            failed.append(host)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    if times is None:
+        with pytest.raises(Unavailable, match=f"{hostile.scheme}://scans"):
+            bucket.read("a")
+        assert len(failed) >= ATTEMPTS_MAX
+    else:
+        assert bucket.read("a") == CONTENT
+        assert len(failed) == times
 
 
 @pytest.mark.parametrize("sent", [-1, 50], ids=["before the answer", "in the body"])

@@ -114,7 +114,13 @@ def put_off(run: Run, deferred: DeferredObject, why: str) -> bool:
 def due_deferred(run: Run, at_most: int, without: Iterable[int]) -> list[DeferredObject]:
     """Give deferred objects whose time has come."""
     with run.database.read() as connection:
-        return operations.due_deferred(connection, run.operation, at_most=at_most, without=without)
+        return operations.due_deferred(
+            connection,
+            run.operation,
+            at_most=at_most,
+            without=without,
+            longest_seconds=RETRY_SECONDS_MAX,
+        )
 
 
 def has_deferred(run: Run) -> bool:

@@ -262,6 +262,19 @@ def test_end_never_comes_before_the_beginning(transaction: Connection) -> None:
     assert ended.ended_at == ended.created_at == later
 
 
+def test_cancellation_of_what_nobody_began_never_comes_before_the_beginning(
+    transaction: Connection,
+) -> None:
+    name = add_operation(transaction)
+    later = now_microseconds() + HOUR
+    transaction.execute(update(schema.operations).values(created_at=later))
+    operations.request_cancel(transaction, name)
+
+    ended = operations.get_operation(transaction, name)
+    assert ended.state is State.DONE
+    assert ended.ended_at == ended.created_at == later
+
+
 # The second lane
 
 

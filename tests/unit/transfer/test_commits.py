@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,6 +157,19 @@ def test_deferred_object_is_finished_exactly_once(database: Database, run: Run) 
     assert run.read().counters == Counters(listed=1, imported=1, bytes=10)
     assert facts(database) == ["0"]
     assert not commits.has_deferred(run)
+
+
+@pytest.mark.parametrize("hours", [-1, -24 * 365 * 20])
+def test_object_that_is_put_off_does_not_wait_for_a_clock_that_was_set_back(
+    database: Database, run: Run, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    commits.commit_batch(run, batch(0, 1), [deferred(0)], settle())
+    assert commits.put_off(run, deferred(0), "UNREADABLE")
+    assert commits.due_deferred(run, 9, []) == []
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + hours * 3600 * 10**9)
+
+    assert [each.ordinal for each in commits.due_deferred(run, 9, [])] == [0]
 
 
 def test_object_is_put_off_longer_each_time_and_given_up_at_last(

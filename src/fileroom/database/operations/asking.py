@@ -201,7 +201,7 @@ def request_cancel(
     # One that somebody had wait goes on to its end.
     values: dict[str, object] = {"cancel_requested": True, "pause_requested": False}
     if operation.state is State.QUEUED and operation.kind.can_be_cancelled:
-        now = now_microseconds()
+        now = max(now_microseconds(), operation.created_at)
         values |= {
             "state": State.DONE,
             "request": operation.lasting_request,

@@ -137,15 +137,28 @@ def insert_deferred(
 
 
 def due_deferred(
-    connection: Connection, operation: Operation, *, at_most: int, without: Iterable[int]
+    connection: Connection,
+    operation: Operation,
+    *,
+    at_most: int,
+    without: Iterable[int],
+    longest_seconds: float | None = None,
 ) -> list[DeferredObject]:
-    """Give deferred objects whose time has come, the longest waiting first."""
+    """Give deferred objects whose time has come, the longest waiting first.
+
+    Nobody puts one off for more than ``longest_seconds``: one that would have to wait for longer
+    was put off before the clock was set back, and is due.
+    """
     table = schema.operation_deferred.c
+    now = now_microseconds()
+    due = table.not_before <= now
+    if longest_seconds is not None:
+        due = or_(due, table.not_before > now + int(longest_seconds * 1_000_000))
     rows = connection.execute(
         select(schema.operation_deferred)
         .where(
             table.operation_id == operation.id,
-            table.not_before <= now_microseconds(),
+            due,
             table.ordinal.not_in(list(without)),
         )
         .order_by(table.not_before, table.ordinal)
