@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from distributed import Security
+from distributed.client import FutureCancelledError
 
 from fileroom.errors import InvalidArgument, Reason, Unavailable
 from fileroom.transfer.executors import TlsFiles, WorkerLimits, WorkerLost
+from fileroom.transfer.executors import cluster as cluster_module
 from fileroom.transfer.executors.cluster import DaskExecutor
 from tests.contracts import tasks
 from tests.contracts.executor import ExecutorContract
@@ -191,6 +193,28 @@ def test_a_worker_of_another_version_gets_no_task_and_is_named(tmp_path: Path) -
         pytest.raises(Unavailable, match=r"runs Fileroom 9\.9\.9, this server 0\.1\.0"),
     ):
         executor.submit(tasks.double, 1).result(20)
+
+
+def test_a_worker_whose_greeting_got_lost_is_greeted_again(
+    shared_cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly = cluster_module._answer
+    lost: list[str] = []
+
+    def answer(worker: Any, function: Any, *arguments: Any) -> Any:
+        """Lose the first answer of each worker, as a connection does that breaks."""
+        if worker.address not in lost:
+            lost.append(worker.address)
+            raise FutureCancelledError("greeting", "scheduler-connection-lost")
+        return truly(worker, function, *arguments)
+
+    monkeypatch.setattr(cluster_module, "_answer", answer)
+    executor = with_workers(DaskExecutor(shared_cluster.address, name="test"))
+    try:
+        assert len(lost) == 2
+        assert executor.submit(pow, 2, 10).result(30) == 1024
+    finally:
+        executor.kill_workers()
 
 
 def test_what_is_with_workers_can_be_given_up(shared_cluster: DaskCluster) -> None:

@@ -6,10 +6,12 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fileroom.archive import collect
+from fileroom.archive.check import queue_orphans
 from fileroom.archive.collect import Collector
 from fileroom.archive.layout import StoreIdentity, make_blob_bucket
 from fileroom.database import collection, operations, schema, stores
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.database.engine import Connection
+    from fileroom.database.instances import InstanceRecord
     from tests.unit.transfer.site import Site
 
 
@@ -352,6 +355,60 @@ def test_without_suspicion_nothing_is_compared(site: Site) -> None:
     sweeping.collect()
 
     assert site.blob_files() == set()
+
+
+def test_who_is_suspected_during_a_scan_is_looked_for_after_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = claim(site)
+    end(site, ended)
+    sweeping = collector(site)
+    scan = queue_orphans
+    late: list[InstanceRecord] = []
+
+    def suspecting(*arguments: Any) -> int:
+        orphans = scan(*arguments)
+        if not late:
+            late.extend(write_blobs(site, 1, writer=ended.id))
+            sweeping.suspect(site.store_id, ended.id)
+            sweeping.suspect_request(site.store_id)
+        return orphans
+
+    monkeypatch.setattr(collect, "queue_orphans", suspecting)
+    sweeping.suspect(site.store_id, ended.id)
+    sweeping.collect()
+    assert late
+    assert not sweeping.is_settled()
+    sweeping.collect()
+    sweeping.collect()
+
+    assert sweeping.is_settled()
+    assert site.blob_files() == set()
+
+
+def test_a_death_that_is_told_during_a_scan_is_not_forgotten(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = claim(site)
+    end(site, ended)
+    sweeping = collector(site)
+    scans = []
+
+    def telling(*_: Any) -> int:
+        scans.append(1)
+        if len(scans) == 1:
+            sweeping.suspect_all()
+            raise Unavailable("the blobs do not answer", "blobs")
+        return 0
+
+    monkeypatch.setattr(collect, "queue_orphans", telling)
+    sweeping.suspect_all()
+    with pytest.raises(Unavailable):
+        sweeping.collect()
+    assert not sweeping.is_settled()
+    sweeping.collect()
+    assert sweeping.is_settled()
+    assert len(scans) == 2
 
 
 def test_suspected_store_that_was_deleted_is_no_error(site: Site) -> None:

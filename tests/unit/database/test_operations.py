@@ -637,3 +637,32 @@ def test_operation_that_noted_much_is_forgotten_in_slices(transaction: Connectio
     # The last slice of each table goes with the operation itself.
     assert all(before - after <= 3 * 5 + 1 for before, after in pairwise(left))
     assert len(left) > 6
+
+
+def test_operation_asked_to_wait_waits_though_its_server_died(
+    transaction: Connection, store_id: int
+) -> None:
+    operation = add_claimed(transaction, store_id=store_id)
+    operations.request_pause(transaction, operation.name)
+    expire_lease(transaction)
+
+    assert operations.claim_operation(transaction, "another") is None
+
+    waiting = operations.get_operation(transaction, operation.name)
+    assert (waiting.state, waiting.paused_why) == (State.PAUSED, operations.PAUSED_ON_REQUEST)
+    operations.request_resume(transaction, operation.name)
+    claimed = operations.claim_operation(transaction, "another")
+    assert claimed is not None
+    assert claimed.name == operation.name
+
+
+def test_server_that_was_claimed_away_from_hears_so_where_it_asks(
+    transaction: Connection, store_id: int
+) -> None:
+    operation = add_claimed(transaction, store_id=store_id)
+    assert operations.requests_of(transaction, operation) == (False, False)
+    expire_lease(transaction)
+    assert operations.claim_operation(transaction, "another") is not None
+
+    with pytest.raises(Aborted):
+        operations.requests_of(transaction, operation)

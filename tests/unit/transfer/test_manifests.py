@@ -15,6 +15,7 @@ import pytest
 
 from fileroom.database import operations
 from fileroom.errors import (
+    Aborted,
     Cancelled,
     DataLoss,
     FailedPrecondition,
@@ -26,6 +27,7 @@ from fileroom.operations.operation import account
 from fileroom.transfer.exporting.job import ExportJob, request_export
 from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.manifest import WithManifest
+from fileroom.transfer.manifest.verifying import Verification
 from fileroom.transfer.options import ExportOptions, ImportOptions
 from tests.unit.database.rows import STORE
 from tests.unit.transfer.site import Site, instance, uids
@@ -246,6 +248,85 @@ def test_cancelled_operation_tells_what_it_had_done(site: Site) -> None:
     told = manifest(site, run)
     assert told["error"] == {"code": 1, "message": "the operation was cancelled"}
     assert Counter(line["result"] for line in lines(site, run)) == {"imported": 5, "failed": 1}
+
+
+def test_operation_that_is_cancelled_over_its_manifest_tells_what_it_had_done(site: Site) -> None:
+    run = asked_import(site)
+    work = ImportJob(facilities=site.facilities)
+
+    def done_and_cancelled(run: Run) -> bool:
+        done = work(run)
+        site.database.write(lambda tx: operations.request_cancel(tx, run.operation.name))
+        return done
+
+    with pytest.raises(Cancelled):
+        job(site, done_and_cancelled)(run)
+
+    assert manifest(site, run)["error"]["code"] == 1
+    assert "_SUCCESS" not in files(site, run)
+    assert len(list(lines(site, run))) == len(KEYS) + 1
+
+
+def test_success_is_taken_back_where_the_operation_ends_otherwise(site: Site) -> None:
+    stored(site)
+    run = asked_export(site)
+    assert export_job(site)(run)
+    assert "_SUCCESS" in files(site, run)
+    spare = directory(site, run) / "ledger-00077.ndjson"  # as an attempt may leave that had more
+    spare.write_bytes(b"{}")
+
+    # Its end was not committed, so it is done again.
+    site.database.write(lambda tx: operations.request_cancel(tx, run.operation.name))
+    with pytest.raises(Cancelled):
+        export_job(site)(run)
+
+    assert manifest(site, run)["error"]["code"] == 1
+    assert not {"_SUCCESS", spare.name} & set(files(site, run))
+
+
+def test_server_that_was_claimed_away_from_has_no_last_word(site: Site) -> None:
+    stored(site)
+    run = asked_export(site)
+    work = ExportJob(facilities=site.facilities)
+
+    def done_and_lost(run: Run) -> bool:
+        done = work(run)
+        site.claim(run.operation.name)
+        return done
+
+    with pytest.raises(Aborted):
+        job(site, done_and_lost)(run)
+
+    assert not directory(site, run).exists()
+
+
+def test_verification_is_left_off_when_somebody_asks_for_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(site)
+    run = asked_export(site, verify="CONTENT")
+    whole: list[str] = []
+    truly = Verification._sha256_of
+
+    def reading(verification: Verification, key: str, *looking: Any) -> bytes:
+        site.database.write(lambda tx: operations.request_cancel(tx, run.operation.name))
+        sha256 = truly(verification, key, *looking)
+        whole.append(key)
+        return sha256
+
+    monkeypatch.setattr(Verification, "_sha256_of", reading)
+    monkeypatch.setattr("fileroom.transfer.manifest.job.LOOK_SECONDS", 0.0)
+    with pytest.raises(Cancelled):
+        export_job(site)(run)
+
+    assert not whole
+    assert manifest(site, run)["error"]["code"] == 1
+
+
+def test_place_that_is_an_object_is_refused_at_the_request(site: Site) -> None:
+    site.put("told", b"a file")
+    with pytest.raises(FailedPrecondition, match="names an object"):
+        asked_import(site)
 
 
 def test_operation_that_waits_for_its_environment_writes_nothing_yet(site: Site) -> None:

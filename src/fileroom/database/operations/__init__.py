@@ -4,6 +4,7 @@ Every write takes the transaction as its first argument.
 """
 
 from fileroom.database.operations.asking import (
+    PAUSED_ON_REQUEST,
     get_operation,
     insert_operation,
     keep_longer,
@@ -59,6 +60,7 @@ from fileroom.database.values.operations import (
 __all__ = [
     "KEPT_MICROSECONDS",
     "LEASE_MICROSECONDS",
+    "PAUSED_ON_REQUEST",
     "Counters",
     "DeferredObject",
     "Json",
