@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fileroom.settings import Settings
-    from fileroom.transfer.executors.cluster import Cluster
+    from fileroom.transfer.executors.probing import Cluster
 
 SQLITE_MIN: Final = (3, 35)
 """The first that gives back the rows that it changed."""

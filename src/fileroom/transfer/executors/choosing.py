@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import ExitStack
 
-    from fileroom.transfer.executors.cluster import Cluster, DaskExecutor
+    from fileroom.transfer.executors.cluster import DaskExecutor
+    from fileroom.transfer.executors.probing import Cluster
     from fileroom.transfer.executors.tls import TlsFiles
 
 LOCAL: Final = "local"
@@ -62,7 +63,7 @@ def probe_executor(executor: str, tls: TlsFiles | None) -> Cluster | None:
     if executor == LOCAL:
         return None
     with _needing_dask():
-        from fileroom.transfer.executors.cluster import probe_cluster
+        from fileroom.transfer.executors.probing import probe_cluster
     return probe_cluster(_dask_address(executor), tls)
 
 

@@ -18,14 +18,19 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from distributed import Client, Security
-from distributed import Future as DaskFuture
+from distributed import Client
 from distributed.client import FutureCancelledError
 
 from fileroom.errors import Unavailable, WorkerLost
 from fileroom.transfer.executors.answers import Task
 from fileroom.transfer.executors.hosting import own_version, run_hosted
 from fileroom.transfer.executors.limits import WorkerLimits
+from fileroom.transfer.executors.probing import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    misfit,
+    security_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,72 +42,12 @@ _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.5
 """How often the scheduler is asked which workers there are."""
-ANSWER_SECONDS: Final = 10.0
-"""A scheduler that says nothing for so long counts as gone."""
 SILENT_SECONDS: Final = 30.0
 """So does a worker that the scheduler has heard nothing of."""
 PATIENCE_SECONDS: Final = 30.0
 """How long tasks wait while there is no worker at all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """What a Dask scheduler told of its workers."""
-
-    workers: int
-    threads: int
-    refused: tuple[str, ...]
-    """Of each worker that gets no tasks, why."""
-
-
-def probe_cluster(address: str, tls: TlsFiles | None) -> Cluster:
-    """Ask a scheduler which workers it has, and each of them what it runs.
-
-    Raises
-    ------
-    Unavailable
-        If the scheduler does not answer.
-    """
-    try:
-        with Client(
-            address, timeout=CONNECT_SECONDS, security=_security(tls), set_as_default=False
-        ) as client:
-            assert client.scheduler is not None
-            told = client.sync(client.scheduler.identity, callback_timeout=ANSWER_SECONDS)
-            asked = {
-                worker: client.submit(own_version, workers=[worker], pure=False, retries=0)
-                for worker in told["workers"]
-            }
-            versions = {worker: _version(future) for worker, future in asked.items()}
-    except Exception as error:  # Dask's own, of every kind
-        raise Unavailable(
-            f"the Dask scheduler {address} does not answer ({type(error).__name__})", "executor"
-        ) from error
-    faults = {worker: _misfit(theirs) for worker, theirs in versions.items()}
-    return Cluster(
-        workers=len(told["workers"]),
-        threads=sum(int(worker["nthreads"]) for worker in told["workers"].values()),
-        refused=tuple(f"worker {worker}: {why}" for worker, why in faults.items() if why),
-    )
-
-
-def _version(future: DaskFuture[str]) -> object:
-    """Give what a worker said, or the error in place of it."""
-    try:
-        return future.result(ANSWER_SECONDS)
-    except Exception as error:
-        return error
-
-
-def _misfit(theirs: object) -> str:
-    """Tell why a worker gets no tasks, by what it says its version of Fileroom is."""
-    if isinstance(theirs, BaseException):
-        return f"fileroom cannot be loaded there ({type(theirs).__name__})"
-    ours = own_version()
-    return "" if theirs == ours else f"it runs Fileroom {theirs}, this server {ours}"
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +88,7 @@ class DaskExecutor(Executor):
     ) -> None:
         self._address = address
         self._name = name
-        self._security = _security(tls)
+        self._security = security_of(tls)
         self._call = limits or WorkerLimits(), tuple(preload)
         self._silent_seconds = silent_seconds
         self._patience_seconds = patience_seconds
@@ -335,7 +280,7 @@ class DaskExecutor(Executor):
             if worker.gone:
                 return
             theirs = error
-        if why := _misfit(theirs):
+        if why := misfit(theirs):
             self._refuse(worker, why)
             return
         with self._changed:
@@ -402,14 +347,3 @@ def _answer(worker: _Worker, function: Callable[..., _T], *arguments: object) ->
     finally:
         # The scheduler forgets it, and has the worker forget it where it has not begun.
         future.release()
-
-
-def _security(tls: TlsFiles | None) -> Security | None:
-    if tls is None:
-        return None
-    return Security(
-        tls_ca_file=str(tls.ca),
-        tls_client_cert=str(tls.cert),
-        tls_client_key=str(tls.key),
-        require_encryption=True,
-    )
