@@ -1,4 +1,4 @@
-"""What a Dask cluster tells of itself: whether it is there, and which workers can be given tasks."""
+"""What a Dask cluster tells of itself: whether it is there, and which workers are given tasks."""
 
 from __future__ import annotations
 
