@@ -35,7 +35,11 @@ EXIT_FOUND = 3
 @config_option
 @buckets_option
 @report_format_option
-@click.option("--deep", is_flag=True, help="Read every byte and compare checksums.")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Read every byte: compare checksums, and what the files say with the index.",
+)
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -80,7 +84,8 @@ def _line(finding: Finding | Drift) -> str:
         told = f"{finding.fault} {finding.uri} {finding.instance or ''}".rstrip()
         return printable(f"{told}: {finding.cause}" if finding.cause else told)
     told = f" {finding.instance}" if finding.instance is not None else ""
-    return f"{finding.fault} {finding.path}{_of(finding.place)}{told}"
+    why = finding.cause or ", ".join(finding.attributes)
+    return f"{finding.fault} {finding.path}{_of(finding.place)}{told}{why and f': {why}'}"
 
 
 def _as_json(finding: Finding | Drift) -> dict[str, object]:
@@ -89,6 +94,8 @@ def _as_json(finding: Finding | Drift) -> dict[str, object]:
     if isinstance(finding, Drift):
         return told | {"uri": finding.uri, "cause": finding.cause}
     told["path"] = finding.path
+    if finding.fault is Fault.DIFFERING_ATTRIBUTES:
+        told |= {"attributes": list(finding.attributes), "cause": finding.cause}
     place = finding.place
     if place is not None:
         sha256 = None if place.sha256 is None else place.sha256.hex()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
+
+from sqlalchemy import update
 
 from fileroom.archive.check import (
     Fault,
@@ -12,7 +15,7 @@ from fileroom.archive.check import (
     name_instances,
     queue_orphans,
 )
-from fileroom.database import operations
+from fileroom.database import operations, schema
 from fileroom.database.instances import record_key
 from tests.places import of_place
 from tests.unit.archive.holding import (
@@ -28,6 +31,8 @@ from tests.unit.archive.holding import (
 from tests.unit.database.rows import HOUR, add_claimed
 
 if TYPE_CHECKING:
+    from sqlalchemy import Executable
+
     from fileroom.database.operations import Operation
     from tests.unit.transfer.site import Site
 
@@ -109,6 +114,61 @@ def test_each_damage_of_a_large_instance_is_found(site: Site) -> None:
         **quick,
         (records[2].place.key, 0): Fault.DIFFERING_CHECKSUM,
     }
+
+
+def differing(site: Site) -> dict[str, tuple[str, ...]]:
+    """Give by instance which attributes of it the index tells otherwise."""
+    findings = check_store(site.database, site.facilities.blobs, area(site), deep=True)
+    named = list(name_instances(site.database, findings))
+    assert {finding.fault for finding in named} <= {Fault.DIFFERING_ATTRIBUTES}
+    return {str(finding.instance).rpartition("/")[2]: finding.attributes for finding in named}
+
+
+def change(site: Site, statement: Executable) -> None:
+    site.database.write(lambda transaction: transaction.execute(statement))
+
+
+def test_index_that_differs_from_the_bytes_is_found(site: Site) -> None:
+    writer = ended(site).id
+    records = write_blobs(site, 3, writer=writer)
+    large = write_large(site, 3, writer=writer)
+    store(site, [*records, large], writer=writer)
+    assert differing(site) == {}
+
+    instances = schema.instances.c
+    keys = [record_key(record) for record in [*records, large]]
+    for number, values in ((1, {"rows": 77, "sop_class_uid": "1.2.3"}), (3, {"rows": 78})):
+        row = instances.sop_instance_uid == keys[number][2]
+        change(site, update(schema.instances).where(row).values(values))
+    assert found(site) == {}
+    assert differing(site) == {keys[1][2]: ("SOPClassUID", "Rows"), keys[3][2]: ("Rows",)}
+
+
+def test_study_is_compared_with_the_instance_that_describes_it(site: Site) -> None:
+    writer = ended(site).id
+    first = write_blobs(site, 2, writer=writer)
+    other = write_blobs(site, 1, writer=writer, first=2, content="another patient")
+    store(site, first, writer=writer)
+    store(site, other, writer=writer)
+    assert differing(site) == {}
+
+    change(site, update(schema.studies).values(patient_id="forged", patient_name="forged"))
+    assert differing(site) == {record_key(first[0])[2]: ("PatientID", "PatientName")}
+
+
+def test_bytes_that_are_no_instance_any_more_are_told(site: Site) -> None:
+    """As after a fault of ours: what was stored is there as it was, and cannot be read."""
+    writer = ended(site).id
+    records = write_blobs(site, 2, writer=writer)
+    store(site, records, writer=writer)
+    lying = of_place(site.blobs, records[1].place)
+    lying.write(b"NONE", 128)
+    sha256 = hashlib.sha256(lying.read()).digest()
+    row = schema.instances.c.sop_instance_uid == record_key(records[1])[2]
+    change(site, update(schema.instances).where(row).values(sha256=sha256))
+
+    (finding,) = check_store(site.database, site.facilities.blobs, area(site), deep=True)
+    assert (finding.fault, finding.cause) == (Fault.DIFFERING_ATTRIBUTES, "NOT_DICOM")
 
 
 def test_blob_of_an_operation_that_may_commit_it_is_no_orphan(site: Site) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
 
 
-_INSTANCE_COLUMNS: Final = (
+INSTANCE_COLUMNS: Final = (
     "sop_instance_uid",
     "sop_class_uid",
     "transfer_syntax_uid",
@@ -52,7 +52,7 @@ def place_values(place: Place) -> dict[str, object]:
 def instance_values(record: InstanceRecord) -> dict[str, object]:
     """Give the columns of an instance that come from its bytes and their place."""
     attributes = record.attributes
-    values: dict[str, object] = {name: getattr(attributes, name) for name in _INSTANCE_COLUMNS}
+    values: dict[str, object] = {name: getattr(attributes, name) for name in INSTANCE_COLUMNS}
     return values | place_values(record.place) | {"frames_known": record.frames_known}
 
 
