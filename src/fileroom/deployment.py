@@ -78,6 +78,8 @@ TRANSCODE_MODULES: Final = (
 """The same for the workers of exports that decode pixels; what the codecs take as they are loaded
 is not counted against an instance's memory."""
 LOCK_FILE: Final = "lock"
+LOOK_SECONDS: Final = 0.1
+"""Far longer than it takes to see whether the lock is free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +195,7 @@ def lock_data(data: Path, stack: ExitStack) -> tuple[int, str]:
     stack.callback(os.close, lock)
     holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(lock)
     except BlockingIOError as error:
         raise FailedPrecondition(
             f"a server (process {holder or 'unknown'}) already runs on {data}: end it first, or "
@@ -202,6 +204,30 @@ def lock_data(data: Path, stack: ExitStack) -> tuple[int, str]:
         ) from error
     write_holder(lock, str(os.getpid()))
     return lock, holder
+
+
+def _take(lock: int) -> None:
+    """Take the lock; one who only looks whether it is free lets go of it at once."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(LOOK_SECONDS)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_held(data: Path) -> bool:
+    """Whether some process owns the data directory now."""
+    try:
+        lock = os.open(data / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def _let_go(lock: int, collector: Collector) -> None:

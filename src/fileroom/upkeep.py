@@ -1,12 +1,11 @@
-"""What is done to a data directory that no server runs on: compared, or its rows made anew."""
+"""What is done to a data directory beside its server: compared, or, without one, made anew."""
 
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from fileroom.api.healthcare.store_rules import indexed_tags
 from fileroom.archive.check import check_store, name_instances
 from fileroom.archive.collect import Collector
+from fileroom.archive.course import Course
 from fileroom.archive.drift import check_references
 from fileroom.archive.layout import (
     StoreIdentity,
@@ -21,15 +21,16 @@ from fileroom.archive.layout import (
     find_identity,
     make_blob_bucket,
 )
+from fileroom.archive.reach import Reach, Subset
 from fileroom.archive.rebuild import Rebuilt, rebuild_store
-from fileroom.database import collection, rebuild, stores
+from fileroom.database import collection, comparing, rebuild, stores
 from fileroom.database.collection import StoreArea
-from fileroom.database.engine import open_database
+from fileroom.database.engine import open_database, open_readers
 from fileroom.database.extra_attributes import set_indexed_attributes
 from fileroom.database.header_dictionaries import keep_header_dictionary
-from fileroom.database.servers import LEASE_SECONDS, has_living_server
-from fileroom.deployment import lock_data, open_blobs, open_buckets, write_holder
-from fileroom.errors import DataLoss, FailedPrecondition, NotFound
+from fileroom.database.servers import LEASE_SECONDS, has_living_server, known_servers
+from fileroom.deployment import is_held, lock_data, open_blobs, open_buckets, write_holder
+from fileroom.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from fileroom.names import DatasetName, DicomStoreName, LocationName, parse_name
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
 
     from fileroom.archive.check import Finding
     from fileroom.archive.drift import Drift
+    from fileroom.archive.layout import RequestWriter
     from fileroom.database.collection import Waiting
-    from fileroom.database.engine import Connection, Database
+    from fileroom.database.engine import Connection, Database, Readers
     from fileroom.objectstore.blobs.contract import Blobs
+    from fileroom.objectstore.buckets import Buckets
     from fileroom.settings import Settings
 
 RECOVERED: Final = DatasetName(LocationName("local", "us-central1"), "recovered")
@@ -57,31 +60,117 @@ NOT_RESTORED: Final = (
 """What is told nowhere beside the blobs."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Check:
+    """One check of a data directory, on which a server may run."""
+
+    settings: Settings
+    database: Readers
+    blobs: Blobs
+    reach: Reach
+    course: Course
+
+    def findings(self) -> Iterator[Finding | Drift]:
+        """Compare rows, blobs and references, until all is compared or the time is over."""
+        with self.database.read() as connection:
+            areas = collection.living_stores(connection)
+        buckets = open_buckets(self.settings)
+        for (area, references), after in self.course.stretches(areas):
+            pace = self.course.pace(area, references=references)
+            reach = replace(self.reach, after=after, is_over=pace)
+            yield from self._of_store(buckets, area, reach, references=references)
+        self.course.settle()
+
+    def stopped_at(self) -> str | None:
+        """Give the path or URI behind which the next one goes on; None of a complete one."""
+        position = self.course.stopped
+        if position is None:
+            return None
+        if position.references and position.after:
+            return position.after
+        return self.blobs.name_of(f"{position.blob_prefix}/{position.after}")
+
+    def _of_store(
+        self, buckets: Buckets, area: StoreArea, reach: Reach, *, references: bool
+    ) -> Iterator[Finding | Drift]:
+        try:
+            if references:
+                yield from check_references(self.database, buckets, area, reach=reach)
+                return
+            check_blob_bucket(self.blobs, area.blob_prefix)
+            found = check_store(self.database, self.blobs, area, reach=reach, others=self._others)
+            yield from name_instances(self.database, found)
+        except (NotFound, Unavailable):
+            with self.database.read() as connection:
+                if comparing.is_living(connection, area.id):
+                    raise
+            # It was deleted meanwhile, and what it held goes.
+
+    def _others(self) -> OtherRequests:
+        """Give whose requests may commit blobs from here on."""
+        if not self.database.is_shared:
+            return OtherRequests(boots=None if is_held(self.settings.data) else frozenset())
+        with self.database.read() as connection:
+            if not has_living_server(connection):
+                return OtherRequests(boots=frozenset())
+            return OtherRequests(boots=frozenset(known_servers(connection)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherRequests:
+    """The requests of servers of which nothing more is known than that they live."""
+
+    boots: frozenset[str] | None
+    """What those servers are called; None where one lives whose name is not told."""
+
+    def may_commit(self, writer: RequestWriter) -> bool:
+        """Tell whether one of them might commit what this request wrote."""
+        return self.boots is None or writer.boot in self.boots
+
+
 @contextmanager
-def check_data(settings: Settings, *, deep: bool) -> Iterator[Iterator[Finding | Drift]]:
-    """Compare the rows, blobs and references of a data directory that no server runs on.
+def check_data(
+    settings: Settings,
+    *,
+    deep: bool,
+    subset: Subset | None = None,
+    max_seconds: float | None = None,
+) -> Iterator[Check]:
+    """Compare the rows, blobs and references of a data directory; a server may run on it.
+
+    Nothing is changed in it, but for what notes where a check stopped whose time was over.
 
     Raises
     ------
     FailedPrecondition
-        If a server runs on it.
+        If a server of another version runs on it, or its rows were not all made again.
     NotFound
         If there is no database in it.
     """
+    kind = "quick" if not deep else "deep" if subset is None else f"deep {subset}"
     _check_there(settings)
-    with _owned(settings) as (database, blobs):
-        with database.read() as connection:
-            areas = collection.living_stores(connection)
-        buckets = open_buckets(settings)
-        for area in areas:
-            check_blob_bucket(blobs, area.blob_prefix)
-        yield chain.from_iterable(
-            chain(
-                name_instances(database, check_store(database, blobs, area, deep=deep)),
-                check_references(database, buckets, area, deep=deep),
-            )
-            for area in areas
+    if max_seconds is not None:  # for what notes where it stopped
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    course = Course(settings.data, kind, seconds=max_seconds)
+    with closing(_open_readers(settings)) as database:
+        rebuild.check_rebuilt(database)
+        yield Check(
+            settings=settings,
+            database=database,
+            blobs=open_blobs(settings),
+            reach=Reach(deep=deep, subset=subset),
+            course=course,
         )
+
+
+def _open_readers(settings: Settings) -> Readers:
+    """Open the database for reading, brought up to date first where no server runs on it."""
+    database = open_readers(settings.database_place)
+    if database is None:
+        with _owned(settings):
+            database = open_readers(settings.database_place)
+    assert database is not None
+    return database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

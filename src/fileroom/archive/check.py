@@ -4,29 +4,36 @@ Two listings in the order of the keys are merged: the places that the database k
 A file in which no row names a place is an orphan only when its writer has ended before the rows
 were read, since then no commit can name it any more (never by its age alone). Nothing that a row
 names is deleted.
+
+Where others write meanwhile, what is found is held against the rows again before it is told: bytes
+go only after the row that named them, and no place is used twice, so a place that a row still names
+once its bytes were seen to be bad is bad.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fileroom.archive.findings import Fault, Finding
 from fileroom.archive.layout import is_mark, is_pack, request_of, writer_of
-from fileroom.archive.looking import look_at_pack, look_at_places, place_of
-from fileroom.database import collection
+from fileroom.archive.looking import look_at_pack, look_at_places, place_of, stands_still
+from fileroom.archive.reach import Reach
+from fileroom.database import collection, comparing
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import queue_blob_drops, queue_drops
 from fileroom.database.marks import needed_marks
 from fileroom.database.servers import known_servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from fileroom.archive.layout import RequestWriter
     from fileroom.archive.storing import LivingRequests
     from fileroom.database.collection import KnownPlace, StoreArea
-    from fileroom.database.engine import Connection, Database
+    from fileroom.database.engine import Connection, Database, Readers
     from fileroom.database.instances import InstanceKey, Place
     from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.objectstore.contract import ObjectEntry
@@ -34,69 +41,168 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "Finding", "check_store", "name_instances", "queue_orphans"]
 
 QUEUED_MAX: Final = 500
+SUSPECTS_MAX: Final = 10_000
+"""Blobs without a row that are held against the rows at one go."""
 MARK_SECONDS: Final = 3600
 """After what time a mark that no row bears the name of is nobody's."""
 _NOBODY: Final[InstanceKey] = ("", "", "")
 
 
+class Requests(Protocol):
+    """Which requests might yet commit blobs."""
+
+    def may_commit(self, writer: RequestWriter) -> bool:
+        """Tell whether one of them might."""
+
+
 def check_store(
-    database: Database,
+    database: Readers,
     blobs: Blobs,
     store: StoreArea,
     *,
     deep: bool = False,
+    reach: Reach | None = None,
     living: LivingRequests | None = None,
+    others: Callable[[], Requests] | None = None,
 ) -> Iterator[Finding]:
     """Yield what is wrong in a store's blobs; ``deep`` reads every byte.
 
-    It compares checksums then, and what the bytes say of themselves with the index.
+    It compares checksums then, and what the bytes say of themselves with the index; ``reach`` says
+    it in more detail.
 
     Packs in a cloud are only listed otherwise: looking into each takes requests by the million.
 
     ``living`` says which requests might yet commit blobs, before any row is read here; without it
-    there are none, since no server runs.
+    there are none. Who does not know them, since they are another process's, gives ``others``:
+    asked once blobs were seen, it tells whose they may be.
     """
-    bucket = blobs.bucket(store.blob_prefix)
-    missing: list[KnownPlace] = []
-    with database.read() as connection:
-        writers = _Writers(
-            newest=collection.newest_writer(connection),
-            unfinished=collection.unfinished_writers(connection, store.id),
-            living=living,
-        )
-        known = groupby(collection.known_places(connection, store.id), key=lambda one: one.key)
-        for key, places, entry in _merged(known, bucket.list()):
-            path = blobs.name_of(f"{store.blob_prefix}/{key}")
-            if entry is None:
-                missing += [place for place in places if place.size is not None]
-            elif not places:
-                if writers.have_ended(key) or _is_spent(database, entry):
-                    yield Finding(path=path, key=key, fault=Fault.ORPHANED)
-            elif is_pack(key) and (deep or not blobs.is_remote):
-                yield from look_at_pack(
-                    database,
-                    bucket,
-                    path,
-                    places,
-                    entry,
-                    deep=deep,
-                    remote=blobs.is_remote,
-                    writer_has_ended=writers.have_ended(key),
-                )
-            else:
-                yield from look_at_places(database, bucket, path, places, entry, deep=deep)
-    # A row that was deleted while the files were listed leaves nothing missing.
-    for start in range(0, len(missing), QUEUED_MAX):
-        some = missing[start : start + QUEUED_MAX]
-        with database.read() as connection:
-            named = collection.still_named(connection, store.id, {place.key for place in some})
-        for place in some:
-            if (place.key, place.offset) in named:
-                path = blobs.name_of(f"{store.blob_prefix}/{place.key}")
-                yield Finding(path=path, key=place.key, fault=Fault.MISSING, place=place)
+    return _StoreCheck(
+        database=database,
+        blobs=blobs,
+        store=store,
+        reach=reach or Reach(deep=deep),
+        living=living,
+        others=others,
+    ).run()
 
 
-def name_instances(database: Database, findings: Iterable[Finding]) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoreCheck:
+    database: Readers
+    blobs: Blobs
+    store: StoreArea
+    reach: Reach
+    living: LivingRequests | None
+    others: Callable[[], Requests] | None
+
+    def run(self) -> Iterator[Finding]:
+        with self.database.read() as connection:
+            writers = _Writers(
+                newest=collection.newest_writer(connection),
+                unfinished=collection.unfinished_writers(connection, self.store.id),
+                living=self.living,
+            )
+            if self.others is None:
+                # No orphan is held against the rows again: they must be of one moment.
+                places = self._known_places(lambda: nullcontext(connection))
+        if self.others is not None:
+            places = self._known_places(self.database.read)
+        bucket = self.blobs.bucket(self.store.blob_prefix)
+        suspects: list[Finding] = []
+        with places:
+            known = groupby(places, key=lambda one: one.key)
+            entries = bucket.list(start_after=self.reach.after)
+            for key, of_blob, entry in _merged(known, entries):
+                for finding in self._true(list(self._look(key, of_blob, entry, writers))):
+                    if finding.fault is Fault.ORPHANED and self.others is not None:
+                        suspects.append(finding)
+                    else:
+                        yield finding
+                if len(suspects) >= SUSPECTS_MAX:
+                    yield from self._orphans(suspects)
+                    suspects = []
+                if _is_blob(key) and self.reach.is_over(key):
+                    break
+        yield from self._orphans(suspects)
+
+    def _known_places(self, read: comparing.Read) -> comparing.KnownPlaces:
+        return comparing.KnownPlaces(read, self.store.id, references=False, after=self.reach.after)
+
+    def _look(
+        self,
+        key: str,
+        places: Sequence[KnownPlace],
+        entry: ObjectEntry | None,
+        writers: _Writers,
+    ) -> Iterator[Finding]:
+        """Look at one blob."""
+        bucket = self.blobs.bucket(self.store.blob_prefix)
+        path = self.blobs.name_of(f"{self.store.blob_prefix}/{key}")
+        deep = self.reach.reads(key)
+        if entry is None and any(place.size is not None for place in places):
+            entry = bucket.find(key)
+        if entry is None:
+            for place in places:
+                if place.size is not None:
+                    yield Finding(path=path, key=key, fault=Fault.MISSING, place=place)
+        elif not places:
+            if writers.have_ended(key) or _is_spent(self.database, entry):
+                yield Finding(path=path, key=key, fault=Fault.ORPHANED)
+        elif is_pack(key) and (deep or not self.blobs.is_remote):
+            yield from look_at_pack(
+                self.database,
+                bucket,
+                path,
+                places,
+                entry,
+                deep=deep,
+                remote=self.blobs.is_remote,
+                writer_has_ended=writers.have_ended(key),
+            )
+        else:
+            yield from look_at_places(self.database, bucket, path, places, entry, deep=deep)
+
+    def _true(self, findings: Sequence[Finding]) -> Iterator[Finding]:
+        """Leave out what was said of a place that its row does not name any more."""
+        named = {
+            finding.place.instance_id
+            for finding in findings
+            if finding.place is not None and finding.place.instance_id is not None
+        }
+        if named:
+            with self.database.read() as connection:
+                lying = comparing.find_places(connection, sorted(named))
+        for finding in findings:
+            place = finding.place
+            row = None if place is None else place.instance_id
+            if place is None or row is None or lying.get(row) == (place.key, place.offset):
+                yield finding
+
+    def _orphans(self, suspects: Sequence[Finding]) -> Iterator[Finding]:
+        """Leave out what may be committed yet, or was meanwhile, and what is not there any more."""
+        if not suspects or self.others is None:
+            return
+        # In this order: whoever lives no more has committed what the rows are read for then.
+        requests = self.others()
+        keys = {finding.key for finding in suspects}
+        known = comparing.find_known(self.database.read, self.store.id, keys)
+        known_keys = {key for key, _ in known}
+        with self.database.read() as connection:
+            if not comparing.is_living(connection, self.store.id):
+                return
+        bucket = self.blobs.bucket(self.store.blob_prefix)
+        for finding in suspects:
+            request, place = request_of(finding.key), finding.place
+            if request is not None and requests.may_commit(request):
+                continue
+            is_known = (
+                finding.key in known_keys if place is None else (finding.key, place.offset) in known
+            )
+            if not is_known and stands_still(bucket, finding.key, place):
+                yield finding
+
+
+def name_instances(database: Readers, findings: Iterable[Finding]) -> Iterator[Finding]:
     """Give the findings, with the UIDs of the instance whose place each is about."""
     for finding in findings:
         if finding.place is None or finding.place.instance_id is None:
@@ -177,7 +283,11 @@ class _Writers:
         return writer is not None and writer <= self.newest and writer not in self.unfinished
 
 
-def _is_spent(database: Database, entry: ObjectEntry) -> bool:
+def _is_blob(key: str) -> bool:
+    return writer_of(key) is not None or request_of(key) is not None
+
+
+def _is_spent(database: Readers, entry: ObjectEntry) -> bool:
     """Whether this is a mark that a crash left: a row bears its name soon after it is written."""
     if not is_mark(entry.key):
         return False

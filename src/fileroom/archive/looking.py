@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fileroom.archive.packs import Member
-    from fileroom.database.engine import Database
+    from fileroom.database.engine import Readers
     from fileroom.objectstore.blobs.contract import BlobBucket
     from fileroom.objectstore.contract import ObjectEntry, StoredObject
 
+ATTEMPTS_MAX: Final = 10
+"""Times that a pack is looked at from which others erase meanwhile."""
+PAUSE_SECONDS: Final = 0.05
 _PIECE_BYTES: Final = 8 << 20
 _CAPITALS: Final = {"sop", "uid", "id", "utc"}
 
@@ -35,7 +39,7 @@ None where no more was looked at than that they are there."""
 
 
 def look_at_pack(
-    database: Database,
+    database: Readers,
     bucket: BlobBucket,
     path: str,
     places: Sequence[KnownPlace],
@@ -46,36 +50,79 @@ def look_at_pack(
     writer_has_ended: bool,
 ) -> Iterator[Finding]:
     """Compare a pack with the places in it that the database knows, and its footer with both."""
-    try:
-        with bucket.open(entry.key) as opened:
-            # Each look at a pack in a cloud is a request: all of it is one.
-            pack = HeldObject(opened, opened.read_at(0, opened.size)) if remote else opened
-            listed: list[Member] = []
-            try:
-                listed = members(pack)
-            except DataLoss:
-                yield Finding(path=path, key=entry.key, fault=Fault.DAMAGED_FOOTER)
-            yield from look_at_places(database, bucket, path, places, entry, deep=deep, pack=pack)
-            is_queued = any(place.kind is PlaceKind.OWN_BLOB for place in places)
-            if not is_queued and writer_has_ended:
-                known = {place.offset for place in places}
-                for member in listed:
-                    if member.extent.offset not in known and _stands(pack, member.extent.offset):
-                        left = _known_place(entry.key, member)
-                        yield Finding(path=path, key=entry.key, fault=Fault.ORPHANED, place=left)
-    except DataLoss:
-        # All of it is read at one go, and is not what was written: of none is known which byte.
-        for place in places:
-            if place.size is not None:
-                fault = Fault.DIFFERING_CHECKSUM
-                yield Finding(path=path, key=entry.key, fault=fault, place=place)
-    except (Aborted, NotFound):
-        # Another server erases from it just now: it is looked at the next time.
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        found: list[Finding] = []
+        try:
+            with bucket.open(entry.key) as opened:
+                # Each look at a pack in a cloud is a request: all of it is one.
+                pack = HeldObject(opened, opened.read_at(0, opened.size)) if remote else opened
+                looks = look_at_places(database, bucket, path, places, entry, deep=deep, pack=pack)
+                found += looks
+                found += _look_at_footer(
+                    path, entry.key, places, pack, writer_has_ended=writer_has_ended
+                )
+        except DataLoss:
+            # All of it is read at one go, and is not what was written: of none is known which byte.
+            fault = Fault.DIFFERING_CHECKSUM
+            found = [
+                Finding(path=path, key=entry.key, fault=fault, place=place)
+                for place in places
+                if place.size is not None
+            ]
+        except Aborted:  # some of it is erased just now
+            if attempt < ATTEMPTS_MAX:
+                time.sleep(PAUSE_SECONDS * attempt)
+                continue
+            # One by one they can be read all the while.
+            found = list(look_at_places(database, bucket, path, places, entry, deep=True))
+        except NotFound:
+            # Its last member was erased since it was listed, or it is missing.
+            found = [
+                Finding(path=path, key=entry.key, fault=Fault.MISSING, place=place)
+                for place in places
+                if place.size is not None
+            ]
+        yield from found
         return
 
 
+def _look_at_footer(
+    path: str,
+    key: str,
+    places: Sequence[KnownPlace],
+    pack: StoredObject,
+    *,
+    writer_has_ended: bool,
+) -> Iterator[Finding]:
+    """See that the footer is whole, and what stands of which it tells and no row."""
+    try:
+        listed = members(pack)
+    except DataLoss:
+        yield Finding(path=path, key=key, fault=Fault.DAMAGED_FOOTER)
+        return
+    is_queued = any(place.kind is PlaceKind.OWN_BLOB for place in places)
+    if is_queued or not writer_has_ended:
+        return
+    known = {place.offset for place in places}
+    for member in listed:
+        if member.extent.offset not in known and _stands(pack, member.extent.offset):
+            left = _known_place(key, member)
+            yield Finding(path=path, key=key, fault=Fault.ORPHANED, place=left)
+
+
+def stands_still(bucket: BlobBucket, key: str, place: KnownPlace | None) -> bool:
+    """Whether a blob, or the place in it, is there now."""
+    if place is None:
+        return bucket.find(key) is not None
+    try:
+        with open_place(bucket, place_of(place)):
+            return True
+    except (Aborted, DataLoss, NotFound):
+        return False
+
+
 def look_at_places(
-    database: Database,
+    database: Readers,
     bucket: BlobBucket,
     path: str,
     places: Sequence[KnownPlace],

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, cast, delete, exists, func, null, select, union_all, update
+from sqlalchemy import and_, delete, exists, func, select, update
 
 from fileroom.database import schema
 from fileroom.database.engine import now_microseconds
-from fileroom.database.instances import Place, PlaceKind, forget_damage
+from fileroom.database.instances import PlaceKind, forget_damage
 from fileroom.database.operations import State
 from fileroom.names import InstancePath, Uid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import ColumnElement, Row
 
@@ -273,37 +273,6 @@ def newest_writer(connection: Connection) -> int:
     return connection.execute(select(func.max(schema.operations.c.id))).scalar() or 0
 
 
-def known_places(connection: Connection, store_id: int) -> Iterator[KnownPlace]:
-    """Give every place in its blobs that a row of the store names, and every queued drop.
-
-    In the order of their keys, and in a pack of their offsets.
-    """
-    instances, drops = schema.instances.c, schema.blob_drops.c
-    nothing = null()
-    columns = instances.place, instances.place_key, instances.place_offset
-    named = select(
-        *columns, instances.size, instances.sha256, instances.id.label("instance_id")
-    ).where(instances.store_id == store_id, instances.place != PlaceKind.REFERENCE)
-    queued = select(
-        drops.place,
-        drops.place_key,
-        drops.place_offset,
-        cast(nothing, schema.instances.c.size.type),
-        cast(nothing, schema.instances.c.sha256.type),
-        cast(nothing, schema.instances.c.id.type),
-    ).where(drops.store_id == store_id)
-    both = union_all(named, queued).order_by("place_key", "place_offset")
-    for row in connection.execute(both.execution_options(yield_per=1000)):
-        yield KnownPlace(
-            kind=PlaceKind(row.place),
-            key=row.place_key,
-            offset=row.place_offset,
-            size=row.size,
-            sha256=row.sha256,
-            instance_id=row.instance_id,
-        )
-
-
 def find_instance(connection: Connection, instance_id: int) -> InstancePath | None:
     """Give the UIDs of an instance; None if it is not there any more."""
     instances, series, studies = schema.instances.c, schema.series.c, schema.studies.c
@@ -315,38 +284,6 @@ def find_instance(connection: Connection, instance_id: int) -> InstancePath | No
     )
     row = connection.execute(statement).one_or_none()
     return None if row is None else InstancePath(*map(Uid, row))
-
-
-def references(connection: Connection, store_id: int) -> Iterator[tuple[InstancePath, Place]]:
-    """Give every instance of a store that is kept by reference, in the order of their objects."""
-    instances, series, studies = schema.instances.c, schema.series.c, schema.studies.c
-    statement = (
-        select(
-            studies.study_instance_uid,
-            series.series_instance_uid,
-            instances.sop_instance_uid,
-            instances.place_key,
-            instances.place_version,
-            instances.size,
-            instances.sha256,
-        )
-        .join(schema.series, series.id == instances.series_id)
-        .join(schema.studies, studies.id == series.study_id)
-        .where(instances.store_id == store_id, instances.place == PlaceKind.REFERENCE)
-        .order_by(instances.place_key, instances.id)
-    )
-    for row in connection.execute(statement.execution_options(yield_per=1000)):
-        path = InstancePath(
-            Uid(row.study_instance_uid), Uid(row.series_instance_uid), Uid(row.sop_instance_uid)
-        )
-        place = Place(
-            kind=PlaceKind.REFERENCE,
-            key=row.place_key,
-            size=row.size,
-            sha256=row.sha256,
-            version=row.place_version,
-        )
-        yield path, place
 
 
 def named_blobs(

@@ -6,7 +6,7 @@ SQLite is a file of one server; PostgreSQL is shared by any number of them.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
     from fileroom.errors import FileroomError
 
-__all__ = ["Connection", "Database", "Lane", "now_microseconds", "open_database"]
+__all__ = [
+    "Connection",
+    "Database",
+    "Lane",
+    "Readers",
+    "now_microseconds",
+    "open_database",
+    "open_readers",
+]
 
 Lane = Literal["small", "batch"]
 """What a change is: of one request, which others wait for, or of a batch of an operation."""
@@ -38,8 +46,8 @@ def now_microseconds() -> int:
     return time.time_ns() // 1000
 
 
-class Database(Protocol):
-    """One open database."""
+class Readers(Protocol):
+    """A database that is open for reading."""
 
     @property
     def is_shared(self) -> bool:
@@ -47,6 +55,13 @@ class Database(Protocol):
 
     def read(self) -> AbstractContextManager[Connection]:
         """Give a connection that sees one snapshot; for short reads."""
+
+    def close(self) -> None:
+        """Finish what waits, and close."""
+
+
+class Database(Readers, Protocol):
+    """One open database."""
 
     def write(self, change: Callable[[Connection], T], *, lane: Lane = "small") -> T:
         """Run ``change`` in a transaction of its own, and give its result once it is durable.
@@ -61,9 +76,6 @@ class Database(Protocol):
         Unavailable
             If the database did not answer; what was asked for may be done or not.
         """
-
-    def close(self) -> None:
-        """Finish the changes that wait, and close."""
 
 
 @contextmanager
@@ -97,13 +109,50 @@ def open_database(place: Path | str) -> Database:
     """
     # Each is loaded where it is used: a driver takes a tenth of a server's start.
     if isinstance(place, str):
-        try:
+        with _driver_needed():
             from fileroom.database.postgresql import open_postgresql
-        except ImportError as error:
-            raise FailedPrecondition(
-                "PostgreSQL needs a driver: pip install 'fileroom[postgres]'", "database"
-            ) from error
         return open_postgresql(place)
     from fileroom.database.sqlite import open_sqlite
 
     return open_sqlite(place)
+
+
+def open_readers(place: Path | str) -> Readers | None:
+    """Open a database for reading alone, whoever writes it meanwhile.
+
+    None where it is empty, or not of the revision that this code works with.
+
+    Raises
+    ------
+    Unavailable
+        If it does not answer.
+    """
+    from fileroom.database.migrations import current_revision
+    from fileroom.database.schema import REVISION
+
+    readers: Readers
+    if isinstance(place, str):
+        with _driver_needed():
+            from fileroom.database.postgresql import PostgresqlDatabase
+        readers = PostgresqlDatabase(place)
+    else:
+        from fileroom.database.sqlite import SqliteReaders
+
+        readers = SqliteReaders(place)
+    with ExitStack() as closing:
+        closing.callback(readers.close)
+        with readers.read() as connection:
+            if current_revision(connection) != REVISION:
+                return None
+        closing.pop_all()
+    return readers
+
+
+@contextmanager
+def _driver_needed() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise FailedPrecondition(
+            "PostgreSQL needs a driver: pip install 'fileroom[postgres]'", "database"
+        ) from error

@@ -18,7 +18,7 @@ from fileroom.errors import FailedPrecondition
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fileroom.database.engine import Connection, Database
+    from fileroom.database.engine import Connection, Readers
 
 _META_KEY: Final = "rebuilding"
 _NEVER: Final = 253_402_300_799_000_000
@@ -62,7 +62,7 @@ def end_rebuild(transaction: Connection, newest_writer: int) -> None:
     transaction.execute(delete(schema.meta).where(schema.meta.c.key == _META_KEY))
 
 
-def check_rebuilt(database: Database) -> None:
+def check_rebuilt(database: Readers) -> None:
     """Refuse a database whose rows were not all made yet.
 
     Raises

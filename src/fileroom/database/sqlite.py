@@ -121,12 +121,33 @@ class _Write:
     future: Future[object]
 
 
+class SqliteReaders:
+    """One file that is only read, beside the one process that writes it if there is any."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._readers = open_engine(path, writable=False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other servers may write it: never."""
+        return False
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Give a connection that sees one snapshot; see ``Readers.read``."""
+        return snapshot(self._readers, translated)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._readers.dispose()
+
+
 class SqliteDatabase:
     """One file: many readers, one writer thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._readers = open_engine(path, writable=False)
+        self._readers = SqliteReaders(path)
         self._writer = open_engine(path, writable=True)
         self._waiting: dict[Lane, deque[_Write]] = {"small": deque(), "batch": deque()}
         self._wake = threading.Condition()
@@ -141,7 +162,7 @@ class SqliteDatabase:
 
     def read(self) -> AbstractContextManager[Connection]:
         """Give a connection that sees one snapshot; see ``Database.read``."""
-        return snapshot(self._readers, translated)
+        return self._readers.read()
 
     def write(self, change: Callable[[Connection], T], *, lane: Lane = "small") -> T:
         """Run ``change`` in the writer; see ``Database.write``."""
@@ -162,7 +183,7 @@ class SqliteDatabase:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._readers.dispose()
+        self._readers.close()
         self._writer.dispose()
 
     def _run(self) -> None:

@@ -15,6 +15,7 @@ from fileroom.archive.check import (
     name_instances,
     queue_orphans,
 )
+from fileroom.archive.reach import Reach, Subset
 from fileroom.database import operations, schema
 from fileroom.database.instances import record_key
 from tests.places import of_place
@@ -169,6 +170,27 @@ def test_bytes_that_are_no_instance_any_more_are_told(site: Site) -> None:
 
     (finding,) = check_store(site.database, site.facilities.blobs, area(site), deep=True)
     assert (finding.fault, finding.cause) == (Fault.DIFFERING_ATTRIBUTES, "NOT_DICOM")
+
+
+def test_subset_reads_its_part_and_looks_at_all(site: Site) -> None:
+    writer = ended(site).id
+    records = [write_large(site, number, writer=writer) for number in range(12)]
+    store(site, records, writer=writer)
+    (site.blobs / records[0].place.key).unlink()
+    for record in records[1:]:
+        of_place(site.blobs, record.place).flip_last()
+
+    read: list[str] = []
+    for number in (1, 2, 3):
+        reach = Reach(deep=True, subset=Subset(number=number, of=3))
+        blobs = site.facilities.blobs
+        findings = list(check_store(site.database, blobs, area(site), reach=reach))
+        missing = [one.key for one in findings if one.fault is Fault.MISSING]
+        damaged = [one.key for one in findings if one.fault is Fault.DIFFERING_CHECKSUM]
+        assert missing == [records[0].place.key]
+        assert 0 < len(damaged) < 11
+        read += damaged
+    assert sorted(read) == sorted(record.place.key for record in records[1:])
 
 
 def test_blob_of_an_operation_that_may_commit_it_is_no_orphan(site: Site) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
 
 from fileroom.database import collection, operations, schema, stores
 from fileroom.database.collection import KnownPlace, StoreArea
+from fileroom.database.comparing import KnownPlaces
 from fileroom.database.engine import now_microseconds
 from fileroom.database.instances import (
     Place,
@@ -276,7 +278,8 @@ def test_known_places_come_in_the_order_of_their_keys(
     table = schema.instances.c
     ids = transaction.execute(select(table.sop_instance_uid, table.id))
     row_ids = {row.sop_instance_uid: row.id for row in ids}
-    found = list(collection.known_places(transaction, store_id))
+    with KnownPlaces(lambda: nullcontext(transaction), store_id, references=False) as places:
+        found = list(places)
 
     expected = [
         *(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy import event
 
 from fileroom.database import (
     collection,
+    comparing,
     content_metrics,
     exports,
     extra_attributes,
@@ -199,7 +200,15 @@ def compare_with_blobs(connection: Connection, operation: Operation) -> None:
     assert operation.store_id is not None
     collection.unfinished_writers(connection, operation.store_id)
     collection.newest_writer(connection)
-    list(collection.known_places(connection, operation.store_id))
+    with comparing.KnownPlaces(
+        lambda: nullcontext(connection), operation.store_id, references=False
+    ) as places:
+        ids = [place.instance_id or 0 for place in places]
+    comparing.find_known(lambda: nullcontext(connection), operation.store_id, ["a"])
+    comparing.find_places(connection, ids)
+    comparing.find_references(connection, ids)
+    comparing.indexed_rows(connection, ids)
+    comparing.is_living(connection, operation.store_id)
     collection.still_named(connection, operation.store_id, ["a"])
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from fileroom.database import collection, schema
+from fileroom.database.comparing import KnownPlaces, find_references
 from fileroom.database.instances import (
     DuplicatePolicy,
     InstanceRecord,
@@ -151,7 +153,9 @@ def test_references_are_listed_with_their_instances(transaction: Connection, sto
     stored(transaction, store_id, made)
     stored(transaction, store_id, record(1, ("1.2", "1.2.1", "1.2.1.9")))
 
-    ((path, place),) = collection.references(transaction, store_id)
+    with KnownPlaces(lambda: nullcontext(transaction), store_id, references=True) as places:
+        ids = [place.instance_id or 0 for place in places]
+    ((path, place),) = find_references(transaction, ids).values()
     study, series, instance = record_key(made)
     assert str(path) == f"studies/{study}/series/{series}/instances/{instance}"
     assert place == made.place

@@ -147,9 +147,10 @@ class CloudBlobBucket:
         """How many requests the cloud bears at a time."""
         return self._bucket.at_once
 
-    def list(self) -> Iterator[ObjectEntry]:
-        """Yield all objects in strictly rising key order."""
-        for entry in self._bucket.list(self._prefix):
+    def list(self, *, start_after: str = "") -> Iterator[ObjectEntry]:
+        """Yield all objects in strictly rising key order, or those whose key comes after one."""
+        after = self._prefix + start_after if start_after else ""
+        for entry in self._bucket.list(self._prefix, after):
             yield self._own(entry)
 
     def find(self, key: str) -> ObjectEntry | None:

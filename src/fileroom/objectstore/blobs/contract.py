@@ -86,8 +86,8 @@ class BlobBucket(Protocol):
     def scratch(self) -> Path:
         """A directory of this machine for what is being made."""
 
-    def list(self) -> Iterator[ObjectEntry]:
-        """Yield all objects in strictly rising key order."""
+    def list(self, *, start_after: str = "") -> Iterator[ObjectEntry]:
+        """Yield all objects in strictly rising key order, or those whose key comes after one."""
 
     def find(self, key: str) -> ObjectEntry | None:
         """Give the object of this key, or None."""
