@@ -14,7 +14,7 @@ from fileroom.api.healthcare.store_rules import indexed_tags
 from fileroom.archive.check import check_store, name_instances
 from fileroom.archive.collect import Collector
 from fileroom.archive.course import Course
-from fileroom.archive.drift import check_references
+from fileroom.archive.drift import check_references, list_references
 from fileroom.archive.layout import (
     StoreIdentity,
     check_blob_bucket,
@@ -32,12 +32,14 @@ from fileroom.database.servers import LEASE_SECONDS, has_living_server, known_se
 from fileroom.deployment import is_held, lock_data, open_blobs, open_buckets, write_holder
 from fileroom.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from fileroom.names import DatasetName, DicomStoreName, LocationName, parse_name
+from fileroom.objectstore.local import LocalBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from fileroom.archive.check import Finding
-    from fileroom.archive.drift import Drift
+    from fileroom.archive.drift import Drift, Reference
     from fileroom.archive.layout import RequestWriter
     from fileroom.database.collection import Waiting
     from fileroom.database.engine import Connection, Database, Readers
@@ -81,6 +83,34 @@ class Check:
             yield from self._of_store(buckets, area, reach, references=references)
         self.course.settle()
 
+    def backup_references(self, file: Path) -> int:
+        """Write which instances are kept by reference, and of what, a line to each; give how many.
+
+        The file is there whole or as it was before, and durable on return.
+
+        Raises
+        ------
+        NotFound, PermissionDenied, ResourceExhausted, Unavailable
+            If it cannot be written.
+        """
+        written = 0
+
+        def lines() -> Iterator[bytes]:
+            nonlocal written
+            with self.database.read() as connection:
+                areas = collection.living_stores(connection)
+            for area in areas:
+                identity = find_identity(self.blobs, area.blob_prefix) or StoreIdentity()
+                for reference in list_references(self.database, area):
+                    written += 1
+                    yield _reference_line(identity.name, reference)
+
+        directory = file.absolute().parent
+        if not directory.is_dir():
+            raise NotFound(f"there is no directory {directory}; make it first")
+        LocalBucket(directory).write(file.name, lines())
+        return written
+
     def stopped_at(self) -> str | None:
         """Give the path or URI behind which the next one goes on; None of a complete one."""
         position = self.course.stopped
@@ -114,6 +144,21 @@ class Check:
             if not has_living_server(connection):
                 return OtherRequests(boots=frozenset())
             return OtherRequests(boots=frozenset(known_servers(connection)))
+
+
+def _reference_line(dicom_store: str, reference: Reference) -> bytes:
+    path, place = reference.path, reference.place
+    line = {
+        "dicomStore": dicom_store,
+        "studyInstanceUid": path.study_instance_uid,
+        "seriesInstanceUid": path.series_instance_uid,
+        "sopInstanceUid": path.sop_instance_uid,
+        "uri": place.key,
+        "version": place.version,
+        "size": place.size,
+        "sha256": None if place.sha256 is None else place.sha256.hex(),
+    }
+    return msgspec.json.encode(line) + b"\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,3 +175,32 @@ def test_program_tells_that_its_time_was_over(tmp_path: Path) -> None:
     assert (told.returncode, told.stderr) == (4, "")
     report = json.loads(told.stdout)
     assert (report["complete"], report["faults"], report["blobs"]) == (False, 0, 1)
+
+
+def test_references_are_written_to_a_file(archive: Archive) -> None:
+    file = archive.data.with_name("references.ndjson")
+    file.write_bytes(b"of yesterday")
+    bucket = f"--bucket=here={archive.data.with_name('bucket')}"
+    told = run_fileroom("check", f"--data={archive.data}", bucket, f"--backup-references={file}")
+    assert told.stderr == f"wrote 6 references to {file}\n"
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+    assert [line["uri"] for line in lines] == [
+        f"gs://here/{store}-{number}.dcm" for store in (0, 1) for number in (0, 1, 2)
+    ]
+    (content,) = slices(1, series=2)
+    assert lines[0] | {"version": ""} == {
+        "dicomStore": STORE,
+        "studyInstanceUid": f"{corpus.UID_ROOT}.2.1",
+        "seriesInstanceUid": f"{corpus.UID_ROOT}.5.2",
+        "sopInstanceUid": f"{corpus.UID_ROOT}.5.2.1",
+        "uri": "gs://here/0-0.dcm",
+        "version": "",
+        "size": len(content),
+        "sha256": None,
+    }
+    assert all(line["version"] for line in lines)
+
+    nowhere = archive.data / "absent" / "file"
+    told = run_fileroom("check", f"--data={archive.data}", f"--backup-references={nowhere}")
+    assert told.returncode == 1
+    assert "make it first" in told.stderr

@@ -101,6 +101,20 @@ def check_references(
                 return
 
 
+def list_references(database: Readers, store: StoreArea) -> Iterator[Reference]:
+    """Give every instance of a store that is kept by reference, in the order of their objects."""
+    with KnownPlaces(database.read, store.id, references=True) as places:
+        for some in _pages(places):
+            listed = {place.instance_id or 0: place.key for place in some}
+            with database.read() as connection:
+                found = find_references(connection, list(listed))
+            for instance_id, key in listed.items():
+                path, place = found.get(instance_id, (None, None))
+                # One that was replaced meanwhile comes with the object that it has now.
+                if path is not None and place is not None and place.key == key:
+                    yield Reference(instance_id=instance_id, path=path, place=place)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """An instance that is kept by reference."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -25,8 +26,6 @@ from fileroom.errors import InvalidArgument
 from fileroom.upkeep import check_data
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fileroom.archive.findings import Finding
     from fileroom.database.collection import KnownPlace
 
@@ -87,6 +86,12 @@ class _Duration(click.ParamType[int]):
     metavar="TIME",
     help="Stop after so long, as in 90 (seconds), 30m or 2h; go on where the last one stopped.",
 )
+@click.option(
+    "--backup-references",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="First write to a file, as NDJSON, which instances are kept by reference, and of what.",
+)
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -96,6 +101,7 @@ def check(
     output_format: str,
     subset: Subset | None,
     max_duration: int | None,
+    backup_references: Path | None,
     *,
     deep: bool,
 ) -> None:
@@ -117,6 +123,9 @@ def check(
     told: list[dict[str, object]] = []
     is_deep = deep or subset is not None
     with check_data(settings, deep=is_deep, subset=subset, max_seconds=max_duration) as checking:
+        if backup_references is not None:
+            written = checking.backup_references(backup_references)
+            click.echo(f"wrote {written} references to {backup_references}", err=True)
         for finding in checking.findings():
             found[finding.fault] += 1
             if output_format == "json":
