@@ -137,22 +137,20 @@ class _StoreCheck:
     ) -> Iterator[Finding]:
         """Look at one blob."""
         bucket = self.blobs.bucket(self.store.blob_prefix)
-        path = self.blobs.name_of(f"{self.store.blob_prefix}/{key}")
         deep = self.reach.reads(key)
         if entry is None and any(place.size is not None for place in places):
             entry = bucket.find(key)
         if entry is None:
             for place in places:
                 if place.size is not None:
-                    yield Finding(path=path, key=key, fault=Fault.MISSING, place=place)
+                    yield Finding(key=key, fault=Fault.MISSING, place=place)
         elif not places:
             if writers.have_ended(key) or _is_spent(self.database, entry):
-                yield Finding(path=path, key=key, fault=Fault.ORPHANED)
+                yield Finding(key=key, fault=Fault.ORPHANED)
         elif is_pack(key) and (deep or not self.blobs.is_remote):
             yield from look_at_pack(
                 self.database,
                 bucket,
-                path,
                 places,
                 entry,
                 deep=deep,
@@ -160,10 +158,12 @@ class _StoreCheck:
                 writer_has_ended=writers.have_ended(key),
             )
         else:
-            yield from look_at_places(self.database, bucket, path, places, entry, deep=deep)
+            yield from look_at_places(self.database, bucket, places, entry, deep=deep)
 
     def _true(self, findings: Sequence[Finding]) -> Iterator[Finding]:
         """Leave out what was said of a place that its row does not name any more."""
+        if not findings:
+            return
         named = {
             finding.place.instance_id
             for finding in findings
@@ -176,7 +176,8 @@ class _StoreCheck:
             place = finding.place
             row = None if place is None else place.instance_id
             if place is None or row is None or lying.get(row) == (place.key, place.offset):
-                yield finding
+                path = self.blobs.name_of(f"{self.store.blob_prefix}/{finding.key}")
+                yield replace(finding, path=path)
 
     def _orphans(self, suspects: Sequence[Finding]) -> Iterator[Finding]:
         """Leave out what may be committed yet, or was meanwhile, and what is not there any more."""

@@ -34,11 +34,11 @@ class Fault(StrEnum):
 class Finding:
     """A place that is not as its row says, or what no row names."""
 
-    path: str
-    """How an operator finds the blob."""
     key: str
-    """Its key in the store's bucket."""
+    """The blob's key in the store's bucket."""
     fault: Fault
+    path: str = ""
+    """How an operator finds the blob, as ``check_store`` tells."""
     place: KnownPlace | None = None
     """The place, as its row or the pack's footer says; None of a whole blob."""
     instance: InstancePath | None = None

@@ -41,7 +41,6 @@ None where no more was looked at than that they are there."""
 def look_at_pack(
     database: Readers,
     bucket: BlobBucket,
-    path: str,
     places: Sequence[KnownPlace],
     entry: ObjectEntry,
     *,
@@ -56,16 +55,14 @@ def look_at_pack(
             with bucket.open(entry.key) as opened:
                 # Each look at a pack in a cloud is a request: all of it is one.
                 pack = HeldObject(opened, opened.read_at(0, opened.size)) if remote else opened
-                looks = look_at_places(database, bucket, path, places, entry, deep=deep, pack=pack)
+                looks = look_at_places(database, bucket, places, entry, deep=deep, pack=pack)
                 found += looks
-                found += _look_at_footer(
-                    path, entry.key, places, pack, writer_has_ended=writer_has_ended
-                )
+                found += _look_at_footer(entry.key, places, pack, writer_has_ended=writer_has_ended)
         except DataLoss:
             # All of it is read at one go, and is not what was written: of none is known which byte.
             fault = Fault.DIFFERING_CHECKSUM
             found = [
-                Finding(path=path, key=entry.key, fault=fault, place=place)
+                Finding(key=entry.key, fault=fault, place=place)
                 for place in places
                 if place.size is not None
             ]
@@ -74,11 +71,11 @@ def look_at_pack(
                 time.sleep(PAUSE_SECONDS * attempt)
                 continue
             # One by one they can be read all the while.
-            found = list(look_at_places(database, bucket, path, places, entry, deep=True))
+            found = list(look_at_places(database, bucket, places, entry, deep=True))
         except NotFound:
             # Its last member was erased since it was listed, or it is missing.
             found = [
-                Finding(path=path, key=entry.key, fault=Fault.MISSING, place=place)
+                Finding(key=entry.key, fault=Fault.MISSING, place=place)
                 for place in places
                 if place.size is not None
             ]
@@ -87,7 +84,6 @@ def look_at_pack(
 
 
 def _look_at_footer(
-    path: str,
     key: str,
     places: Sequence[KnownPlace],
     pack: StoredObject,
@@ -98,7 +94,7 @@ def _look_at_footer(
     try:
         listed = members(pack)
     except DataLoss:
-        yield Finding(path=path, key=key, fault=Fault.DAMAGED_FOOTER)
+        yield Finding(key=key, fault=Fault.DAMAGED_FOOTER)
         return
     is_queued = any(place.kind is PlaceKind.OWN_BLOB for place in places)
     if is_queued or not writer_has_ended:
@@ -107,7 +103,7 @@ def _look_at_footer(
     for member in listed:
         if member.extent.offset not in known and _stands(pack, member.extent.offset):
             left = _known_place(key, member)
-            yield Finding(path=path, key=key, fault=Fault.ORPHANED, place=left)
+            yield Finding(key=key, fault=Fault.ORPHANED, place=left)
 
 
 def stands_still(bucket: BlobBucket, key: str, place: KnownPlace | None) -> bool:
@@ -124,7 +120,6 @@ def stands_still(bucket: BlobBucket, key: str, place: KnownPlace | None) -> bool
 def look_at_places(
     database: Readers,
     bucket: BlobBucket,
-    path: str,
     places: Sequence[KnownPlace],
     entry: ObjectEntry,
     *,
@@ -135,7 +130,7 @@ def look_at_places(
     shown: dict[int, tuple[KnownPlace, IndexedAttributes | Refused]] = {}
     for place, look in _looks(bucket, places, entry, deep=deep, pack=pack):
         if isinstance(look, Fault):
-            yield Finding(path=path, key=entry.key, fault=look, place=place)
+            yield Finding(key=entry.key, fault=look, place=place)
         elif look is not None and place.instance_id is not None:
             shown[place.instance_id] = place, look
     if not shown:
@@ -149,9 +144,9 @@ def look_at_places(
         fault = Fault.DIFFERING_ATTRIBUTES
         if isinstance(look, Refused):
             cause = str(look.reason)
-            yield Finding(path=path, key=entry.key, fault=fault, place=place, cause=cause)
+            yield Finding(key=entry.key, fault=fault, place=place, cause=cause)
         elif differing := differing_attributes(look, row.values):
-            yield Finding(path=path, key=entry.key, fault=fault, place=place, attributes=differing)
+            yield Finding(key=entry.key, fault=fault, place=place, attributes=differing)
 
 
 def differing_attributes(shown: IndexedAttributes, values: Mapping[str, object]) -> tuple[str, ...]:

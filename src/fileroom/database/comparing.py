@@ -115,18 +115,11 @@ class KnownPlaces(Closing):
 
     def __iter__(self) -> Iterator[KnownPlace]:
         rows = self._sorted.execute(
-            "SELECT key, at, kind, size, sha256, instance_id FROM places"
+            "SELECT kind, key, at, size, sha256, instance_id FROM places"
             " ORDER BY key, at, instance_id"
         )
-        for key, offset, kind, size, sha256, instance_id in rows:
-            yield KnownPlace(
-                kind=_KINDS[kind],
-                key=key,
-                offset=offset,
-                size=size,
-                sha256=sha256,
-                instance_id=instance_id,
-            )
+        for kind, key, offset, size, sha256, instance_id in rows:
+            yield KnownPlace(_KINDS[kind], key, offset, size, sha256, instance_id)
 
     def close(self) -> None:
         """Give the temporary file back; a second call does nothing."""
@@ -170,7 +163,7 @@ def named_pages(read: Read, store_id: int) -> Iterator[Sequence[Named]]:
                 .order_by(instances.c.changed_seq, instances.c.id)
                 .limit(PAGE_ROWS)
             ).all()
-        yield [Named(*row[:6]) for row in rows]
+        yield [Named._make(row[:6]) for row in rows]
         if len(rows) < PAGE_ROWS:
             return
         seq, instance_id = rows[-1].changed_seq, rows[-1].id
