@@ -63,6 +63,28 @@ def test_faults_are_told_as_json(tmp_path: Path) -> None:
     }
 
 
+def test_what_was_found_damaged_is_healed_by_the_same_file(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    files = list(slices(3))
+    with running_server(data, "--auth=none") as server, Client(server.url) as client:
+        client.wait(client.create_dataset(DATASET), poll_seconds=0.05)
+        client.create_dicom_store(STORE)
+        client.store_instances(STORE, files)
+        (blob,) = (data / "blobs").rglob(f"{hashlib.sha256(files[1]).hexdigest()}-*")
+        damaged = bytearray(files[1])
+        damaged[-1] ^= 1
+        blob.write_bytes(damaged)
+        assert run_fileroom("check", f"--data={data}", "--deep").returncode == 3
+
+        client.store_instances(STORE, files)
+
+        path = f"studies/{corpus.UID_ROOT}.2.1/series/{corpus.UID_ROOT}.5.1"
+        path = f"{path}/instances/{corpus.UID_ROOT}.5.1.2"
+        assert client.retrieve_instance(STORE, path) == files[1]
+        told = run_fileroom("check", f"--data={data}", "--deep")
+        assert told.stdout == "all instances are there; 0 orphaned blobs\n"
+
+
 @pytest.mark.parametrize(
     "flag",
     [

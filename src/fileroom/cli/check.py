@@ -110,9 +110,10 @@ def check(
     Prints a line for each instance whose bytes are missing or differ, or whose source is changed or
     gone where it is kept by reference, and for each blob in which no row names any, then their
     number.
-    Nothing is changed: the server drops orphans by itself. Exit code 0 where all is well, 3 where
-    an instance is missing or differs, 4 where none was found to be so, and the time was over before
-    all was compared.
+    What it finds missing or different is noted, so that the same file that is imported or stored
+    again takes its place; nothing else is changed: the server drops orphans by itself. Exit code 0
+    where all is well, 3 where an instance is missing or differs, 4 where none was found to be so,
+    and the time was over before all was compared.
 
     With --max-duration, a check goes on where the last one of its kind (quick, deep, or this
     subset) stopped, if its time was over; without, it begins at the beginning. Presence and sizes
