@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.hostile_dialects import Asked, Scheme
     from tests.hostile_storage import HostileBucket
 
-BUCKETS: Final = 8
+BUCKETS: Final = 9
 OBJECTS: Final = 300
 CLOSED: Final = "closed-to-most"
 _numbers = count(1)
@@ -159,6 +159,15 @@ def test_an_import_from_a_busy_cloud_takes_every_object(bay: Bay) -> None:
 
     bay.check(bay.ended(bay.start()), sources)
     assert len(bay.hostile.asked("get")) > OBJECTS
+
+
+def test_an_import_from_a_cloud_that_refuses_every_other_request_takes_every_object(
+    bay: Bay,
+) -> None:
+    sources = bay.fill(40)
+    bay.hostile.obey(Rule(fault=refused_as("busy"), share=0.5))
+
+    bay.check(bay.ended(bay.start()), sources)
 
 
 @pytest.mark.clause(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -23,6 +24,7 @@ from fileroom.objectstore.cloud.attempts import AT_ONCE_FIRST, ATTEMPTS_MAX, LON
 from fileroom.objectstore.cloud.provider import CONNECTIONS_MAX
 from fileroom.objectstore.contract import Resumable
 from fileroom.transfer.importing.reading import ListedObject, ReadAhead, Watched, read_object
+from tests import fault_tools as tools
 from tests.corpus import mr_instance
 from tests.hostile_buckets import (
     IDLE_SECONDS,
@@ -72,6 +74,8 @@ HANG_SECONDS: Final = 120.0
 PASSING: Final[dict[str, Fault]] = {
     "busy": refused_as("busy"),
     "500": refused(500, "InternalError"),
+    "502": refused(502, "BadGateway"),
+    "504": refused(504, "GatewayTimeout"),
     "closed before the answer": ended("closed"),
     "reset before the answer": ended("reset"),
     "closed after the header": ended("closed", sent=0),
@@ -373,6 +377,34 @@ def test_a_body_that_ends_early_is_never_taken_for_the_object(
     for offset, wanted in ((0, 20), (0, 10), (5, 10)):
         with bucket.open("a", version, size=20) as source, suppress(Unavailable):
             assert source.read_at(offset, wanted) == content[offset : offset + wanted]
+
+
+def test_a_large_instance_whose_body_ends_early_is_stored_whole_or_not_at_all(
+    bucket: CloudBucket, hostile: HostileBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fileroom.archive.ingest.PIECE_BYTES", 64 << 10)
+    draw = random.Random(tools.draw_seed())
+    file = mr_instance(rows=400)
+    make_blob_bucket(LocalBlobs(tmp_path), "store", StoreIdentity())
+    blobs = LocalBlobs(tmp_path).bucket("store")
+    writer = Writer(bucket=blobs, number=1)
+    hostile.put("a", file)
+    for ordinal in range(20):
+        length, skip = draw.randrange(64 << 10), draw.randrange(4)
+        cut = draw.choice((ended("closed", sent=length), ended("reset", sent=length)))
+        hostile.mend()
+        hostile.obey(Rule(fault=cut, operation="get", skip=skip, times=draw.choice((1, 10**6))))
+        with bucket.open("a") as source:
+            try:
+                record = store_object(
+                    writer, Watched(source, 0), ordinal=ordinal, source="a", version="v"
+                )
+            except Unavailable:
+                continue
+        with blobs.open(record.place.key) as kept:
+            assert kept.read_at(0, len(file) + 1) == file
+    keys = [path for path in tmp_path.rglob("*") if path.stat().st_size == len(file)]
+    assert 0 < len(keys) < 20
 
 
 def test_a_body_that_goes_on_too_long_is_never_taken_for_the_object(
