@@ -16,6 +16,7 @@ import pytest
 from tests import fault_tools as tools
 from tests.fault_tools import BUCKET, DATASET, TWO_WORKERS, Disk
 from tests.faults import wrong_clock
+from tests.faults.test_environment import moved_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,6 +157,20 @@ def test_operations_end_exactly_over_jumps_of_the_clock(timed: Timed) -> None:
         # Those of years before are over a month old, and forgotten.
         assert [one for one in listed if one in asked] == [*reversed(asked)][: len(listed)]
         assert {asked[-1], asked[-2]} <= set(listed)
+
+
+def test_an_operation_that_waits_is_not_claimed_from_its_own_server(
+    timed: Timed, tmp_path: Path
+) -> None:
+    with timed.served() as (_, client):
+        store = tools.make_store(client, "s")
+        with moved_away(timed.disk.area(store) / ".store-id", tmp_path):
+            started = client.import_(store, f"gs://{BUCKET}/**")
+            tools.wait_paused(client, started.name, ".store-id is missing")
+            for seconds in (HOUR, -HOUR):
+                timed.clock.put(seconds)
+                time.sleep(1.5)  # it has looked for what it may claim
+        timed.ended(client, started, "s")
 
 
 def test_what_a_killed_server_left_at_another_time_is_taken_up_at_once(timed: Timed) -> None:
