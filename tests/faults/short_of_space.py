@@ -31,8 +31,6 @@ class Space:
 
     first_refused: int
     """The number of the first call that is refused; the first of all is 1."""
-    once: bool = False
-    """Whether the next call finds space again."""
     counted: int = 0
     refused: list[str] = field(default_factory=list)
     """The calls that were refused."""
@@ -48,8 +46,7 @@ class Space:
         """Count a call, and raise what the operating system would if there is no space for it."""
         with self._lock:
             self.counted += 1
-            behind = self.counted - self.first_refused
-            if self._is_freed or behind < 0 or (self.once and behind > 0):
+            if self._is_freed or self.counted < self.first_refused:
                 return
             self.refused.append(call)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -148,9 +148,7 @@ def worked_off(
         return outcome_of(site), pauses.whys
 
 
-@pytest.mark.parametrize(
-    ("flow", "once"), [*((flow, False) for flow in OPERATIONS), ("import", True)]
-)
+@pytest.mark.parametrize("flow", OPERATIONS)
 @pytest.mark.clause(
     "Fileroom faults",
     "whichever write of an import or an export finds no space, the operation waits and says for "
@@ -158,7 +156,7 @@ def worked_off(
     holds="own rule",
 )
 def test_whichever_write_finds_no_space_the_operation_waits(
-    grounds: Grounds, flow: str, once: bool, monkeypatch: pytest.MonkeyPatch
+    grounds: Grounds, flow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(grounds, OPERATIONS[flow])
     with grounds.copied() as ground, standing_site(ground) as site:
@@ -167,7 +165,7 @@ def test_whichever_write_finds_no_space_the_operation_waits(
         wanted = outcome_of(site)
     refused = set()
     for number in count(1):
-        space = Space(number, once=once)
+        space = Space(number)
         with grounds.copied() as ground:
             found, whys = worked_off(ground, OPERATIONS[flow], space, wanted, monkeypatch)
         assert found.differs(wanted) == {}, (number, space.refused)
