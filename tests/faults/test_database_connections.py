@@ -138,6 +138,19 @@ def test_a_commit_whose_answer_is_lost_counts_once(
             assert proxy.cuts >= 1
 
 
+def comes_back(site: Site) -> None:
+    """Wait until what was dropped last is connected again, so that what looks after it can look."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with site.database.read() as connection:
+                collection.living_stores(connection)
+        except Unavailable:
+            continue
+        return
+    raise AssertionError("the database never came back")
+
+
 def test_connections_that_are_dropped_again_and_again_lose_nothing(
     tmp_path: Path, server: PostgresqlServer
 ) -> None:
@@ -156,7 +169,9 @@ def test_connections_that_are_dropped_again_and_again_lose_nothing(
         dropping.start()
         try:
             with running(site):
-                is_whole(site, ended(site, name), "imported")
+                operation = ended(site, name)
         finally:
             over.set()
             dropping.join()
+        comes_back(site)
+        is_whole(site, operation, "imported")
