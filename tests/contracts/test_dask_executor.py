@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from distributed import Security
+from distributed import Client, Security
 from distributed.client import FutureCancelledError
 
 from fileroom.errors import InvalidArgument, Reason, Unavailable
@@ -193,6 +194,52 @@ def test_a_worker_of_another_version_gets_no_task_and_is_named(tmp_path: Path) -
         pytest.raises(Unavailable, match=r"runs Fileroom 9\.9\.9, this server 0\.1\.0"),
     ):
         executor.submit(tasks.double, 1).result(20)
+
+
+def test_answers_that_come_slowly_are_waited_for(
+    shared_cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly = Client._gather_remote
+
+    async def slowly(client: Client, *arguments: Any) -> Any:
+        await asyncio.sleep(1.5 * cluster_module.LOOK_SECONDS)
+        return await truly(client, *arguments)
+
+    executor = with_workers(DaskExecutor(shared_cluster.address, name="test"))
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, "_gather_remote", slowly)
+            slow = [executor.submit(pow, 2, number) for number in range(8)]
+            assert [future.result(60) for future in slow] == [1, 2, 4, 8, 16, 32, 64, 128]
+        assert executor.submit(pow, 2, 10).result(30) == 1024
+    finally:
+        executor.kill_workers()
+
+
+def test_a_client_that_lost_an_answer_is_given_up_for_another(
+    shared_cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly = Client._gather_remote
+
+    async def never(client: Client, *arguments: Any) -> Any:
+        await asyncio.sleep(60)
+        return await truly(client, *arguments)
+
+    executor = with_workers(DaskExecutor(shared_cluster.address, name="test"))
+    monkeypatch.setattr(cluster_module, "FETCH_SECONDS", 0.2)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, "_gather_remote", never)
+            lost = [executor.submit(pow, 2, number) for number in range(4)]
+            for future in lost:
+                with pytest.raises(Unavailable):
+                    future.result(60)
+        monkeypatch.setattr(cluster_module, "FETCH_SECONDS", 30.0)
+        with_workers(executor)
+        again = [executor.submit(pow, 2, number) for number in range(8)]
+        assert [future.result(60) for future in again] == [1, 2, 4, 8, 16, 32, 64, 128]
+    finally:
+        executor.kill_workers()
 
 
 def test_a_worker_whose_greeting_got_lost_is_greeted_again(

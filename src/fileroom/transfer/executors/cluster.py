@@ -42,6 +42,8 @@ _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
+FETCH_SECONDS: Final = 30.0
+"""How long an answer that is there may take to come."""
 LOOK_SECONDS: Final = 0.5
 """How often the scheduler is asked which workers there are."""
 SILENT_SECONDS: Final = 30.0
@@ -102,6 +104,8 @@ class DaskExecutor(Executor):
         self._refused: dict[str, str] = {}
         self._at_work = 0
         self._closed = False
+        self._broken: Client | None = None
+        """One that is to be given up for another."""
         self._without_workers_since = time.monotonic()
         self._watcher = threading.Thread(target=self._watch, name=f"{name}-dask", daemon=True)
         self._watcher.start()
@@ -184,7 +188,7 @@ class DaskExecutor(Executor):
         """Look which workers there are until the scheduler is gone or the work is done."""
         scheduler = None
         while not self._is_done():
-            if client.scheduler is None or client.status != "running":
+            if client.scheduler is None or client.status != "running" or client is self._broken:
                 raise ConnectionResetError
             told = client.sync(client.scheduler.identity, callback_timeout=ANSWER_SECONDS)
             if scheduler not in {None, told["id"]}:
@@ -238,6 +242,11 @@ class DaskExecutor(Executor):
         with self._changed:
             self._refused.clear()
 
+    def _break_off(self, client: Client) -> None:
+        """Give a client up for another; until then there are no workers."""
+        self._broken = client
+        self._lose_all(WorkerLost("an answer of a Dask worker could not be fetched"))
+
     def _check_patience(self) -> None:
         now = time.monotonic()
         if self.workers:
@@ -269,7 +278,9 @@ class DaskExecutor(Executor):
         theirs: object
         try:
             theirs = _answer(worker, own_version)
-        except (FutureCancelledError, OSError) as error:  # on the way: it is greeted once more
+        except (_Unfetched, FutureCancelledError, OSError) as error:  # it is greeted once more
+            if isinstance(error, _Unfetched):
+                self._break_off(worker.client)
             logger.warning(
                 "a Dask worker did not answer",
                 extra={"worker": worker.address, "cause": type(error).__name__},
@@ -320,11 +331,22 @@ class DaskExecutor(Executor):
         try:
             task.finish(_answer(worker, run_hosted, task.content, *self._call))
         except Exception as error:  # Dask's own: what a task raises comes back in its answer
+            if isinstance(error, _Unfetched):
+                self._break_off(worker.client)
             if worker.gone is None and isinstance(error, FutureCancelledError):
                 task.future.set_exception(self._scheduler_gone())
             else:
                 lost = f"the Dask worker {worker.address} was lost ({type(error).__name__})"
                 task.future.set_exception(worker.gone or WorkerLost(lost))
+
+
+class _Unfetched(Exception):
+    """What a worker gave could not be fetched, and the client that broke off over it is no good.
+
+    Dask fetches what several wait for at once; where one who waits gives up in the midst of it, all
+    later ones are told that they were cancelled, for as long as the client lives (as a variable
+    that was never set, in its words). So nobody here gives up on an answer that is there.
+    """
 
 
 def _answer(worker: _Worker, function: Callable[..., _T], *arguments: object) -> _T:
@@ -339,11 +361,16 @@ def _answer(worker: _Worker, function: Callable[..., _T], *arguments: object) ->
         retries=0,
     )
     try:
-        while worker.gone is None:
-            with contextlib.suppress(TimeoutError):
-                result: _T = future.result(LOOK_SECONDS)
-                return result
-        raise worker.gone
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        while not done.wait(LOOK_SECONDS):
+            if worker.gone is not None:
+                raise worker.gone
+        try:
+            result: _T = future.result(FETCH_SECONDS)
+        except (TimeoutError, UnboundLocalError) as error:
+            raise _Unfetched(type(error).__name__) from error
+        return result
     finally:
         # The scheduler forgets it, and has the worker forget it where it has not begun.
         future.release()
