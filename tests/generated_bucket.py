@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
 from fileroom.closing import Aborting, Closing
-from fileroom.errors import Aborted, NotFound
+from fileroom.errors import Aborted, AlreadyExists, NotFound
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.objectstore.contract import ObjectEntry
 from tests.corpus import UID_ROOT, minimal_instance
@@ -183,17 +183,27 @@ class GeneratedBucket:
             raise Aborted(f"object {key} is another version")
         return generated_file(number)
 
-    def writer(self, key: str) -> Writing:
+    def writer(self, key: str, *, if_absent: bool = False) -> Writing:
+        self._check_absent(key, if_absent)
         return _Swallowed(key)
 
-    def write(self, key: str, pieces: Iterable[bytes]) -> ObjectEntry:
+    def write(self, key: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> ObjectEntry:
+        self._check_absent(key, if_absent)
         return ObjectEntry(key=key, size=sum(map(len, pieces)), version=VERSION)
 
     def write_many(
-        self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = lambda: None
+        self,
+        items: Iterable[tuple[str, bytes]],
+        *,
+        if_absent: bool = False,
+        alive: Callable[[], None] = lambda: None,
     ) -> Sequence[ObjectEntry]:
         del alive
-        return [self.write(key, [data]) for key, data in items]
+        return [self.write(key, [data], if_absent=if_absent) for key, data in items]
+
+    def _check_absent(self, key: str, if_absent: bool) -> None:
+        if if_absent and self.find(key) is not None:
+            raise AlreadyExists(f"object {key} is there already")
 
     def delete(self, key: str) -> bool:
         del key

@@ -31,6 +31,11 @@ REFUSALS: Final[dict[str, dict[Scheme, tuple[int, str]]]] = {
         "az": (403, "AuthorizationPermissionMismatch"),
     },
     "expired": {"gs": (401, ""), "s3": (400, "ExpiredToken"), "az": (403, "AuthenticationFailed")},
+    "exists": {
+        "gs": (412, ""),
+        "s3": (412, "PreconditionFailed"),
+        "az": (409, "BlobAlreadyExists"),
+    },
     "page gone": {"gs": (400, ""), "s3": (400, "InvalidArgument"), "az": (400, "OutOfRangeInput")},
 }
 """What each cloud answers in a case that all of them know."""
@@ -48,6 +53,8 @@ class Asked:
     key: str = ""
     version: str = ""
     """The only one that is wanted."""
+    if_absent: bool = False
+    """Whether nothing may have the key."""
     changed_status: int = 412
     """How this cloud says that another version is there."""
     span: tuple[int, int] | None = None
@@ -159,6 +166,7 @@ class _S3:
             bucket=bucket,
             key=unquote(rest[0]) if rest else "",
             version=headers.get("If-Match", "").strip('"'),
+            if_absent=headers.get("If-None-Match", "") == "*",
             span=_span(headers.get("Range")),
             upload=query.get("uploadId", ""),
             number=int(query.get("partNumber", "0")),
@@ -188,7 +196,7 @@ class _S3:
             case "get":
                 return _bytes(found := bucket.find(asked), asked, self._headers(found.version))
             case "put":
-                return Reply(headers=self._headers(bucket.put(asked.key, asked.content).version))
+                return Reply(headers=self._headers(bucket.accept(asked).version))
             case "begin":
                 body = f"<R><UploadId>{bucket.begin()}</UploadId></R>"
                 return Reply(body=body.encode())
@@ -244,6 +252,7 @@ class _Gs:
             bucket=bucket,
             key=unquote(key.removeprefix("/")),
             version=query.get("generation", "") or query.get("ifGenerationMatch", ""),
+            if_absent=query.get("ifGenerationMatch") == "0" or query.get("absent") == "1",
             # Cloud Storage knows one generation only, unless versions are kept.
             changed_status=404 if "generation" in query else 412,
             span=_span(headers.get("Range")),
@@ -304,11 +313,12 @@ class _Gs:
                 headers = {"x-goog-generation": found.version, "x-goog-hash": f"crc32c={sum_}"}
                 return _bytes(found, asked, headers)
             case "put":
-                return self._json(self._resource(asked.key, bucket.put(asked.key, asked.content)))
+                return self._json(self._resource(asked.key, bucket.accept(asked)))
             case "begin":
                 place = f"{bucket.settings().endpoint}/upload/storage/v1/b/{asked.bucket}/o"
                 name = quote(asked.key, safe="")
                 location = f"{place}?uploadType=resumable&name={name}&upload_id={bucket.begin()}"
+                location += "&absent=1" if asked.if_absent else ""
                 return Reply(headers={"Location": location})
             case "part":
                 arrived = sum(map(len, bucket.add(asked).values()))
@@ -356,6 +366,7 @@ class _Az:
             bucket=bucket,
             key=unquote(rest[0]) if rest else "",
             version=headers.get("If-Match", "").strip('"'),
+            if_absent=headers.get("If-None-Match", "") == "*",
             span=_span(headers.get("x-ms-range") or headers.get("Range")),
             prefix=query.get("prefix", ""),
             start_from=query.get("startFrom", ""),
@@ -390,7 +401,7 @@ class _Az:
                 }
                 return _bytes(found, asked, headers)
             case "put":
-                made = bucket.put(asked.key, asked.content)
+                made = bucket.accept(asked)
                 return Reply(status=201, headers=self._headers(made.version))
             case "part":
                 bucket.add(asked)

@@ -288,6 +288,16 @@ class HostileBucket:
             raise Refusal(asked.changed_status, code)
         return stored
 
+    def accept(self, asked: Asked) -> Stored:
+        """Write an object as a request asks."""
+        with self._lock:
+            self._check_absent(asked)
+            return self.put(asked.key, asked.content)
+
+    def _check_absent(self, asked: Asked) -> None:
+        if asked.if_absent and asked.key in self._objects:
+            raise Refusal(*REFUSALS["exists"][self.scheme])
+
     def page(self, asked: Asked) -> tuple[list[tuple[str, Stored]], str]:
         """Give what a page holds, and the token of the next."""
         some = Stored(content=b"", version=self.dialect.version(b"", 1), size=1000)
@@ -326,9 +336,11 @@ class HostileBucket:
             return ended
         parts = self._uploads.pop(asked.upload, None)
         if parts is None:
+            self._check_absent(asked)
             raise Refusal(404, "NoSuchUpload")
         if last:
             parts[asked.number] = asked.content
+        self._check_absent(asked)
         made = self.put(asked.key, b"".join(parts[number] for number in sorted(parts)))
         self._ended[asked.upload] = made
         return made

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fileroom.errors import Aborted, NotFound
+from fileroom.errors import Aborted, AlreadyExists, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,6 +132,47 @@ class ObjectStoreContract:
         assert {entry.key: entry for entry in bucket.list()} == {e.key: e for e in entries}
         assert all(bucket.read(key) == content for key, content in items)
         assert bucket.write_many([]) == []
+
+    @pytest.mark.parametrize("length", [5, 9 << 20], ids=["small", "large"])
+    def test_what_is_written_only_where_nothing_is_replaces_nothing(
+        self, bucket: Bucket, length: int
+    ) -> None:
+        first = bucket.write("d/a", [bytes(length)], if_absent=True)
+        for pieces in ([bytes(length)], [b"other"], [b"other", bytes(length)]):
+            with pytest.raises(AlreadyExists, match="'d/a'"):
+                bucket.write("d/a", pieces, if_absent=True)
+
+        assert list(bucket.list()) == [first]
+        assert bucket.read("d/a", first.version) == bytes(length)
+        assert bucket.write("d/a", [b"second"]).size == 6
+
+    @pytest.mark.parametrize("length", [5, 9 << 20], ids=["small", "large"])
+    def test_what_comes_while_another_is_written_is_not_replaced_by_it(
+        self, bucket: Bucket, length: int
+    ) -> None:
+        with bucket.writer("d/a", if_absent=True) as writer:
+            writer.write(bytes(length))
+            came = bucket.write("d/a", [b"came"])
+            with pytest.raises(AlreadyExists):
+                writer.commit()
+        assert list(bucket.list()) == [came]
+        assert bucket.read("d/a", came.version) == b"came"
+
+    def test_a_batch_of_which_something_is_there_is_written_but_for_that(
+        self, bucket: Bucket
+    ) -> None:
+        there = bucket.write("d/2", [b"there"])
+        items = [(f"d/{number}", b"batch") for number in range(5)]
+        with pytest.raises(AlreadyExists, match="'d/2'"):
+            bucket.write_many(items, if_absent=True)
+        assert bucket.find("d/2") == there
+        assert bucket.read("d/2") == b"there"
+        assert all(bucket.read(f"d/{number}") == b"batch" for number in (0, 1, 3, 4))
+
+        others = [(f"e/{number}", b"batch") for number in range(5)]
+        assert [entry.key for entry in bucket.write_many(others, if_absent=True)] == [
+            key for key, _ in others
+        ]
 
     def test_a_writer_shows_nothing_before_commit_and_nothing_after_abort(
         self, bucket: Bucket

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from fileroom.database.operations import Operation
     from fileroom.names import OperationName
+    from fileroom.transfer.options import IfExists
     from tests.faults.crashing import Ground
     from tests.unit.transfer.site import UIDS
 
@@ -148,13 +149,15 @@ def _to_import(site: Site, **options: str) -> None:
     ask_import(site, **options)
 
 
-def _to_export(site: Site) -> None:
+def _to_export(site: Site, if_exists: IfExists = "") -> None:
     put_stored(site)
     request_export(
         site.facilities,
         STORE,
         "gs://bucket/out",
-        options=ExportOptions(manifest_uri_prefix="gs://bucket/told", manifest_format="CSV"),
+        options=ExportOptions(
+            manifest_uri_prefix="gs://bucket/told", manifest_format="CSV", if_exists=if_exists
+        ),
         api_version="v1",
     )
 
@@ -213,6 +216,9 @@ FLOWS: Final = {
     "import by reference": Flow(prepare=partial(_to_import, mode="REFERENCE"), act=work_off),
     "import that replaces": Flow(prepare=lambda site: (put_replacing(site), None)[1], act=work_off),
     "export": Flow(prepare=_to_export, act=work_off),
+    "export that replaces nothing": Flow(
+        prepare=partial(_to_export, if_exists="FAIL"), act=work_off
+    ),
     "deletion of a study": Flow(prepare=lambda site: _to_delete(site, *uids(0)[:1]), act=work_off),
     "deletion of a series": Flow(prepare=lambda site: _to_delete(site, *uids(0)[:2]), act=work_off),
     "collection": Flow(prepare=_to_collect, act=collect),

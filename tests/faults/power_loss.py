@@ -12,12 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from fileroom.objectstore.local import naming
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import pytest
+
+    from fileroom.objectstore.local.naming import RenameIfAbsent
 
 TEMPORARY: Final = ".fileroom-"
 Name = tuple[int, str]
@@ -157,6 +161,9 @@ def recorded(
                 patch.setattr(os, name, lambda *_: None)
             else:
                 patch.setattr(os, name, wrap(real, recording.events))
+        if (rename := naming._rename_if_absent) is not None:
+            # The one call that Python's ``os`` does not have.
+            patch.setattr(naming, "_rename_if_absent", _rename_if_absent(rename, recording.events))
         yield recording
 
 
@@ -194,6 +201,16 @@ def _rename(real: Callable[..., Any], events: list[Event]) -> Callable[..., Any]
         real(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         events.append(Event("unname", name=(_inode(src_dir_fd), source)))
         events.append(Event("name", inode, (_inode(dst_dir_fd), target)))
+
+    return call
+
+
+def _rename_if_absent(real: RenameIfAbsent, events: list[Event]) -> RenameIfAbsent:
+    def call(source_directory: int, source: bytes, directory: int, name: bytes) -> None:
+        inode = os.stat(source, dir_fd=source_directory).st_ino
+        real(source_directory, source, directory, name)
+        events.append(Event("unname", name=(_inode(source_directory), os.fsdecode(source))))
+        events.append(Event("name", inode, (_inode(directory), os.fsdecode(name))))
 
     return call
 

@@ -17,7 +17,7 @@ import pytest
 
 from fileroom.archive.ingest import Writer, store_object
 from fileroom.archive.layout import StoreIdentity, make_blob_bucket
-from fileroom.errors import Aborted, DataLoss, FileroomError, NotFound, Unavailable
+from fileroom.errors import Aborted, AlreadyExists, DataLoss, FileroomError, NotFound, Unavailable
 from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.cloud import bucket as cloud_bucket
 from fileroom.objectstore.cloud.attempts import AT_ONCE_FIRST, ATTEMPTS_MAX, LONGEST_WAIT_SECONDS
@@ -151,6 +151,60 @@ def test_a_host_that_is_not_found_is_looked_up_again(
     else:
         assert bucket.read("a") == CONTENT
         assert len(failed) == times
+
+
+LARGE: Final = [bytes(5 << 20), CONTENT, bytes(5 << 20)]
+
+
+@pytest.mark.parametrize("pieces", [[CONTENT], LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("name", ["closed before the answer", "500"])
+def test_a_write_where_nothing_is_whose_answer_is_lost_is_known_again(
+    bucket: CloudBucket, hostile: HostileBucket, name: str, pieces: list[bytes]
+) -> None:
+    for operation in ("put", "begin", "part", "finish"):
+        hostile.obey(Rule(fault=PASSING[name], operation=operation, times=1))
+
+    entry = bucket.write("a", pieces, if_absent=True)
+
+    assert hostile.content("a") == b"".join(pieces)
+    assert bucket.find("a") == entry
+    with pytest.raises(AlreadyExists, match="'a'"):
+        bucket.write("a", pieces, if_absent=True)
+
+
+@pytest.mark.parametrize("pieces", [[CONTENT], LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("fault", [None, "closed before the answer", "500"])
+def test_what_came_since_the_look_is_never_taken_for_what_was_written(
+    bucket: CloudBucket, hostile: HostileBucket, fault: str | None, pieces: list[bytes]
+) -> None:
+    other = bytes(len(b"".join(pieces)))
+
+    def come(asked: Asked, answer: Callable[[Asked], Reply]) -> Reply:
+        hostile.put("a", other)
+        return answer(asked) if fault is None else PASSING[fault](asked, answer)
+
+    for operation in ("put", "finish"):
+        hostile.obey(Rule(fault=come, operation=operation, times=1))
+
+    with pytest.raises(AlreadyExists, match="'a'"):
+        bucket.write("a", pieces, if_absent=True)
+    assert hostile.content("a") == other
+
+
+@pytest.mark.parametrize("pieces", [[CONTENT], LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("storage", ["s3"], indirect=True)
+def test_a_server_without_conditional_writes_is_looked_at_before_each(
+    bucket: CloudBucket, hostile: HostileBucket, pieces: list[bytes]
+) -> None:
+    unknown = refused(501, "NotImplemented")
+    hostile.obey(Rule(fault=unknown, when=lambda asked: asked.if_absent))
+
+    assert bucket.write("a", pieces, if_absent=True).size == len(b"".join(pieces))
+    with pytest.raises(AlreadyExists, match="'a'"):
+        bucket.write("a", [b"other"], if_absent=True)
+    assert bucket.write("b", pieces, if_absent=True).size == len(b"".join(pieces))
+    assert hostile.content("a") == hostile.content("b") == b"".join(pieces)
+    assert sum(one.if_absent for one in hostile.requests) == 1
 
 
 @pytest.mark.parametrize("sent", [-1, 50], ids=["before the answer", "in the body"])

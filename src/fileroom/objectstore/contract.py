@@ -5,7 +5,8 @@ version; the version changes whenever the bytes do, and a read at a version give
 version or none. What is written is there whole or not at all, and durable once the call returns.
 
 Errors are the same for all kinds: ``NotFound`` without such an object or bucket, ``Aborted`` where
-another version is there, ``PermissionDenied`` where the credentials do not allow it,
+another version is there, ``AlreadyExists`` where something has the key of what is written only
+``if_absent``, ``PermissionDenied`` where the credentials do not allow it,
 ``ResourceExhausted`` for a quota or a full disk, ``DataLoss`` for bytes that differ from their
 checksum in two reads, and ``Unavailable`` for a fault of the environment, such as credentials that
 are not valid any more: then no object is to blame, and the same call may succeed later.
@@ -160,19 +161,31 @@ class Bucket(Source, Protocol):
     def read(self, key: str, version: str | None = None) -> bytes:
         """Give the whole of one object; raises as ``open`` and ``read_at`` do."""
 
-    def writer(self, key: str) -> Writing:
+    def writer(self, key: str, *, if_absent: bool = False) -> Writing:
         """Begin an object whose bytes come piece by piece; raises as ``write`` does."""
 
-    def write(self, key: str, pieces: Iterable[bytes]) -> ObjectEntry:
-        """Write one object, in place of one that has the key; it is durable on return."""
+    def write(self, key: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> ObjectEntry:
+        """Write one object, in place of one that has the key; it is durable on return.
+
+        Raises
+        ------
+        AlreadyExists
+            If it was to be written only ``if_absent``, and something had the key when the object
+            would have appeared. What it is stays as it is.
+        """
 
     def write_many(
-        self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = ...
+        self,
+        items: Iterable[tuple[str, bytes]],
+        *,
+        if_absent: bool = False,
+        alive: Callable[[], None] = ...,
     ) -> Sequence[ObjectEntry]:
         """Write a batch of small objects; all are durable on return.
 
         ``alive`` is called while a cloud is waited for.
-        An error leaves each object whole or absent, some of them written.
+        An error leaves each object whole or absent, some of them written; ``AlreadyExists`` leaves
+        those durable that are written.
         """
 
     def delete(self, key: str) -> bool:

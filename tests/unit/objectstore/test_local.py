@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fileroom.crashpoints import listen
 from fileroom.errors import (
     Aborted,
+    AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -22,7 +24,13 @@ from fileroom.errors import (
     Unavailable,
 )
 from fileroom.objectstore.contract import DeadlinePassed
-from fileroom.objectstore.local import DurabilityLost, LocalBucket, durability_lost, durable
+from fileroom.objectstore.local import (
+    DurabilityLost,
+    LocalBucket,
+    durability_lost,
+    durable,
+    naming,
+)
 from fileroom.objectstore.local.writing import Directories
 
 if TYPE_CHECKING:
@@ -559,3 +567,61 @@ def test_a_directory_that_cannot_be_read_is_told(
 
     with pytest.raises(Unavailable, match="directory 'd/'"):
         _level(bucket)
+
+
+def _written_where_nothing_is(bucket: LocalBucket) -> None:
+    entry = bucket.write("d/a", [b"first"], if_absent=True)
+    bucket.make_directories(["d/directory/"])
+    (bucket.root / "d/link").symlink_to("a")
+    for key in ("d/a", "d/directory", "d/link"):
+        with pytest.raises(AlreadyExists, match=key):
+            bucket.write(key, [b"other"], if_absent=True)
+    assert bucket.read("d/a", entry.version) == b"first"
+    assert sorted(os.listdir(bucket.root / "d")) == ["a", "directory", "link"]
+
+
+def test_whatever_has_the_name_keeps_it(bucket: LocalBucket) -> None:
+    _written_where_nothing_is(bucket)
+
+
+def test_a_file_system_without_such_a_rename_links_the_name(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming, "_rename_if_absent", None)
+    seen: list[tuple[list[str], bytes, int]] = []
+
+    def look(step: str) -> None:
+        if step == "file.linked":
+            files = [path for path in bucket.root.rglob("*") if path.is_file()]
+            seen.append((_level(bucket, "d/"), bucket.read("d/a"), len(files)))
+
+    with listen(look):
+        _written_where_nothing_is(bucket)
+    # Whoever dies there leaves the whole object, and a temporary file to be swept.
+    assert seen == [(["d/a"], b"first", 2)]
+
+
+def test_a_name_that_was_linked_by_a_request_sent_twice_is_ours(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def twice(*args: object, **kwargs: object) -> None:
+        link(*args, **kwargs)  # type: ignore[arg-type]
+        link(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(naming, "_rename_if_absent", None)
+    monkeypatch.setattr(os, "link", twice)
+    entry = bucket.write("d/a", [b"first"], if_absent=True)
+    assert bucket.find("d/a") == entry
+    assert os.listdir(bucket.root / "d") == ["a"]
+
+
+def test_a_file_system_that_can_do_neither_says_so(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming, "_rename_if_absent", None)
+    monkeypatch.setattr(os, "link", _failing(os.link, errno.EPERM, 1))
+    with pytest.raises(FailedPrecondition, match="hard links"):
+        bucket.write("d/a", [b"first"], if_absent=True)
+    assert os.listdir(bucket.root) == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fileroom.crashpoints import listen
 from fileroom.errors import FailedPrecondition, InvalidArgument, NotFound, Reason
 from fileroom.transfer.exporting.job import ExportJob, request_export
 from fileroom.transfer.importing.job import ImportJob, request_import
@@ -167,6 +168,46 @@ def test_what_the_export_itself_wrote_before_a_crash_does_not_fail(site: Site) -
     os.utime(path)
 
     assert outcome(site, exported(site, if_exists="FAIL")) == {ONE[2]: "exported"}
+
+
+class Rival:
+    """Somebody else, who makes files when the export has looked for them already."""
+
+    def __init__(self, *paths: Path, content: bytes = b"of a rival") -> None:
+        self.left = list(paths)
+        self.content = content
+
+    def __call__(self, step: str) -> None:
+        if step == "file.synced":
+            while self.left:
+                self.left.pop().write_bytes(self.content)
+
+
+@pytest.mark.parametrize("batch_bytes_max", [None, 100])
+@pytest.mark.parametrize("content", [b"of a rival", instance(TWO)[:-1] + b"x"])
+def test_what_comes_between_the_look_and_the_write_is_not_replaced(
+    site: Site, monkeypatch: pytest.MonkeyPatch, content: bytes, batch_bytes_max: int | None
+) -> None:
+    if batch_bytes_max is not None:
+        monkeypatch.setattr("fileroom.transfer.exporting.worker.BATCH_BYTES_MAX", batch_bytes_max)
+    stored(site, {key: instance(key) for key in (ONE, TWO, THREE)})
+    path = file_of(site, TWO)
+    path.parent.mkdir(parents=True)
+    rival = Rival(path, content=content)
+
+    with listen(rival):
+        run = exported(site, if_exists="FAIL")
+
+    assert not rival.left
+    assert outcome(site, run) == {
+        ONE[2]: "exported",
+        TWO[2]: Reason.DESTINATION_EXISTS,
+        THREE[2]: "exported",
+    }
+    assert path.read_bytes() == content
+    assert file_of(site, ONE).read_bytes() == instance(ONE)
+    assert file_of(site, THREE).read_bytes() == instance(THREE)
+    assert sorted(site.bucket.glob("**/.fileroom-*")) == []
 
 
 @pytest.mark.parametrize(

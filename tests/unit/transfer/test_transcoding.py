@@ -14,6 +14,7 @@ import pytest
 from imagecodecs import jpeg8_decode, png_decode
 
 from fileroom.archive.representations import find_obstacle
+from fileroom.crashpoints import listen
 from fileroom.database import operations, schema
 from fileroom.database.operations import Counters
 from fileroom.deployment import TRANSCODE_MODULES, WORKER_MODULES
@@ -29,6 +30,7 @@ from fileroom.transfer.exporting import line, spool
 from fileroom.transfer.exporting.job import ExportJob, request_export
 from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.importing.job import ImportJob, request_import
+from fileroom.transfer.options import ExportOptions
 from fileroom.transfer.pipeline import Turns, coordinator, run_pipeline
 from tests.corpus import EXPLICIT, RLE, mr_instance
 from tests.frames import encapsulated
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 
     from fileroom.operations.runner import Run
     from fileroom.transfer.exporting.outcomes import ExportOutcome, InstanceToExport
+    from fileroom.transfer.options import IfExists
     from fileroom.transfer.pipeline import Batch
 
 
@@ -75,9 +78,16 @@ def fill(site: Site, contents: dict[Uids, bytes]) -> None:
     assert run.read().counters.imported == len(contents)
 
 
-def requested(site: Site, mime_type: str, directory: str = "out") -> Run:
+def requested(
+    site: Site, mime_type: str, directory: str = "out", *, if_exists: IfExists = ""
+) -> Run:
     name = request_export(
-        site.facilities, STORE, f"gs://bucket/{directory}", mime_type=mime_type, api_version="v1"
+        site.facilities,
+        STORE,
+        f"gs://bucket/{directory}",
+        mime_type=mime_type,
+        options=ExportOptions(if_exists=if_exists),
+        api_version="v1",
     )
     return site.claim(name)
 
@@ -311,6 +321,31 @@ def test_frame_that_cannot_be_written_takes_the_others_of_its_instance_back(site
         numbered(1)[2]: Reason.DESTINATION_DENIED
     }
     assert written(site).keys() == {name_of(numbered(2), f"/{number}.png") for number in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("together", [2, 250])
+def test_frame_that_comes_between_is_not_replaced_and_takes_its_instance_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr("fileroom.transfer.exporting.transcoding.FILES_TOGETHER", together)
+    fill(site, {numbered(n): made(numbered(n), FRAMES) for n in (1, 2, 3)})
+    rival = site.bucket / "out" / name_of(numbered(2), "/2.png")
+    rival.parent.mkdir(parents=True)
+    run = requested(site, "image/png", if_exists="FAIL")
+
+    def come(step: str) -> None:
+        if step == "file.synced" and not rival.exists():
+            rival.write_bytes(b"of a rival")
+
+    with listen(come):
+        failed = run_export(site, run)
+
+    assert failed == {numbered(2)[2]: Reason.DESTINATION_EXISTS}
+    assert rival.read_bytes() == b"of a rival"
+    assert written(site).keys() == {
+        *(name_of(numbered(n), f"/{number}.png") for n in (1, 3) for number in (1, 2, 3)),
+        name_of(numbered(2), "/2.png"),
+    }
 
 
 def test_fault_of_a_codec_fails_the_instance_alone(

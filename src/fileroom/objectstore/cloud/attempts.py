@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from fileroom.errors import (
     Aborted,
+    AlreadyExists,
     DataLoss,
     FailedPrecondition,
     NotFound,
@@ -41,7 +42,7 @@ DENIED_MAX: Final = 50
 """Objects in a row that the credentials do not open, before none is asked for any more."""
 
 AnswerT = TypeVar("AnswerT")
-_REPEATED: Final = {Kind.BUSY, Kind.PASSING}
+_REPEATED: Final = {Kind.BUSY, Kind.PASSING, Kind.UNKNOWN}
 
 
 class Pace:
@@ -113,7 +114,7 @@ class Attempts:
 
         Raises
         ------
-        NotFound, Aborted, PermissionDenied, FailedPrecondition, DataLoss
+        NotFound, Aborted, AlreadyExists, PermissionDenied, FailedPrecondition, DataLoss
             As the object or the credentials are.
         ResourceExhausted
             If a quota is used up.
@@ -158,6 +159,8 @@ class Attempts:
                 return NotFound(f"{self._name} does not exist{self._remedy}", "buckets")
             case Kind.CHANGED:
                 return Aborted(f"{where} was changed while it was read; read it again")
+            case Kind.EXISTS:
+                return AlreadyExists(f"{where} is there already")
             case Kind.DENIED | Kind.REFUSED if self._is_own:
                 return self._credentials(fault, "the archive's own bucket refuses it")
             case Kind.DENIED:

@@ -212,10 +212,12 @@ class Az:
         md5 = found.properties.content_settings.content_md5
         return Content(data=data, md5=bytes(md5) if md5 else None)
 
-    def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
+    def put(
+        self, key: str, content: bytes, *, replacing: str = "", if_absent: bool = False
+    ) -> ObjectEntry:
         """Write an object; Azure compares its checksum before it shows it, and keeps it."""
         md5 = bytearray(hashlib.md5(content, usedforsecurity=False).digest())
-        condition: dict[str, Any] = {}
+        condition = _condition(if_absent)
         if replacing:
             condition["etag"] = f'"{replacing}"'
             condition["match_condition"] = MatchConditions.IfNotModified
@@ -260,9 +262,9 @@ class Az:
             raise Fault(Kind.CHANGED, f"the copy has {entry.size} bytes, not {size}")
         return entry
 
-    def begin(self, key: str) -> AzUpload:
+    def begin(self, key: str, *, if_absent: bool = False) -> AzUpload:
         """Begin an object of blocks."""
-        return AzUpload(self._blob(key), key)
+        return AzUpload(self._blob(key), key, _condition(if_absent))
 
     def delete(self, key: str) -> None:
         """Delete an object."""
@@ -276,9 +278,10 @@ class Az:
 class AzUpload:
     """Blocks that no list names yet; Azure forgets them after a week."""
 
-    def __init__(self, blob: BlobClient, key: str) -> None:
+    def __init__(self, blob: BlobClient, key: str, condition: dict[str, Any]) -> None:
         self._blob = blob
         self._key = key
+        self._condition = condition
         self._sizes: dict[str, int] = {}
         self._md5 = hashlib.md5(usedforsecurity=False)
 
@@ -296,7 +299,9 @@ class AzUpload:
         settings = ContentSettings(content_md5=bytearray(self._md5.digest()))
         with _faults():
             made = self._blob.commit_block_list(
-                [BlobBlock(block) for block in self._sizes], content_settings=settings
+                [BlobBlock(block) for block in self._sizes],
+                content_settings=settings,
+                **self._condition,
             )
         size = sum(self._sizes.values())
         return ObjectEntry(key=self._key, size=size, version=_plain(made["etag"]))
@@ -322,6 +327,10 @@ def _faults() -> Iterator[None]:
         raise Fault(Kind.PASSING, f"{type(error).__name__}: {error.message}") from error
     except (AttributeError, ValueError) as error:  # of an answer that cannot be
         raise Fault(Kind.PASSING, f"the answer cannot be read: {error}") from error
+
+
+def _condition(if_absent: bool) -> dict[str, Any]:
+    return {"match_condition": MatchConditions.IfMissing} if if_absent else {}
 
 
 def _start_from(prefix: str, start_after: str, delimiter: str) -> str:

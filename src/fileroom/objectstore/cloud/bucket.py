@@ -140,13 +140,13 @@ class CloudBucket:
         with self.open(key, version) as source:
             return source.read_at(0, source.size)
 
-    def writer(self, key: str) -> CloudWriting:
+    def writer(self, key: str, *, if_absent: bool = False) -> CloudWriting:
         """Begin an object whose bytes come piece by piece."""
-        return CloudWriting(self._provider, self._attempts, key)
+        return CloudWriting(self._provider, self._attempts, key, if_absent=if_absent)
 
-    def write(self, key: str, pieces: Iterable[bytes]) -> ObjectEntry:
-        """Write one object, in place of one that has the key."""
-        with self.writer(key) as writing:
+    def write(self, key: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> ObjectEntry:
+        """Write one object, in place of one that has the key; see ``Bucket.write``."""
+        with self.writer(key, if_absent=if_absent) as writing:
             for piece in pieces:
                 writing.write(piece)
             return writing.commit()
@@ -160,7 +160,11 @@ class CloudBucket:
         return entry
 
     def write_many(
-        self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = lambda: None
+        self,
+        items: Iterable[tuple[str, bytes]],
+        *,
+        if_absent: bool = False,
+        alive: Callable[[], None] = lambda: None,
     ) -> Sequence[ObjectEntry]:
         """Write a batch of small objects, as many at a time as the cloud bears."""
         writes: list[Future[ObjectEntry]] = []
@@ -175,7 +179,7 @@ class CloudBucket:
                     write, size = waiting.popleft()
                     waited_for(write, alive)
                     waiting_bytes -= size
-                write = threads.submit(self.write, key, (content,))
+                write = threads.submit(self.write, key, (content,), if_absent=if_absent)
                 writes.append(write)
                 waiting.append((write, len(content)))
                 waiting_bytes += len(content)

@@ -20,6 +20,8 @@ class Kind(Enum):
     """No such bucket."""
     CHANGED = auto()
     """Another version is there, or the one asked for is not."""
+    EXISTS = auto()
+    """Something has the key of what was to be written where nothing has it."""
     DENIED = auto()
     """The credentials do not allow it."""
     CREDENTIALS = auto()
@@ -36,6 +38,8 @@ class Kind(Enum):
     """The bytes that came differ from the checksum that came with them."""
     REFUSED = auto()
     """The request is wrong, and will be."""
+    UNKNOWN = auto()
+    """The server does not know what it is asked for."""
 
 
 class Fault(Exception):
@@ -62,6 +66,7 @@ _OF_STATUS: Final[dict[int, Kind]] = {
     409: Kind.PASSING,
     412: Kind.CHANGED,
     429: Kind.BUSY,
+    501: Kind.UNKNOWN,
     503: Kind.BUSY,
     507: Kind.FULL,
 }
@@ -81,6 +86,7 @@ _OF_CODE: Final[dict[str, Kind]] = {
     "TokenRefreshRequired": Kind.CREDENTIALS,
     # Azure
     "AuthenticationFailed": Kind.CREDENTIALS,
+    "BlobAlreadyExists": Kind.CHANGED,
     "ContainerNotFound": Kind.NO_BUCKET,
     "InvalidAuthenticationInfo": Kind.CREDENTIALS,
     "NoAuthenticationInformation": Kind.CREDENTIALS,

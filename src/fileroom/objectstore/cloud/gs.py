@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
-from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
 import google.auth
@@ -24,21 +23,27 @@ from google.oauth2 import service_account
 
 from fileroom.objectstore.cloud.checksums import Crc32c
 from fileroom.objectstore.cloud.faults import Fault, Kind, answered
+from fileroom.objectstore.cloud.gs_answers import (
+    Listing,
+    Resource,
+    Rewritten,
+    arrived_bytes,
+    hashes,
+)
 from fileroom.objectstore.cloud.http import body_of, connections, error_body, range_of
 from fileroom.objectstore.cloud.provider import (
     ANONYMOUS,
     DEFAULT,
     Content,
     Page,
-    microseconds,
 )
-from fileroom.objectstore.contract import ObjectEntry
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from urllib3 import BaseHTTPResponse
 
     from fileroom.objectstore.cloud.provider import CloudAddress
+    from fileroom.objectstore.contract import ObjectEntry
 
 _ENDPOINT: Final = "https://storage.googleapis.com"
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
@@ -46,10 +51,6 @@ _FIELDS: Final = "name,size,generation,updated"
 _LIST_FIELDS: Final = f"items({_FIELDS}),prefixes,nextPageToken"
 _UNAUTHORIZED: Final = 401
 _RESUME_INCOMPLETE: Final = 308
-_ANSWER_BYTES_MAX: Final = 16 << 20
-"""Of a page of 1,000 names of 1,024 bytes, each of which JSON may write as six."""
-
-AnswerT = TypeVar("AnswerT")
 
 
 def connect(address: CloudAddress) -> Gs:
@@ -113,7 +114,7 @@ class Gs:
         response = self.ask(
             "GET", self._objects, parameters={k: v for k, v in parameters.items() if v}
         )
-        page = _Listing.of(response)
+        page = Listing.of(response)
         return Page(
             entries=[resource.entry for resource in page.items],
             directories=page.prefixes,
@@ -123,7 +124,7 @@ class Gs:
     def find(self, key: str) -> ObjectEntry:
         """Give an object's entry."""
         response = self.ask("GET", self._url(self._objects, key), parameters={"fields": _FIELDS})
-        return _Resource.of(response).entry
+        return Resource.of(response).entry
 
     def get(self, key: str, version: str, *, offset: int, length: int, whole: bool) -> Content:
         """Give bytes of one generation."""
@@ -142,10 +143,12 @@ class Gs:
         data = body_of(response, length) if whole else range_of(response, offset, length)
         if response.headers.get("x-goog-generation", version) != version:
             raise Fault(Kind.CHANGED, "another generation came")
-        sums = _hashes(response.headers.get("x-goog-hash", ""))
+        sums = hashes(response.headers.get("x-goog-hash", ""))
         return Content(data=data, crc32c=sums.get("crc32c"), md5=sums.get("md5"))
 
-    def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
+    def put(
+        self, key: str, content: bytes, *, replacing: str = "", if_absent: bool = False
+    ) -> ObjectEntry:
         """Write an object; Cloud Storage compares its checksum before it shows it."""
         crc32c = base64.b64encode(Crc32c(content).digest()).decode()
         metadata = msgspec.json.encode({"name": key, "crc32c": crc32c})
@@ -158,7 +161,7 @@ class Gs:
                 b"\r\n--" + boundary + b"--\r\n",
             )
         )
-        condition = {"ifGenerationMatch": replacing} if replacing else {}
+        condition = {"ifGenerationMatch": replacing} if replacing else _condition(if_absent)
         response = self.ask(
             "POST",
             self._uploads,
@@ -166,7 +169,7 @@ class Gs:
             headers={"Content-Type": f"multipart/related; boundary={boundary.decode()}"},
             body=body,
         )
-        return _Resource.of(response).entry
+        return Resource.of(response).entry
 
     @property
     def copies_at_most(self) -> int:
@@ -186,19 +189,20 @@ class Gs:
             response = self.ask(
                 "POST", f"{locator}/rewriteTo/{target}", parameters=parameters, body=b""
             )
-            told = _Rewritten.of(response)
+            told = Rewritten.of(response)
             if told.done and told.resource is not None:
                 return told.resource.entry
             if not told.rewrite_token:
                 raise Fault(Kind.PASSING, "the copy is neither done nor to be gone on with")
             parameters["rewriteToken"] = told.rewrite_token
 
-    def begin(self, key: str) -> GsUpload:
-        """Begin a resumable upload."""
+    def begin(self, key: str, *, if_absent: bool = False) -> GsUpload:
+        """Begin a resumable upload; its condition is kept by the session till its end."""
         response = self.ask(
             "POST",
             self._uploads,
-            parameters={"uploadType": "resumable", "fields": f"{_FIELDS},crc32c"},
+            parameters={"uploadType": "resumable", "fields": f"{_FIELDS},crc32c"}
+            | _condition(if_absent),
             headers={"Content-Type": "application/json"},
             body=msgspec.json.encode({"name": key}),
         )
@@ -306,7 +310,7 @@ class GsUpload:
             if fault.kind not in {Kind.REFUSED, Kind.ABSENT}:
                 raise
 
-    def _send(self, piece: bytes, *, total: int | None) -> _Resource | None:
+    def _send(self, piece: bytes, *, total: int | None) -> Resource | None:
         """Send a piece from where the server has it; the object, once that is whole."""
         end = self._start + len(piece)
         if not piece and total is None:
@@ -323,8 +327,8 @@ class GsUpload:
                 may_go_on=True,
             )
             if response.status != _RESUME_INCOMPLETE:
-                return _Resource.of(response)
-            arrived = _arrived(response)
+                return Resource.of(response)
+            arrived = arrived_bytes(response)
             if arrived == end and total is None:
                 return resource
             if not self._start <= arrived <= end:
@@ -332,65 +336,8 @@ class GsUpload:
         raise Fault(Kind.PASSING, f"{arrived} bytes of {end} arrived")
 
 
-class _Resource(msgspec.Struct, frozen=True):
-    name: str
-    generation: str | int
-    size: str | int = 0
-    crc32c: str = ""
-    updated: datetime | None = None
-
-    @classmethod
-    def of(cls, response: BaseHTTPResponse) -> _Resource:
-        return _decoded(response, cls)
-
-    @property
-    def entry(self) -> ObjectEntry:
-        return ObjectEntry(
-            key=self.name,
-            size=int(self.size),
-            version=str(self.generation),
-            changed=microseconds(self.updated),
-        )
-
-
-class _Rewritten(msgspec.Struct, frozen=True, rename="camel"):
-    done: bool = False
-    rewrite_token: str = ""
-    resource: _Resource | None = None
-
-    @classmethod
-    def of(cls, response: BaseHTTPResponse) -> _Rewritten:
-        return _decoded(response, cls)
-
-
-class _Listing(msgspec.Struct, frozen=True, rename="camel"):
-    items: tuple[_Resource, ...] = ()
-    prefixes: tuple[str, ...] = ()
-    next_page_token: str = ""
-
-    @classmethod
-    def of(cls, response: BaseHTTPResponse) -> _Listing:
-        return _decoded(response, cls)
-
-
-def _decoded(response: BaseHTTPResponse, kind: type[AnswerT]) -> AnswerT:
-    try:
-        return msgspec.json.decode(body_of(response, _ANSWER_BYTES_MAX), type=kind)
-    except msgspec.MsgspecError as error:
-        raise Fault(Kind.PASSING, f"the answer cannot be read: {error}") from error
-
-
-def _hashes(header: str) -> dict[str, bytes]:
-    """Give the checksums of ``crc32c=…,md5=…``."""
-    named = (part.strip().partition("=") for part in header.split(","))
-    return {name: base64.b64decode(value) for name, _, value in named if value}
-
-
-def _arrived(response: BaseHTTPResponse) -> int:
-    """Give how many bytes of an upload the server has."""
-    response.drain_conn()
-    _, _, last = response.headers.get("Range", "").partition("-")
-    return int(last) + 1 if last.isdecimal() else 0
+def _condition(if_absent: bool) -> dict[str, str]:
+    return {"ifGenerationMatch": "0"} if if_absent else {}
 
 
 def _message(body: bytes) -> str:

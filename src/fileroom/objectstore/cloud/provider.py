@@ -104,8 +104,13 @@ class Provider(Protocol):
     def get(self, key: str, version: str, *, offset: int, length: int, whole: bool) -> Content:
         """Give bytes of one version; ``whole`` where they are all of it."""
 
-    def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
-        """Write an object with its checksum; only in place of a version, where one is given."""
+    def put(
+        self, key: str, content: bytes, *, replacing: str = "", if_absent: bool = False
+    ) -> ObjectEntry:
+        """Write an object with its checksum; only in place of a version, where one is given.
+
+        ``if_absent`` only where nothing has the key: else the fault is ``CHANGED``.
+        """
 
     @property
     def copies_at_most(self) -> int:
@@ -117,8 +122,8 @@ class Provider(Protocol):
     def copy(self, locator: str, version: str, size: int, key: str) -> ObjectEntry:
         """Have the cloud copy one version of an object; it takes as many requests as it takes."""
 
-    def begin(self, key: str) -> Upload:
-        """Begin an object that is sent in pieces."""
+    def begin(self, key: str, *, if_absent: bool = False) -> Upload:
+        """Begin an object that is sent in pieces; ``if_absent`` as of ``put``, for each request."""
 
     def delete(self, key: str) -> None:
         """Delete an object."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -19,15 +18,7 @@ from botocore import UNSIGNED
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    TokenRetrievalError,
-)
+from botocore.exceptions import BotoCoreError
 
 from fileroom.objectstore.cloud.faults import Fault, Kind, answered
 from fileroom.objectstore.cloud.http import body_of, connections, error_body, get, range_of
@@ -41,28 +32,23 @@ from fileroom.objectstore.cloud.provider import (
     Page,
     microseconds,
 )
+from fileroom.objectstore.cloud.s3_answers import MD5, crc32c_of, faults, md5_of, plain
 from fileroom.objectstore.contract import ObjectEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from botocore.credentials import Credentials
     from urllib3 import BaseHTTPResponse
 
     from fileroom.objectstore.cloud.provider import CloudAddress
 
+    WhereAbsent = Callable[[str, Callable[[dict[str, str]], dict[str, Any]]], dict[str, Any]]
+
 _GIVEN: Final = {200, 206}
 _TOLD: Final = re.compile(r"<(Code|Message)>([^<]*)</")
 _COPY_BYTES_MAX: Final = 5 << 30
 _PROFILE: Final = "profile:"
-_MD5: Final = re.compile(r"[0-9a-f]{32}")
-_UNKNOWN_CREDENTIALS: Final = (
-    CredentialRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    TokenRetrievalError,
-)
 
 
 def connect(address: CloudAddress) -> S3:
@@ -123,6 +109,7 @@ class S3:
         self._url = _bucket_url(client, bucket)
         self._http = connections(self._url)
         self._server = ""
+        self._knows_absence = True
 
     @property
     def is_ordered(self) -> bool:
@@ -140,7 +127,7 @@ class S3:
             "ContinuationToken": token,
             "Delimiter": delimiter,
         }
-        with _faults():
+        with faults():
             page = self._client.list_objects_v2(
                 Bucket=self._bucket,
                 MaxKeys=at_most,
@@ -154,7 +141,7 @@ class S3:
                 ObjectEntry(
                     key=each["Key"],
                     size=each["Size"],
-                    version=_plain(each.get("ETag", "")),
+                    version=plain(each.get("ETag", "")),
                     changed=microseconds(each.get("LastModified")),
                 )
                 for each in page.get("Contents", ())
@@ -166,7 +153,7 @@ class S3:
     def find(self, key: str) -> ObjectEntry:
         """Give an object's entry."""
         try:
-            with _faults():
+            with faults():
                 found = self._client.head_object(Bucket=self._bucket, Key=key)
         except Fault as fault:
             if fault.kind in {Kind.DENIED, Kind.REFUSED}:
@@ -176,7 +163,7 @@ class S3:
         return ObjectEntry(
             key=key,
             size=found["ContentLength"],
-            version=_plain(found.get("ETag", "")),
+            version=plain(found.get("ETag", "")),
             changed=microseconds(found.get("LastModified")),
         )
 
@@ -195,13 +182,13 @@ class S3:
             headers["Range"] = f"bytes={offset}-{offset + length - 1}"
         response = self._ask(f"/{quote(key, safe='/~')}", headers)
         data = body_of(response, length) if whole else range_of(response, offset, length)
-        if _plain(response.headers.get("ETag", version)) != version:
+        if plain(response.headers.get("ETag", version)) != version:
             raise Fault(Kind.CHANGED, "an object with another ETag came")
-        return Content(data=data, crc32c=_crc32c_of(response), md5=_md5_of(version, response))
+        return Content(data=data, crc32c=crc32c_of(response), md5=md5_of(version, response))
 
     def _ask(self, path: str, headers: dict[str, str]) -> BaseHTTPResponse:
         request = AWSRequest("GET", f"{self._url}{path}", headers=headers)
-        with _faults():
+        with faults():
             if self._credentials is not None:
                 frozen = self._credentials.get_frozen_credentials()
                 S3SigV4Auth(frozen, "s3", self._region).add_auth(request)
@@ -214,14 +201,45 @@ class S3:
             raise answered(response.status, told.get("Code", ""), message, response.headers)
         return response
 
-    def put(self, key: str, content: bytes, *, replacing: str = "") -> ObjectEntry:
+    def put(
+        self, key: str, content: bytes, *, replacing: str = "", if_absent: bool = False
+    ) -> ObjectEntry:
         """Write an object; S3 compares its checksum before it shows it."""
-        condition = {"IfMatch": f'"{replacing}"'} if replacing else {}
-        with _faults():
-            made = self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=content, ContentMD5=_md5(content), **condition
-            )
-        return ObjectEntry(key=key, size=len(content), version=_plain(made["ETag"]))
+        place = {"Bucket": self._bucket, "Key": key}
+        sent = {**place, "Body": content, "ContentMD5": _md5(content)}
+
+        def put(condition: dict[str, str]) -> dict[str, Any]:
+            with faults():
+                made: dict[str, Any] = self._client.put_object(**sent, **condition)
+            return made
+
+        if if_absent:
+            made = self.where_absent(key, put)
+        else:
+            made = put({"IfMatch": f'"{replacing}"'} if replacing else {})
+        return ObjectEntry(key=key, size=len(content), version=plain(made["ETag"]))
+
+    def where_absent(
+        self, key: str, send: Callable[[dict[str, str]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Send what makes an object where nothing has its key; else the fault is ``CHANGED``.
+
+        A server that says it does not know the condition is asked what is there just before.
+        """
+        if self._knows_absence:
+            try:
+                return send({"IfNoneMatch": "*"})
+            except Fault as fault:
+                if fault.kind is not Kind.UNKNOWN:
+                    raise
+            self._knows_absence = False
+        try:
+            self.find(key)
+        except Fault as fault:
+            if fault.kind is not Kind.ABSENT:
+                raise
+            return send({})
+        raise Fault(Kind.CHANGED, "something has the key")
 
     @property
     def copies_at_most(self) -> int:
@@ -235,48 +253,54 @@ class S3:
     def copy(self, locator: str, version: str, size: int, key: str) -> ObjectEntry:
         """Have an object copied at one go."""
         bucket, _, source_key = locator.partition("/")
-        with _faults():
+        with faults():
             made = self._client.copy_object(
                 Bucket=self._bucket,
                 Key=key,
                 CopySource={"Bucket": bucket, "Key": source_key},
                 CopySourceIfMatch=f'"{version}"',
             )
-        etag = _plain(made.get("CopyObjectResult", {}).get("ETag", ""))
+        etag = plain(made.get("CopyObjectResult", {}).get("ETag", ""))
         if not etag:
             raise Fault(Kind.REFUSED, "the answer tells of no copy")
-        if _MD5.fullmatch(etag) and _MD5.fullmatch(version) and etag != version:
+        if MD5.fullmatch(etag) and MD5.fullmatch(version) and etag != version:
             self.delete(key)  # the server does not know the condition, and copied what is there now
             raise Fault(Kind.CHANGED, f"the copy has ETag {etag}, not {version}")
         return ObjectEntry(key=key, size=size, version=etag)
 
-    def begin(self, key: str) -> S3Upload:
+    def begin(self, key: str, *, if_absent: bool = False) -> S3Upload:
         """Begin a multipart upload."""
-        with _faults():
+        with faults():
             begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=key)
         if "UploadId" not in begun:
             raise Fault(Kind.PASSING, "the answer names no upload")
         place = {"Bucket": self._bucket, "Key": key, "UploadId": begun["UploadId"]}
-        return S3Upload(self._client, place)
+        return S3Upload(self._client, place, self.where_absent if if_absent else None)
 
     def delete(self, key: str) -> None:
         """Delete an object."""
-        with _faults():
+        with faults():
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
 
 class S3Upload:
     """A multipart upload."""
 
-    def __init__(self, client: Any, place: dict[str, str]) -> None:  # noqa: ANN401 - as above
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 - as above
+        place: dict[str, str],
+        where_absent: WhereAbsent | None,
+    ) -> None:
         self._client = client
         self._place = place
+        self._where_absent = where_absent
         self._parts: dict[int, str] = {}
         self._sizes: dict[int, int] = {}
 
     def add(self, number: int, piece: bytes) -> None:
         """Send a part."""
-        with _faults():
+        with faults():
             sent = self._client.upload_part(
                 **self._place, PartNumber=number + 1, Body=piece, ContentMD5=_md5(piece)
             )
@@ -285,78 +309,44 @@ class S3Upload:
 
     def finish(self) -> ObjectEntry:
         """Make an object of the parts."""
-        parts = [{"PartNumber": n + 1, "ETag": tag} for n, tag in sorted(self._parts.items())]
         size = sum(self._sizes.values())
         try:
-            with _faults():
-                made = self._client.complete_multipart_upload(
-                    **self._place, MultipartUpload={"Parts": parts}
-                )
+            if self._where_absent is None:
+                made = self._complete({})
+            else:
+                made = self._where_absent(self._place["Key"], self._complete)
         except Fault as fault:
             if fault.kind is not Kind.ABSENT:
                 raise
             # The answer to an earlier attempt was lost, if the object is there.
             made = self._find_made(size)
-        return ObjectEntry(key=self._place["Key"], size=size, version=_plain(made["ETag"]))
+        return ObjectEntry(key=self._place["Key"], size=size, version=plain(made["ETag"]))
+
+    def _complete(self, condition: dict[str, str]) -> dict[str, Any]:
+        parts = [{"PartNumber": n + 1, "ETag": tag} for n, tag in sorted(self._parts.items())]
+        with faults():
+            made: dict[str, Any] = self._client.complete_multipart_upload(
+                **self._place, MultipartUpload={"Parts": parts}, **condition
+            )
+        return made
 
     def _find_made(self, size: int) -> dict[str, Any]:
         """Give the object of these parts; Fault without one."""
-        with _faults():
+        with faults():
             place = {name: self._place[name] for name in ("Bucket", "Key")}
             found: dict[str, Any] = self._client.head_object(**place)
-        sums = b"".join(bytes.fromhex(_plain(tag)) for _, tag in sorted(self._parts.items()))
+        sums = b"".join(bytes.fromhex(plain(tag)) for _, tag in sorted(self._parts.items()))
         md5 = hashlib.md5(sums, usedforsecurity=False).hexdigest()
-        if found["ContentLength"] != size or _plain(found["ETag"]) != f"{md5}-{len(self._parts)}":
-            raise Fault(Kind.ABSENT, "the upload is not known any more")
+        if found["ContentLength"] != size or plain(found["ETag"]) != f"{md5}-{len(self._parts)}":
+            kind = Kind.ABSENT if self._where_absent is None else Kind.CHANGED
+            raise Fault(kind, "the upload is not known any more")
         return found
 
     def abort(self) -> None:
         """Have the parts forgotten."""
-        with _faults():
+        with faults():
             self._client.abort_multipart_upload(**self._place)
-
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    """Raise what botocore raises as Faults."""
-    try:
-        yield
-    except ClientError as error:
-        told = error.response.get("Error", {})
-        about = error.response.get("ResponseMetadata", {})
-        code, status = str(told.get("Code", "")), int(about.get("HTTPStatusCode", 0))
-        message = str(told.get("Message", ""))
-        raise answered(status, code, message, about.get("HTTPHeaders")) from error
-    except _UNKNOWN_CREDENTIALS as error:
-        raise Fault(Kind.CREDENTIALS, str(error)) from error
-    except RecursionError as error:  # botocore follows an endpoint's redirect to itself
-        raise Fault(Kind.ELSEWHERE, "the endpoint leads on to another") from error
-    except BotoCoreError as error:
-        raise Fault(Kind.PASSING, f"{type(error).__name__}: {error}") from error
-
-
-def _plain(etag: str) -> str:
-    return etag.removeprefix("W/").strip('"')
 
 
 def _md5(content: bytes) -> str:
     return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-
-
-def _md5_of(etag: str, response: BaseHTTPResponse) -> bytes | None:
-    """Give the MD5 that an ETag is, unless the object came in parts or is encrypted by a key.
-
-    References
-    ----------
-    Amazon S3 API, ``Object``: ETag.
-    """
-    keyed = response.headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
-    keyed |= "x-amz-server-side-encryption-customer-algorithm" in response.headers
-    return None if keyed or not _MD5.fullmatch(etag) else bytes.fromhex(etag)
-
-
-def _crc32c_of(response: BaseHTTPResponse) -> bytes | None:
-    """Give the CRC-32C of all of an object; one of the sums of its parts is none."""
-    text = response.headers.get("x-amz-checksum-crc32c", "")
-    composite = response.headers.get("x-amz-checksum-type") == "COMPOSITE" or "-" in text
-    return base64.b64decode(text) if text and not composite else None

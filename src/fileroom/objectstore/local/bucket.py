@@ -194,15 +194,17 @@ class LocalBucket:
         with self.open(key, version) as source:
             return source.read_at(0, source.size)
 
-    def writer(self, key: str) -> ObjectWriter:
+    def writer(self, key: str, *, if_absent: bool = False) -> ObjectWriter:
         """Begin an object whose bytes come piece by piece; raises as ``write`` does."""
-        return ObjectWriter(self._directories(), key)
+        return ObjectWriter(self._directories(), key, if_absent=if_absent)
 
-    def write(self, key: str, pieces: Iterable[bytes]) -> ObjectEntry:
+    def write(self, key: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> ObjectEntry:
         """Write one object, in place of one that has the key; it is durable on return.
 
         Raises
         ------
+        AlreadyExists
+            If something has the name, be it a directory or a link, and it was to be absent.
         ResourceExhausted
             If the disk is full.
         FailedPrecondition
@@ -210,13 +212,17 @@ class LocalBucket:
         DurabilityLost
             If the disk did not keep it: every later write of this process is refused.
         """
-        with self.writer(key) as writer:
+        with self.writer(key, if_absent=if_absent) as writer:
             for piece in pieces:
                 writer.write(piece)
             return writer.commit()
 
     def write_many(
-        self, items: Iterable[tuple[str, bytes]], *, alive: Callable[[], None] = lambda: None
+        self,
+        items: Iterable[tuple[str, bytes]],
+        *,
+        if_absent: bool = False,
+        alive: Callable[[], None] = lambda: None,
     ) -> Sequence[ObjectEntry]:
         """Write a batch of small objects; all are durable on return. Raises as ``write`` does.
 
@@ -225,7 +231,7 @@ class LocalBucket:
         written. One file stays open for each object: a batch is of some hundreds at most.
         """
         del alive
-        return write_batch(self._directories(), items)
+        return write_batch(self._directories(), items, if_absent=if_absent)
 
     def drafts(self) -> Drafts:
         """Begin a number of objects that are to be published together, in a managed bucket."""

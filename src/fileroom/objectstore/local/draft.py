@@ -9,8 +9,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from fileroom.crashpoints import crashpoint
+from fileroom.errors import AlreadyExists
 from fileroom.objectstore.local.beneath import BENEATH, check_key, own_temporary_prefix
 from fileroom.objectstore.local.durable import start_write_back, sync_unnamed, translating
+from fileroom.objectstore.local.naming import rename, rename_if_absent
 from fileroom.objectstore.local.reading import LocalObject, entry_of
 
 if TYPE_CHECKING:
@@ -136,22 +138,37 @@ class Draft:
         check_key(key)
         self._key = key
 
-    def publish(self) -> None:
-        """Give the file its own name, in place of one that had it."""
+    def publish(self, *, if_absent: bool = False) -> None:
+        """Give the file its own name, in place of one that had it, or only ``if_absent``.
+
+        Raises
+        ------
+        AlreadyExists
+            If something has the name, and it was to be absent.
+        """
         with translating(self._key):
+            assert self.directory is not None
+            give_name = rename_if_absent if if_absent else rename
             try:
-                os.rename(
-                    self._temporary,
-                    self._name,
-                    src_dir_fd=self._temporary_directory,
-                    dst_dir_fd=self.directory,
-                )
+                give_name(self._temporary_directory, self._temporary, self.directory, self._name)
             except FileNotFoundError:
-                # So an NFS server answers a request sent twice, though it has done the first.
-                if os.stat(self._name, dir_fd=self.directory).st_ino != self._inode:
+                if not self._has_its_name():
                     raise
+            except FileExistsError as error:
+                if not if_absent:
+                    raise
+                if not self._has_its_name():
+                    raise AlreadyExists(f"object {self._key!r} is there already") from error
+                os.unlink(self._temporary, dir_fd=self._temporary_directory)
         crashpoint("file.named")
         self._temporary = ""
+
+    def _has_its_name(self) -> bool:
+        """Whether it has it already: an NFS server refuses what it was sent twice and has done."""
+        with suppress(FileNotFoundError):
+            status = os.stat(self._name, dir_fd=self.directory, follow_symlinks=False)
+            return status.st_ino == self._inode
+        return False
 
     def forget(self) -> None:
         """Delete what was not published, so that nobody takes it up again."""

@@ -113,10 +113,10 @@ class Part(Draft):
         self._file = held
         return entry
 
-    def publish(self) -> None:
+    def publish(self, *, if_absent: bool = False) -> None:
         """Give the file its own name; there is no part any more."""
         name = self._temporary
-        super().publish()
+        super().publish(if_absent=if_absent)
         self._close(log=name)
 
     def discard(self) -> None:

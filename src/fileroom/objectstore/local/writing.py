@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fileroom.closing import Aborting, Closing
 from fileroom.crashpoints import crashpoint
-from fileroom.errors import Unavailable
+from fileroom.errors import AlreadyExists, Unavailable
 from fileroom.objectstore.local.beneath import (
     BENEATH,
     READABLE,
@@ -177,9 +177,10 @@ class Directories(Closing):
 class ObjectWriter(Aborting):
     """One object written piece by piece; it appears whole at ``commit`` or never."""
 
-    def __init__(self, directories: Directories, key: str) -> None:
+    def __init__(self, directories: Directories, key: str, *, if_absent: bool = False) -> None:
         check_right_to_write()
         self._directories = directories
+        self._if_absent = if_absent
         with ExitStack() as stack:
             stack.enter_context(directories)
             with translating(key):
@@ -192,13 +193,16 @@ class ObjectWriter(Aborting):
         self._draft.write(piece)
 
     def commit(self) -> ObjectEntry:
-        """Make the object durable and give it its name, in place of one that had it."""
+        """Make the object durable and give it its name, in place of one that had it.
+
+        Raises AlreadyExists if one has it, and the object was to be written only if none does.
+        """
         with translating(self._draft.key):
             self._directories.place(self._draft)
             if not self._directories.managed:
                 self._draft.date()
         entry = self._draft.sync()
-        self._draft.publish()
+        self._draft.publish(if_absent=self._if_absent)
         self._directories.sync()
         self.abort()
         return entry
@@ -209,13 +213,14 @@ class ObjectWriter(Aborting):
 
 
 def write_batch(
-    directories: Directories, items: Iterable[tuple[str, bytes]]
+    directories: Directories, items: Iterable[tuple[str, bytes]], *, if_absent: bool = False
 ) -> Sequence[ObjectEntry]:
     """Write many small objects with one sync of each directory; see ``LocalBucket.write_many``."""
     check_right_to_write()
     with ExitStack() as stack:
         stack.enter_context(directories)
-        drafts = []
+        drafts: list[Draft] = []
+        taken: list[AlreadyExists] = []
         with LaggingSyncs() as syncs:
             for key, content in items:
                 with translating(key):
@@ -227,6 +232,11 @@ def write_batch(
                 drafts.append(draft)
             entries = syncs.finish()
         for draft in drafts:
-            draft.publish()
+            try:
+                draft.publish(if_absent=if_absent)
+            except AlreadyExists as error:
+                taken.append(error)
         directories.sync()
+    if taken:
+        raise taken[0]
     return entries

@@ -43,6 +43,11 @@ class Standing:
         self._if_exists = if_exists
         self._begun_at = begun_at
 
+    @property
+    def if_absent(self) -> bool:
+        """Whether a file is written only where nothing has its name since it was judged."""
+        return self._if_exists == "FAIL"
+
     def judge(self, key: str, size: int, pieces: Pieces) -> Verdict:
         """Judge a file of ``size`` bytes, which ``pieces`` gives; raises as the bucket does."""
         if self._if_exists in {"", "OVERWRITE"}:
@@ -56,6 +61,10 @@ class Standing:
         changed = entry.changed or 0
         is_ours = is_same and changed >= self._begun_at - CLOCKS_MICROSECONDS
         return Verdict.WRITTEN if is_ours else Verdict.TAKEN
+
+    def is_written(self, key: str, size: int, pieces: Pieces) -> bool:
+        """Whether this very export has written a file, as far as ``judge`` can tell."""
+        return self.judge(key, size, pieces) is Verdict.WRITTEN
 
     def _is_same(self, entry: ObjectEntry, pieces: Pieces) -> bool:
         offset = 0

@@ -14,7 +14,7 @@ import hashlib
 import logging
 import time
 from array import array
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -29,6 +29,7 @@ from fileroom.dicom.media_types import NotAcceptable
 from fileroom.dicom.pixels.failure import PixelError
 from fileroom.errors import (
     Aborted,
+    AlreadyExists,
     Code,
     DataLoss,
     FailedPrecondition,
@@ -236,7 +237,7 @@ class _Worker:
         made = [each for each in made if not self._is_taken(each)]
         try:
             self._write_files(chain.from_iterable(map(self._left, made)))
-        except (FailedPrecondition, InvalidArgument, PermissionDenied):
+        except (AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied):
             # Some file of the batch cannot be written; find out whose, one by one.
             for each in made:
                 self._write_alone(each)
@@ -262,19 +263,29 @@ class _Worker:
         return is_unchanged
 
     def _write_alone(self, made: _Made) -> None:
+        left = list(self._left(made))
         try:
+            # What the batch has written of it before it met an error stands there.
+            if self._standing.if_absent and self._is_taken(made):
+                self._take_back(left)
+                return
             self._write_files(self._left(made))
+        except AlreadyExists:
+            self._take_back(left)
+            self._outcomes.taken(made.instance, self._exported(made).key)
         except (FailedPrecondition, InvalidArgument, PermissionDenied) as error:
-            for key, _, _ in self._left(made):
-                begin_item(None)
-                self._delete(key)
+            self._take_back(left)
             self._outcomes.fail(made.instance, error.code, Reason.DESTINATION_DENIED, error.message)
         else:
             self._outcomes.export(self._exported(made))
 
     def _write_files(self, files: Iterator[tuple[str, int, int]]) -> None:
         while some := list(islice(files, FILES_TOGETHER)):
-            self._bucket.write_many(self._contents(some), alive=partial(begin_item, None))
+            self._bucket.write_many(
+                self._contents(some),
+                if_absent=self._standing.if_absent,
+                alive=partial(begin_item, None),
+            )
 
     def _contents(self, files: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, bytes]]:
         for key, offset, length in files:
@@ -282,7 +293,7 @@ class _Worker:
             if length <= BATCH_BYTES_MAX:
                 yield key, b"".join(self._spool.pieces(offset, length))
                 continue
-            with self._bucket.writer(key) as writer:
+            with self._bucket.writer(key, if_absent=self._standing.if_absent) as writer:
                 for piece in self._spool.pieces(offset, length):
                     begin_item(None)
                     writer.write(piece)
@@ -305,12 +316,18 @@ class _Worker:
             if not is_there:
                 yield placed
 
-    def _delete(self, key: str) -> None:
-        """Take back a file of an instance that fails."""
-        try:
-            self._bucket.delete(key)
-        except (FailedPrecondition, InvalidArgument, PermissionDenied):
-            return  # it could not be written either
+    def _take_back(self, files: Iterable[tuple[str, int, int]]) -> None:
+        """Delete what was written of an instance that fails, of files that were not there before.
+
+        What somebody else has made of their names meanwhile is left alone, where that is asked.
+        """
+        for key, offset, length in files:
+            begin_item(None)
+            pieces = partial(self._spool.pieces, offset, length)
+            with suppress(FailedPrecondition, InvalidArgument, PermissionDenied):
+                # What is refused here could not be written either.
+                if not self._standing.if_absent or self._standing.is_written(key, length, pieces):
+                    self._bucket.delete(key)
 
     def _exported(self, made: _Made, *, is_unchanged: bool = False) -> Exported:
         form, instance = self._task.form, made.instance

@@ -17,6 +17,7 @@ from fileroom.archive.references import find_reference
 from fileroom.database.values.instances import PlaceKind
 from fileroom.errors import (
     Aborted,
+    AlreadyExists,
     DataLoss,
     FailedPrecondition,
     FileroomError,
@@ -92,8 +93,10 @@ class _Worker:
         began = time.monotonic()
         self._copied = self._copied_by_the_cloud()
         try:
-            self._bucket.write_many(self._contents(), alive=_alive)
-        except (FailedPrecondition, InvalidArgument, PermissionDenied):
+            self._bucket.write_many(
+                self._contents(), if_absent=self._standing.if_absent, alive=_alive
+            )
+        except (AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied):
             # Some object of the batch cannot be written; find out which, one by one.
             self._outcomes.clear()
             self._write_one_by_one()
@@ -191,7 +194,7 @@ class _Worker:
             if not self._is_wanted(instance, self._stored(instance)):
                 return
             first = next(pieces, b"")  # before anything is made at the destination
-            with self._bucket.writer(instance.key) as written:
+            with self._bucket.writer(instance.key, if_absent=self._standing.if_absent) as written:
                 for piece in chain((first,), pieces):
                     begin_item(self._index)  # the limits of time hold for each piece
                     digest.update(piece)
@@ -204,6 +207,11 @@ class _Worker:
             if pieces.error is not error:
                 raise  # of the destination, not of the instance
             self._outcomes.unreadable(instance, error)
+            return
+        except AlreadyExists:
+            # Something came since it was looked for; a twin of this very batch may have made it.
+            if self._is_wanted(instance, self._stored(instance)):
+                self._outcomes.taken(instance, instance.key)
             return
         self._outcomes.export(as_stored(instance))
 
