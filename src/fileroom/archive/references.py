@@ -96,9 +96,14 @@ class InPieces:
 
 
 def describe_reference(
-    source: SparseObject, *, ordinal: int, uri: str, sha256: bytes | None = None
+    source: SparseObject,
+    *,
+    ordinal: int,
+    uri: str,
+    sha256: bytes | None = None,
+    is_read_whole: bool = False,
 ) -> InstanceRecord:
-    """Give the record of an object that stays where it lies.
+    """Give the record of an object that stays where it lies, as far as it is known yet.
 
     Raises
     ------
@@ -112,7 +117,8 @@ def describe_reference(
         sha256=sha256,
         version=source.version,
     )
-    return describe(ordinal, uri, source.version, place, scan_reference(source), source.read_at)
+    scanned = scan(InPieces(source)) if is_read_whole else scan_reference(source)
+    return describe(ordinal, uri, source.version, place, scanned, source.read_at)
 
 
 def scan_reference(source: ByteSource) -> Scan:

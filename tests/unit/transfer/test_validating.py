@@ -14,6 +14,8 @@ from fileroom.operations.operation import account
 from fileroom.transfer.changing.undoing import request_undo
 from fileroom.transfer.importing.job import ImportJob, forget_import, request_import
 from fileroom.transfer.options import ImportOptions
+from tests.corpus import minimal_instance
+from tests.dicom_writer import DEFLATED
 from tests.unit.database.rows import STORE, add_tombstone, all_rows
 from tests.unit.transfer.site import Site, instance, uids
 
@@ -178,3 +180,19 @@ def test_there_is_nothing_to_undo(site: Site) -> None:
         request_undo(
             site.facilities, run.operation.name, api_version="v1", permission="any.permission"
         )
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_deflated_object_is_foretold_and_imported_alike(
+    site: Site, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    if large:
+        for module in ("worker", "line"):
+            monkeypatch.setattr(f"fileroom.transfer.importing.{module}.LARGE_BYTES", 1)
+    site.put("in/a.dcm", minimal_instance(transfer_syntax_uid=DEFLATED))
+
+    foretold = outcome(site, imported(site, validate_only=True))
+
+    assert foretold == outcome(site, imported(site)) == {"a.dcm": "imported"}
+    refused = outcome(site, imported(site, mode="REFERENCE", validate_only=True))
+    assert refused == {"a.dcm": "UNSUPPORTED_REFERENCE"}

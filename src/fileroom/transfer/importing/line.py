@@ -171,6 +171,7 @@ class Import:
             slow_seconds=slow_seconds,
             blame=blame,
             by_reference=self._options.by_reference,
+            is_kept_so=self._options.by_reference,
             validate_only=self._options.validate_only,
         )
         return self._submit(task)
@@ -281,6 +282,7 @@ class Import:
             slow_seconds=0.0,
             alone=True,
             by_reference=self._options.by_reference or self._is_looked_at(deferred),
+            is_kept_so=self._options.by_reference,
             validate_only=self._options.validate_only,
             comparison=find_comparison(
                 self._facilities,

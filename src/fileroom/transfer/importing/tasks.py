@@ -42,6 +42,8 @@ class ImportTask:
     """In the deferred lane: an object is finished or fails, and may take its time."""
     by_reference: bool = False
     """Whether the objects stay where they lie, and only their headers are read."""
+    is_kept_so: bool = False
+    """Whether they are to stay there for good: what can only be read whole is refused then."""
     validate_only: bool = False
     """Whether only their headers are read, to learn what would become of them."""
     comparison: Comparison | None = None

@@ -10,6 +10,7 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.ingest import (
@@ -207,12 +208,19 @@ class _Worker:
     def _refer(self, listed: ListedObject, source: SparseObject) -> InstanceRecord:
         with source:
             compared = self._task.comparison is not None
-            return describe_reference(
+            describe = partial(
+                describe_reference,
                 source,
                 ordinal=listed.ordinal,
                 uri=self._uri(listed),
                 sha256=hash_object(source, self._alive) if compared else None,
             )
+            try:
+                return describe()
+            except Refused as error:
+                if self._task.is_kept_so or error.reason is not Reason.UNSUPPORTED_REFERENCE:
+                    raise
+                return describe(is_read_whole=True)
 
     def _contents(self) -> Iterator[Content]:
         wanted = self._wanted()
