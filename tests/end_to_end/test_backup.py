@@ -8,6 +8,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
+from fileroom.auth.token_file import TOKEN_FILE
 from fileroom.client import Client
 from tests import corpus
 from tests.server import run_fileroom, running_server
@@ -67,6 +68,24 @@ def back_up(data: Path, backup: Path) -> None:
     with closing(sqlite3.connect(f"file:{data / 'fileroom.db'}?mode=ro", uri=True)) as database:
         database.execute("VACUUM INTO ?", (str(backup / "fileroom.db"),))
     shutil.copytree(data / "blobs", backup / "blobs", ignore=being_written)
+    if (data / TOKEN_FILE).exists():
+        shutil.copy2(data / TOKEN_FILE, backup)
+
+
+def test_a_backup_is_opened_by_the_token_that_was_kept_with_it(tmp_path: Path) -> None:
+    data, backup = tmp_path / "data", tmp_path / "backup"
+    with running_server(data) as server, server.client() as client:
+        client.wait(client.create_dataset(DATASET), poll_seconds=0.05)
+        client.create_dicom_store(STORE)
+        token = (data / TOKEN_FILE).read_text()
+        back_up(data, backup)
+    with running_server(backup) as server, server.client() as client:
+        assert [each.name for each in client.list_dicom_stores(DATASET)] == [STORE]
+        assert (backup / TOKEN_FILE).read_text() == token
+        (backup / TOKEN_FILE).unlink()
+        told = run_fileroom("auth", "print-access-token", f"--data={backup}")
+        assert told.returncode == 1
+        assert "copy the file access-token" in told.stderr
 
 
 def test_every_instance_acknowledged_before_a_backup_is_in_it(tmp_path: Path) -> None:

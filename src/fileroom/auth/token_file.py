@@ -37,8 +37,9 @@ def read_access_token(directory: Path) -> str:
         ) from error
     if text is None:
         raise NotFound(
-            f"there is no access token in {directory}; start the server once with"
-            f" `fileroom serve --data {directory}`, or name its directory with --data",
+            f"there is no access token in {directory}: the first start of a server there writes it,"
+            f" as in `fileroom serve --data {directory}`. To a backup, or beside a second server,"
+            " copy the file access-token of the first; or name its directory with --data",
             "data",
         )
     return text
