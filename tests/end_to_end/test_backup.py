@@ -80,7 +80,7 @@ def test_a_backup_is_opened_by_the_token_that_was_kept_with_it(tmp_path: Path) -
         token = (data / TOKEN_FILE).read_text()
         back_up(data, backup)
     with running_server(backup) as server, server.client() as client:
-        assert [each.name for each in client.list_dicom_stores(DATASET)] == [STORE]
+        assert [str(each.name) for each in client.list_dicom_stores(DATASET)] == [STORE]
         assert (backup / TOKEN_FILE).read_text() == token
         (backup / TOKEN_FILE).unlink()
         told = run_fileroom("auth", "print-access-token", f"--data={backup}")
