@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ from tests.end_to_end.conftest import slices
 from tests.server import run_fileroom, running_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fileroom.settings import Settings
@@ -32,15 +33,34 @@ PIXEL_DATA: Final = b"\xe0\x7f\x10\0OW\0\0"
 STORE: Final = f"{DATASET}/dicomStores/s"
 
 
-def test_faults_are_told_as_json(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    files = list(slices(3))
+@contextmanager
+def filled(data: Path, files: list[bytes]) -> Iterator[Client]:
+    """Give a server's client, whose store has these files."""
     with running_server(data, "--auth=none") as server, Client(server.url) as client:
         client.wait(client.create_dataset(DATASET), poll_seconds=0.05)
         client.create_dicom_store(STORE)
         client.store_instances(STORE, files)
+        yield client
+
+
+def blob_of(data: Path, file: bytes) -> Path:
+    (blob,) = (data / "blobs").rglob(f"{hashlib.sha256(file).hexdigest()}-*")
+    return blob
+
+
+def flip_last(blob: Path) -> None:
+    damaged = bytearray(blob.read_bytes())
+    damaged[-1] ^= 1
+    blob.write_bytes(damaged)
+
+
+def test_faults_are_told_as_json(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    files = list(slices(3))
+    with filled(data, files):
+        pass
     sha256 = hashlib.sha256(files[1]).hexdigest()
-    (blob,) = (data / "blobs").rglob(f"{sha256}-*")
+    blob = blob_of(data, files[1])
     blob.unlink()
 
     told = run_fileroom("check", f"--data={data}", "--format=json")
@@ -66,14 +86,8 @@ def test_faults_are_told_as_json(tmp_path: Path) -> None:
 def test_what_was_found_damaged_is_healed_by_the_same_file(tmp_path: Path) -> None:
     data = tmp_path / "data"
     files = list(slices(3))
-    with running_server(data, "--auth=none") as server, Client(server.url) as client:
-        client.wait(client.create_dataset(DATASET), poll_seconds=0.05)
-        client.create_dicom_store(STORE)
-        client.store_instances(STORE, files)
-        (blob,) = (data / "blobs").rglob(f"{hashlib.sha256(files[1]).hexdigest()}-*")
-        damaged = bytearray(files[1])
-        damaged[-1] ^= 1
-        blob.write_bytes(damaged)
+    with filled(data, files) as client:
+        flip_last(blob_of(data, files[1]))
         assert run_fileroom("check", f"--data={data}", "--deep").returncode == 3
 
         client.store_instances(STORE, files)
@@ -83,6 +97,23 @@ def test_what_was_found_damaged_is_healed_by_the_same_file(tmp_path: Path) -> No
         assert client.retrieve_instance(STORE, path) == files[1]
         told = run_fileroom("check", f"--data={data}", "--deep")
         assert told.stdout == "all instances are there; 0 orphaned blobs\n"
+
+
+def test_a_study_is_downloaded_but_for_what_is_damaged(tmp_path: Path) -> None:
+    data, to = tmp_path / "data", tmp_path / "to"
+    files = list(slices(3))
+    with filled(data, files):
+        flip_last(blob_of(data, files[1]))
+    study = f"{corpus.UID_ROOT}.2.1"
+
+    store = f"--dicom-store={STORE}"
+    told = run_fileroom("download", study, store, f"--to={to}", f"--data={data}")
+
+    assert told.returncode == 3
+    assert told.stdout.splitlines()[0] == "3 instances: 2 written, 1 failed"
+    assert f"{corpus.UID_ROOT}.5.1.2" in told.stdout + told.stderr
+    got = {path.read_bytes() for path in to.rglob("*") if path.is_file()}
+    assert got == {files[0], files[2]}
 
 
 @pytest.mark.parametrize(

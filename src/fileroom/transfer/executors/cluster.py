@@ -233,7 +233,8 @@ class DaskExecutor(Executor):
 
     def _forget(self, worker: _Worker) -> None:
         with self._changed:
-            self._workers.pop(worker.address, None)
+            if self._workers.get(worker.address) is worker:  # else it is one that came back
+                del self._workers[worker.address]
 
     def _lose_all(self, why: Unavailable) -> None:
         for worker in list(self._workers.values()):

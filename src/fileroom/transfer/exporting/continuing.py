@@ -75,9 +75,9 @@ def check_same_filter(earlier: Operation, filter_sha256: str) -> None:
         return
     before = parse_cursor(earlier.cursor).filter_sha256 if earlier.cursor else ""
     if before != filter_sha256:
-        raise FailedPrecondition(
+        why = (
             f"the filter is not what it was when {earlier.name} read it"
             if before
-            else f"{earlier.name} exported nothing, so that nobody knows what its filter named",
-            _FIELD,
+            else f"{earlier.name} exported nothing, so that nobody knows what its filter named"
         )
+        raise FailedPrecondition(f"{why}: leave since out", _FIELD)
