@@ -39,7 +39,14 @@ from fileroom.transfer.executors import WorkerLimits
 from fileroom.transfer.exporting.line import TRANSCODED_BYTES_MAX, TRANSCODED_OBJECTS_MAX
 from fileroom.transfer.pipeline import BATCH_BYTES_MAX, BATCH_OBJECTS_MAX, LARGE_BYTES
 from fileroom.transfer.selection import FILTER_BYTES_MAX
-from tests import api_page, command_reference, orthanc_answers, orthanc_table, pair_table
+from tests import (
+    access_page,
+    api_page,
+    command_reference,
+    orthanc_answers,
+    orthanc_table,
+    pair_table,
+)
 from tests.contracts.test_cloud_buckets import DEVIATIONS
 from tests.emulators import STARTS
 from tests.project import ROOT
@@ -245,7 +252,19 @@ def storage_servers() -> str:
     return _table("server | promise | what it does instead", (row for row in rows))
 
 
+def roles() -> str:
+    """Give where each role may be granted."""
+    return _table("role | project | dataset | DICOM store", access_page.role_rows())
+
+
+def permissions() -> str:
+    """Give who may call each method."""
+    return _table("method | permission | roles", access_page.method_rows())
+
+
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
+    "roles": roles,
+    "permissions": permissions,
     "settings": settings,
     "commands": command_reference.commands,
     "api-contents": api_page.contents,

@@ -48,7 +48,10 @@ HOSTS: Final = frozenset(
         "healthcare.googleapis.com",
         "storage.googleapis.com",
         "hospitalstore.blob.core.windows.net",
-        "www.googleapis.com",  # names of OAuth scopes
+        "www.googleapis.com",  # names of OAuth scopes, and an audience
+        "accounts.google.com",  # the rest name audiences that Google's clients sign for
+        "logging.googleapis.com",
+        "oauth2.googleapis.com",
         "www.apache.org",
         "www.w3.org",  # the XML namespace of SVG
         "dicom.nema.org",

@@ -28,7 +28,7 @@ from fileroom.archive.metadata.telling import Teller
 from fileroom.archive.presence import Presence
 from fileroom.archive.storing import StoringRequests
 from fileroom.archive.workers import RequestWorkers
-from fileroom.auth.authenticate import open_access_token
+from fileroom.auth.access import open_access
 from fileroom.crashpoints import crashpoint
 from fileroom.database import collection, operations
 from fileroom.database.engine import open_database
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fileroom.auth.access import Access
     from fileroom.auth.authenticate import AccessToken
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
@@ -95,7 +96,12 @@ class Deployment:
     requests: StoringRequests
     render_workers: RequestWorkers
     metadata: Metadata
-    access_token: AccessToken | None
+    access: Access
+
+    @property
+    def access_token(self) -> AccessToken | None:
+        """The owner's token; None where that mode is off."""
+        return self.access.token
 
     def ready(self) -> None:
         """Tell that requests can be served.
@@ -129,7 +135,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         check_rebuilt(database)
         blobs = open_blobs(settings)
         _make_directory(settings.buckets_directory)
-        token = open_access_token(database, settings.data) if "token" in settings.auth else None
+        access = _open_access(database, settings)
         database.write(keep_header_dictionary)
         owner = uuid.uuid4().hex
         _take_over(database, blobs, owner)
@@ -180,8 +186,19 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             requests=requests,
             render_workers=workers,
             metadata=metadata,
-            access_token=token,
+            access=access,
         )
+
+
+def _open_access(database: Database, settings: Settings) -> Access:
+    return open_access(
+        database,
+        settings.data,
+        modes=settings.auth,
+        public_url=settings.public_url,
+        issuers=settings.oidc,
+        policies=settings.policies,
+    )
 
 
 def lock_data(data: Path, stack: ExitStack) -> tuple[int, str]:

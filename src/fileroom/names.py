@@ -18,6 +18,9 @@ _DATASET_ID = re.compile(r"[\w.\-]{1,256}")
 _STORE_ID = re.compile(r"[\w.\-]{1,256}")
 _PROJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,62}")
 _LOCATION_ID = re.compile(r"[a-z0-9][a-z0-9\-]{0,62}")
+_ACCOUNT_ID = re.compile(r"[a-z][a-z0-9\-]{4,28}[a-z0-9]")
+_ACCOUNT_PROJECT_ID = re.compile(r"[a-z0-9][a-z0-9._\-]{0,62}")
+_EMAIL_DOMAIN = ".iam.gserviceaccount.com"
 _OPERATION_ID = re.compile(r"[0-9A-Za-z_\-]{1,64}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 UID_LENGTH_MAX = 64
@@ -88,6 +91,40 @@ class OperationName:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectName:
+    """``projects/{project}``."""
+
+    project: str
+
+    def __post_init__(self) -> None:
+        _check(self.project, _PROJECT_ID, "project id")
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccountName:
+    """``projects/{project}/serviceAccounts/{email}``, which Google's clients know by the email."""
+
+    project: str
+    account_id: str
+
+    def __post_init__(self) -> None:
+        # In lower case, as policies compare members: two accounts never have one email.
+        _check(self.project, _ACCOUNT_PROJECT_ID, "project id")
+        _check(self.account_id, _ACCOUNT_ID, "account id")
+
+    @property
+    def email(self) -> str:
+        """How key files and policies name it."""
+        return f"{self.account_id}@{self.project}{_EMAIL_DOMAIN}"
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/serviceAccounts/{self.email}"
+
+
+@dataclass(frozen=True, slots=True)
 class InstancePath:
     """A study, series or instance below ``dicomWeb/``, by its UIDs."""
 
@@ -105,6 +142,27 @@ class InstancePath:
 
 
 ResourceName = LocationName | DatasetName | DicomStoreName | OperationName
+
+
+def parse_account_email(text: str, project: str = "-") -> ServiceAccountName:
+    """Give the service account of an email; ``-`` as project takes the one that it names.
+
+    Raises
+    ------
+    InvalidArgument
+        If it is no email of a service account, or of another project.
+    """
+    account_id, _, host = text.partition("@")
+    if not host.endswith(_EMAIL_DOMAIN):
+        raise InvalidArgument(
+            f"{text[:200]!r} is no service account: one is named as in"
+            f" importer@PROJECT{_EMAIL_DOMAIN}",
+            "name",
+        )
+    name = ServiceAccountName(host.removesuffix(_EMAIL_DOMAIN), account_id)
+    if project not in {"-", name.project}:
+        raise InvalidArgument(f"{text[:200]!r} is not of project {project}", "name")
+    return name
 
 
 def parse_name(text: str) -> ResourceName:

@@ -19,7 +19,8 @@ import anyio.to_thread
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
 
-from fileroom.api.calls import Answer, Call, Framed
+from fileroom.api.authorizing import resource_of
+from fileroom.api.calls import Answer, Call, answer_of
 from fileroom.api.errors import (
     error_answer,
     internal_error_answer,
@@ -50,9 +51,10 @@ from fileroom.api.routing import RouteTable, split_path
 from fileroom.api.static import StaticFiles, open_static_files
 from fileroom.api.storage.sessions import UploadSessions, expire_uploads
 from fileroom.api.streaming import Channel, send_pieces
+from fileroom.api.token import exchange as exchange_token
 from fileroom.api.wire import decode_message
-from fileroom.auth.authenticate import Authenticator
-from fileroom.auth.authorize import require
+from fileroom.auth.authorize import Principal
+from fileroom.auth.service_accounts import TOKEN_PATH
 from fileroom.closing import close_pieces
 from fileroom.errors import Code, FileroomError
 from fileroom.telemetry import request_id
@@ -62,20 +64,18 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from fileroom.api.calls import Handler, Intake
+    from fileroom.api.calls import Intake
     from fileroom.api.public import PublicHandler
     from fileroom.api.requests import Query
     from fileroom.api.routing import Route
-    from fileroom.auth.authorize import Principal
     from fileroom.deployment import Deployment
+    from fileroom.names import ResourceName
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
 REQUESTS_MAX: Final = 512
-WHOLE_BYTES: Final = 2 << 20
-"""A body that says it is no longer is drawn and sent at one go."""
 _SAFE_VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -121,7 +121,7 @@ class _Application:
         self._deployment = deployment
         self._table = table
         self._files = files
-        self._authenticator = Authenticator(settings.auth, deployment.access_token)
+        self._access = deployment.access
         self._hosts = allowed_hosts(settings)
         self._origins = frozenset({origin_of(settings.public_url), *settings.cors_origins})
         self._limiter = anyio.CapacityLimiter(settings.request_threads)
@@ -220,6 +220,12 @@ class _Application:
             if file is not None:
                 exchange.method_id = "console"
                 return file
+        if scope["path"] == TOKEN_PATH and scope["method"] == "POST":
+            exchange.method_id = TOKEN_PATH
+            body = await read_body(exchange.receive, exchange.headers)
+            return await self._in_thread(
+                partial(exchange_token, self._access.service_accounts, body)
+            )
         version, *segments = split_path(scope.get("raw_path") or scope["path"].encode())
         match = self._table.find(version, segments)
         if match is None:
@@ -237,9 +243,7 @@ class _Application:
         exchange.method_id, exchange.api_version = route.method_id, version
         query = parse_query(scope["query_string"])
         exchange.pretty = query.pretty
-        principal = self._authenticator.authenticate(
-            exchange.headers.get("authorization"), query.access_token
-        )
+        principal = await self._caller(exchange.headers.get("authorization"), query.access_token)
         exchange.principal = principal.name
         return await self._call(exchange, route, dict(match.path), query, principal)
 
@@ -253,7 +257,8 @@ class _Application:
     ) -> Answer:
         name = resource_name(path)
         exchange.resource = logged_resource(path, name)
-        require(principal, route.permission, exchange.resource)
+        if not (principal.holds_all or route.per_item):
+            await self._in_thread(partial(self._require, principal, route, path, name))
         parameters = bind_query(query, route.query)
         body, request = b"", None
         if route.request is not None or route.has_document:
@@ -277,10 +282,24 @@ class _Application:
             sessions=self._sessions,
         )
         if route.upload is None:
-            return await self._in_thread(partial(_begin, route.handler, call))
+            return await self._in_thread(partial(answer_of, route.handler, call))
         async with self._uploaded(exchange, route.upload, call) as upload:
             call = replace(call, upload=upload)
-            return await self._in_thread(partial(_begin, route.handler, call))
+            return await self._in_thread(partial(answer_of, route.handler, call))
+
+    async def _caller(self, authorization: str | None, access_token: str | None) -> Principal:
+        """Tell who calls; what takes the database, or another server, to tell takes a thread."""
+        authenticator = self._access.authenticator
+        presented = authenticator.present(authorization, access_token)
+        if isinstance(presented, Principal):
+            return presented
+        return await self._in_thread(partial(authenticator.recognize, presented))
+
+    def _require(
+        self, principal: Principal, route: Route, path: dict[str, str], name: ResourceName | None
+    ) -> None:
+        resource = resource_of(path, name, self._deployment.buckets)
+        self._access.authorizer.require(principal, route.permission, resource)
 
     @asynccontextmanager
     async def _uploaded(
@@ -370,27 +389,3 @@ class _Application:
         whole = await send_pieces(body, channel, self._in_thread)
         exchange.sent_bytes = channel.sent_bytes
         return answer.status if whole else 499
-
-
-def _begin(handler: Handler, call: Call) -> Answer:
-    """Run a handler and draw the first piece of its answer, whose errors can still be answered.
-
-    All of them, where they are few.
-    """
-    answer = handler(call)
-    if isinstance(answer.body, bytes | tuple):
-        return answer
-    if int(answer.headers.get("Content-Length", WHOLE_BYTES + 1)) <= WHOLE_BYTES:
-        try:
-            body = tuple(answer.body)
-        finally:
-            close_pieces(answer.body)
-        # What was deleted since its length was told is left out of both.
-        length = {"Content-Length": str(sum(map(len, body)))}
-        return replace(answer, body=body or b"", headers={**answer.headers, **length})
-    try:
-        first = next(answer.body, b"")
-    except BaseException:
-        close_pieces(answer.body)
-        raise
-    return replace(answer, body=Framed((first,), answer.body))

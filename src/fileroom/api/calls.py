@@ -7,9 +7,9 @@ and raises ``FileroomError`` for everything that is not a success.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from fileroom.deployment import Deployment
 
 JSON = "application/json; charset=UTF-8"
+
+WHOLE_BYTES: Final = 2 << 20
+"""A body that says it is no longer is drawn and sent at one go."""
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
@@ -196,3 +199,27 @@ class Framed:
 
 
 Handler = Callable[[Call], Answer]
+
+
+def answer_of(handler: Handler, call: Call) -> Answer:
+    """Run a handler and draw the first piece of its answer, whose errors can still be answered.
+
+    All of them, where they are few.
+    """
+    answer = handler(call)
+    if isinstance(answer.body, bytes | tuple):
+        return answer
+    if int(answer.headers.get("Content-Length", WHOLE_BYTES + 1)) <= WHOLE_BYTES:
+        try:
+            body = tuple(answer.body)
+        finally:
+            close_pieces(answer.body)
+        # What was deleted since its length was told is left out of both.
+        length = {"Content-Length": str(sum(map(len, body)))}
+        return replace(answer, body=body or b"", headers={**answer.headers, **length})
+    try:
+        first = next(answer.body, b"")
+    except BaseException:
+        close_pieces(answer.body)
+        raise
+    return replace(answer, body=Framed((first,), answer.body))

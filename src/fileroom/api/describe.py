@@ -30,6 +30,7 @@ from fileroom.api.wire import (
     Status,
     StreamConfig,
 )
+from fileroom.auth.authorize import UNCONDITIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,6 +75,7 @@ _QUERY_TYPES: Final[dict[str, JsonObject]] = {
     "offset": {"type": "integer", "format": "int32"},
     "pageSize": {"type": "integer", "format": "int32"},
     "maxResults": {"type": "integer", "format": "int32"},
+    "options.requestedPolicyVersion": {"type": "integer", "format": "int32"},
     "permissions": {"type": "array", "items": {"type": "string"}},
     "returnPartialSuccess": {"type": "boolean"},
     "updateMask": {"type": "string", "format": "google-fieldmask"},
@@ -349,6 +351,8 @@ def _plain(route: Route) -> str:
 
 def _needs(route: Route) -> str:
     needed = f"Needs the permission `{route.permission}`."
+    if route.permission == UNCONDITIONAL:
+        needed = "Answers every caller."
     if meanings.resource_of(route) == meanings.SEARCH:
         return f"{meanings.SEARCH_KEYS} {needed}"
     return needed

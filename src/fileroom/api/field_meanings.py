@@ -27,6 +27,53 @@ _PRIORITY: Final = (
 _SETTINGS: Final = "`STANDARD`, `NEARLINE`, `COLDLINE` or `ARCHIVE`; a label of the instances."
 
 FIELDS: Final = {
+    "AuditConfig.service": "Refused: every access is audited.",
+    "AuditConfig.auditLogConfigs": "Refused: every access is audited.",
+    "AuditLogConfig.logType": "Refused: every access is audited.",
+    "AuditLogConfig.exemptedMembers": "Refused: nobody is exempt.",
+    "Binding.role": "`roles/healthcare.dicomViewer` and its kin; docs/reference/access.md tells"
+    " them all.",
+    "Binding.members": "`user:`, `serviceAccount:`, `group:` or `domain:`, and a name.",
+    "Binding.condition": "Refused: this server holds no conditions.",
+    "Expr.expression": "Refused.",
+    "Expr.title": "Refused.",
+    "Expr.description": "Refused.",
+    "Expr.location": "Refused.",
+    "Policy.version": "1; 0, 1 and 3 are taken.",
+    "Policy.bindings": "Who has which role.",
+    "Policy.auditConfigs": "Refused: every access is audited.",
+    "Policy.etag": "Changes with the policy; sent back, it has the server refuse to undo what"
+    " somebody else changed meanwhile.",
+    "SetIamPolicyRequest.policy": "The policy; required.",
+    "SetIamPolicyRequest.updateMask": "What of it to set: `bindings`, `etag`; both if empty.",
+    "TestIamPermissionsRequest.permissions": "The permissions in question, such as"
+    " `healthcare.dicomStores.get`; 1 to 100.",
+    "TestIamPermissionsResponse.permissions": "Those of them that the caller holds.",
+    "ServiceAccount.name": "The full name, with the email; given by the server.",
+    "ServiceAccount.projectId": "Its project.",
+    "ServiceAccount.uniqueId": "A number that no other account has had.",
+    "ServiceAccount.email": "How policies and key files name it.",
+    "ServiceAccount.displayName": "What it is for; at most 100 characters.",
+    "ServiceAccount.disabled": "Whether it counts for nothing now.",
+    "CreateServiceAccountRequest.accountId": "The first part of its email: 6 to 30 of `a-z`, `0-9`"
+    " and `-`.",
+    "CreateServiceAccountRequest.serviceAccount": "Its display name.",
+    "ListServiceAccountsResponse.accounts": "The service accounts of the page.",
+    "ListServiceAccountsResponse.nextPageToken": _NEXT_PAGE,
+    "ServiceAccountKey.name": "The full name; given by the server.",
+    "ServiceAccountKey.privateKeyType": "`TYPE_GOOGLE_CREDENTIALS_FILE`, where the file is given.",
+    "ServiceAccountKey.keyAlgorithm": "`KEY_ALG_RSA_2048`.",
+    "ServiceAccountKey.privateKeyData": "The key file in base64: given once, when the key is made.",
+    "ServiceAccountKey.publicKeyData": "The half that verifies, PEM in base64; of one key that is"
+    " asked for.",
+    "ServiceAccountKey.validAfterTime": "When it was made.",
+    "ServiceAccountKey.keyOrigin": "`GOOGLE_PROVIDED`: made by the server.",
+    "ServiceAccountKey.keyType": "`USER_MANAGED`.",
+    "CreateServiceAccountKeyRequest.privateKeyType": "`TYPE_GOOGLE_CREDENTIALS_FILE`, which is"
+    " meant where it is absent.",
+    "CreateServiceAccountKeyRequest.keyAlgorithm": "`KEY_ALG_RSA_2048`, which is meant where it is"
+    " absent.",
+    "ListServiceAccountKeysResponse.keys": "The keys, oldest first.",
     "BigQueryDestination.tableUri": f"`bq://PROJECT.DATASET.TABLE`. {_BIG_QUERY}",
     "BigQueryDestination.writeDisposition": _BIG_QUERY,
     "BigQueryDestination.force": _BIG_QUERY,

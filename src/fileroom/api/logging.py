@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from fileroom.api.authorizing import of_project, require_of
 from fileroom.api.log_filters import parse_log_filter
 from fileroom.api.requests import snake
 from fileroom.api.wire import Message, int64, json_answer, timestamp
@@ -89,6 +90,8 @@ class _Asked:
 def list_(call: Call) -> Answer:
     """Give log entries: a failed object each, and the end of each operation."""
     asked = _parse(call.request_as(ListLogEntriesRequest))
+    for project in asked.projects:
+        require_of(call, of_project(project))
     entries: list[JsonObject] = []
     next_page_token = ""
     looked_at = 0

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SEARCH: Final = "DICOMweb search"
 RESOURCES: Final = {
     "Projects": "Who owns what. Any valid name is a project.",
+    "Service accounts": "Names for programs, and the keys by which they prove who they are, in the"
+    " form of Google's IAM API. What one may do, policies say.",
     "Locations": "Where datasets may be. A location is a name; all of them are on this server.",
     "Datasets": "A dataset holds DICOM stores and the operations on them.",
     "DICOM stores": "A DICOM store holds instances, and imports and exports them.",
@@ -95,6 +97,7 @@ SUMMARIES: Final = {
 PARAMETERS: Final = {
     "pageSize": "How many to give at most.",
     "pageToken": "`nextPageToken` of the page before.",
+    "options.requestedPolicyVersion": "0, 1 or 3; no policy here holds conditions.",
     "updateMask": "The fields to change, with commas; one that the body lacks is cleared.",
     "datasetId": "The last segment of the new dataset's name.",
     "dicomStoreId": "The last segment of the new DICOM store's name.",
@@ -216,6 +219,7 @@ def resource_of(route: Route) -> str:
     _, _, below = route.template.partition("/dicomWeb/")
     if not below:
         for word, resource in (
+            ("/serviceAccounts", "Service accounts"),
             ("/operations", "Operations"),
             ("/dicomStores", "DICOM stores"),
             ("/datasets", "Datasets"),

@@ -13,9 +13,11 @@ from fileroom.api.healthcare import (
     ledger,
     locations,
     operations,
+    policies,
     previews,
     projects,
     promotions,
+    service_accounts,
 )
 from fileroom.api.later import Later
 from fileroom.api.routing import Route
@@ -39,6 +41,7 @@ from fileroom.api.wire import (
     StorageInfo,
     StudyMetrics,
 )
+from fileroom.auth.authorize import UNCONDITIONAL
 
 if TYPE_CHECKING:
     import msgspec
@@ -53,13 +56,13 @@ LOCATION: Final = f"{PROJECT}/{{location}}"
 DATASET: Final = f"{LOCATION}/datasets/{{dataset}}"
 STORE: Final = f"{DATASET}/dicomStores/{{dicomStore}}"
 OPERATION: Final = f"{DATASET}/operations/{{operation}}"
+ACCOUNTS: Final = "projects/{project}/serviceAccounts"
 # Below dicomWeb/:
 STUDY: Final = "/studies/{study}"
 SERIES: Final = f"{STUDY}/series/{{series}}"
 INSTANCE: Final = f"{SERIES}/instances/{{instance}}"
 FRAMES: Final = f"{INSTANCE}/frames/{{frames}}"
 
-_POLICY: Final = Later("the server's one access token holds every permission")
 _DEIDENTIFY: Final = Later("export the DICOM store and de-identify the files")
 
 
@@ -91,6 +94,66 @@ def _method(
 _dataset: Final = partial(_method, "datasets", "datasets")
 _store: Final = partial(_method, "datasets.dicomStores", "dicomStores")
 _operation: Final = partial(_method, "datasets.operations", "operations")
+
+
+def _policies(method: partial[Route], resource: str) -> tuple[Route, ...]:
+    """Give the methods of a resource that has a policy."""
+    return (
+        method(
+            "getIamPolicy",
+            "GET",
+            f"{resource}:getIamPolicy",
+            "getIamPolicy",
+            policies.get,
+            policies.Policy,
+            query=(policies.REQUESTED_VERSION,),
+        ),
+        method(
+            "setIamPolicy",
+            "POST",
+            f"{resource}:setIamPolicy",
+            "setIamPolicy",
+            policies.set_,
+            policies.Policy,
+            policies.SetIamPolicyRequest,
+        ),
+        replace(
+            method(
+                "testIamPermissions",
+                "POST",
+                f"{resource}:testIamPermissions",
+                "get",
+                policies.test,
+                policies.TestIamPermissionsResponse,
+                policies.TestIamPermissionsRequest,
+            ),
+            permission=UNCONDITIONAL,
+        ),
+    )
+
+
+def _account(
+    method: str,
+    verb: str,
+    below: str,
+    handler: Handler,
+    response: type[msgspec.Struct],
+    request: type[msgspec.Struct] | None = None,
+    query: tuple[str, ...] = (),
+) -> Route:
+    """One method of service accounts, or of their keys, as Google has it in its IAM API."""
+    *_, kind, right = f"serviceAccounts.{method}".split(".")
+    kind = "serviceAccountKeys" if kind == "keys" else kind
+    return Route(
+        f"fileroom.serviceAccounts.{method}",
+        verb,
+        f"{ACCOUNTS}{below}",
+        f"iam.{kind}.{right}",
+        handler,
+        request=request,
+        response=response,
+        query=query,
+    )
 
 
 def _web(
@@ -175,9 +238,7 @@ ROUTES: Final = (
     ),
     _dataset("delete", "DELETE", DATASET, "delete", datasets.delete, Empty),
     _dataset("deidentify", "POST", f"{DATASET}:deidentify", "deidentify", _DEIDENTIFY),
-    _dataset("getIamPolicy", "GET", f"{DATASET}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
-    _dataset("setIamPolicy", "POST", f"{DATASET}:setIamPolicy", "setIamPolicy", _POLICY),
-    _dataset("testIamPermissions", "POST", f"{DATASET}:testIamPermissions", "get", _POLICY),
+    *_policies(_dataset, DATASET),
     # DICOM stores
     _store(
         "list",
@@ -264,9 +325,7 @@ ROUTES: Final = (
         request=promotions.PromoteDicomDataRequest,
         response=Operation,
     ),
-    _store("getIamPolicy", "GET", f"{STORE}:getIamPolicy", "getIamPolicy", _POLICY, query=None),
-    _store("setIamPolicy", "POST", f"{STORE}:setIamPolicy", "setIamPolicy", _POLICY),
-    _store("testIamPermissions", "POST", f"{STORE}:testIamPermissions", "get", _POLICY),
+    *_policies(_store, STORE),
     # Operations
     _operation(
         "list",
@@ -320,7 +379,7 @@ ROUTES: Final = (
         "fileroom.operations.ledger",
         "GET",
         f"{OPERATION}:ledger",
-        "healthcare.operations.get",
+        "healthcare.dicomStores.dicomWebRead",
         ledger.ledger,
         query=("format",),
     ),
@@ -333,6 +392,7 @@ ROUTES: Final = (
         projects.list_,
         response=projects.ListProjectsResponse,
         query=PAGES,
+        per_item=True,
     ),
     Route(
         "fileroom.entries.list",
@@ -343,7 +403,65 @@ ROUTES: Final = (
         request=logging.ListLogEntriesRequest,
         response=logging.ListLogEntriesResponse,
         versions=("v2",),
+        per_item=True,
     ),
+    _account(
+        "list",
+        "GET",
+        "",
+        service_accounts.list_,
+        service_accounts.ListServiceAccountsResponse,
+        query=PAGES,
+    ),
+    _account(
+        "create",
+        "POST",
+        "",
+        service_accounts.create,
+        service_accounts.ServiceAccount,
+        service_accounts.CreateServiceAccountRequest,
+    ),
+    _account("get", "GET", "/{account}", service_accounts.get, service_accounts.ServiceAccount),
+    _account("delete", "DELETE", "/{account}", service_accounts.delete, Empty),
+    _account(
+        "disable",
+        "POST",
+        "/{account}:disable",
+        service_accounts.disable,
+        Empty,
+        service_accounts.DisableServiceAccountRequest,
+    ),
+    _account(
+        "enable",
+        "POST",
+        "/{account}:enable",
+        service_accounts.enable,
+        Empty,
+        service_accounts.EnableServiceAccountRequest,
+    ),
+    _account(
+        "keys.list",
+        "GET",
+        "/{account}/keys",
+        service_accounts.list_keys,
+        service_accounts.ListServiceAccountKeysResponse,
+    ),
+    _account(
+        "keys.create",
+        "POST",
+        "/{account}/keys",
+        service_accounts.create_key,
+        service_accounts.ServiceAccountKey,
+        service_accounts.CreateServiceAccountKeyRequest,
+    ),
+    _account(
+        "keys.get",
+        "GET",
+        "/{account}/keys/{key}",
+        service_accounts.get_key,
+        service_accounts.ServiceAccountKey,
+    ),
+    _account("keys.delete", "DELETE", "/{account}/keys/{key}", service_accounts.delete_key, Empty),
     *STORAGE_ROUTES,
     # QIDO-RS
     _web("GET", "/studies", "searchForStudies", "Read", dicomweb.search_for_studies),

@@ -49,6 +49,9 @@ class Route:
     """What its paths may begin with; another API's root is written in the same place."""
     upload: Callable[[Call], Intake] | None = None
     """Begins to take a body of any size, piece by piece as it comes, for ``call.upload``."""
+    per_item: bool = False
+    """Whether its path names nothing that has a policy: what answers it asks for the permission on
+    each thing that it tells of."""
     has_document: bool = False
     """Whether the body is read for ``call.body`` without being such a message.
 

@@ -6,9 +6,11 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from fileroom.auth import jwt
 from fileroom.auth.authorize import ANYONE, OWNER, Principal
+from fileroom.auth.jwt import TOKEN_LENGTH_MAX
 from fileroom.auth.token_file import find_token_text, write_token_text
 from fileroom.database.meta import find_meta, insert_meta
 from fileroom.errors import Unauthenticated
@@ -19,9 +21,8 @@ if TYPE_CHECKING:
 
     from fileroom.database.engine import Database
 
-AuthMode = Literal["token", "none"]
+AuthMode = Literal["token", "service-account", "oidc", "none"]
 
-TOKEN_LENGTH_MAX: Final = 8192
 _META_KEY: Final = "access_token_sha256"
 
 UNAUTHENTICATED: Final = (
@@ -42,13 +43,29 @@ class AccessToken:
     """Made by this start, so it is to be shown once."""
 
 
+class Recognizer(Protocol):
+    """Tells who bears a JSON Web Token."""
+
+    def knows(self, peeked: jwt.Peeked) -> bool:
+        """Whether a token says that it is one of these."""
+
+    def recognize(self, token: str, peeked: jwt.Peeked) -> Principal:
+        """Tell whose it is; Unauthenticated if it is not what it says."""
+
+
 class Authenticator:
     """Tells who a request comes from."""
 
-    def __init__(self, modes: Sequence[AuthMode], token: AccessToken | None) -> None:
+    def __init__(
+        self,
+        modes: Sequence[AuthMode],
+        token: AccessToken | None,
+        recognizers: Sequence[Recognizer] = (),
+    ) -> None:
         assert token is not None or "token" not in modes
         self._open = "none" in modes
         self._sha256 = token.sha256.encode() if token is not None else b""
+        self._recognizers = tuple(recognizers)
 
     def authenticate(self, authorization: str | None, access_token: str | None = None) -> Principal:
         """Give the principal of the ``Authorization`` header or the ``access_token`` parameter.
@@ -56,7 +73,20 @@ class Authenticator:
         Raises
         ------
         Unauthenticated
-            If neither holds this server's token.
+            If neither holds a token that counts here.
+        Unavailable
+            If whoever made the token cannot be asked for keys.
+        """
+        presented = self.present(authorization, access_token)
+        return presented if isinstance(presented, Principal) else self.recognize(presented)
+
+    def present(self, authorization: str | None, access_token: str | None) -> Principal | str:
+        """Give the principal of a request where that is told at once, else its token.
+
+        Raises
+        ------
+        Unauthenticated
+            If there is no token, or one that cannot count.
         """
         if self._open:
             return ANYONE
@@ -65,11 +95,30 @@ class Authenticator:
             scheme, _, presented = authorization.partition(" ")
             if scheme.lower() != "bearer":
                 raise Unauthenticated(UNAUTHENTICATED, "Authorization")
+        presented = (presented or "").strip()
         if not presented or len(presented) > TOKEN_LENGTH_MAX:
             raise Unauthenticated(UNAUTHENTICATED, "Authorization")
-        if not hmac.compare_digest(_sha256(presented.strip()).encode(), self._sha256):
-            raise Unauthenticated(UNAUTHENTICATED, "Authorization")
-        return OWNER
+        if self._sha256 and hmac.compare_digest(_sha256(presented).encode(), self._sha256):
+            return OWNER
+        if not self._recognizers or not jwt.looks_like_jwt(presented):
+            raise Unauthenticated(UNAUTHENTICATED, "token")
+        return presented
+
+    def recognize(self, token: str) -> Principal:
+        """Give whose JSON Web Token this is; may ask the database, or whoever made it.
+
+        Raises
+        ------
+        Unauthenticated
+            If it does not count.
+        Unavailable
+            If whoever made it cannot be asked.
+        """
+        peeked = jwt.peek(token)
+        for recognizer in self._recognizers:
+            if recognizer.knows(peeked):
+                return recognizer.recognize(token, peeked)
+        raise Unauthenticated(UNAUTHENTICATED, "token")
 
 
 def open_access_token(database: Database, directory: Path) -> AccessToken:

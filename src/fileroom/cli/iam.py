@@ -241,8 +241,7 @@ def _binding_command(
 def _command(
     name: str, summary: str, example: str
 ) -> Callable[[Callable[..., None]], click.Command]:
-    description = f"{summary}\n\nThis server keeps no policies yet, and answers so."
-    return click.command(name, cls=Command, help=description, example=example)
+    return click.command(name, cls=Command, help=summary, example=example)
 
 
 def _one_condition(condition: _Condition | None, file: str | None) -> _Condition | None:

@@ -42,6 +42,11 @@ COMMANDS = {
         "fileroom.cli.config", "config", "Show the settings that a server would start with."
     ),
     "auth": LazyCommand("fileroom.cli.auth", "auth", "Show the server's access token."),
+    "service-accounts": LazyCommand(
+        "fileroom.cli.service_accounts",
+        "service_accounts",
+        "Manage service accounts and their key files.",
+    ),
     "datasets": LazyCommand(
         "fileroom.cli.datasets", "datasets", "Manage datasets, the owners of DICOM stores."
     ),

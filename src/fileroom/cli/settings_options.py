@@ -74,7 +74,7 @@ _SERVER_OPTIONS = (
     buckets_option,
     click.option(
         "--auth",
-        type=click.Choice(["token", "none"]),
+        type=click.Choice(["token", "service-account", "oidc", "none"]),
         help="token, unless given; none lets everybody on this machine in.",
     ),
     click.option(

@@ -19,6 +19,7 @@ from fileroom.client.policies import Policies
 from fileroom.client.polling import poll
 from fileroom.client.queries import page_query, search_query
 from fileroom.client.retrieval import Retrieval
+from fileroom.client.service_accounts import ServiceAccounts
 from fileroom.client.storing import StoreResult, store_files
 from fileroom.client.transport import Sending, Transport
 from fileroom.client.values import Operation
@@ -81,6 +82,11 @@ class Client(Closing):
     def policies(self) -> Policies:
         """The IAM policies of datasets and DICOM stores."""
         return Policies(self._transport)
+
+    @property
+    def service_accounts(self) -> ServiceAccounts:
+        """The service accounts, by which programs prove who they are."""
+        return ServiceAccounts(self._transport)
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 
+from fileroom.database.dialects import lock
 from fileroom.database.schema import meta
 
 if TYPE_CHECKING:
@@ -23,3 +24,12 @@ def find_meta(connection: Connection, key: str) -> str | None:
 def insert_meta(transaction: Connection, key: str, value: str) -> None:
     """Add a key that is not there yet."""
     transaction.execute(insert(meta).values(key=key, value=value))
+
+
+def keep_meta(transaction: Connection, key: str, value: str) -> str:
+    """Give the value of a key, which is set to this one if it is not there yet."""
+    lock(transaction)
+    held = find_meta(transaction, key)
+    if held is None:
+        insert_meta(transaction, key, value)
+    return value if held is None else held

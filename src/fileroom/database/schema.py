@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -459,6 +459,31 @@ servers = Table(
     Column("host", Text, nullable=False),
     Column("started_at", _Time, nullable=False),
     Column("lease_until", _Time, nullable=False),
+)
+
+service_accounts = Table(
+    "service_accounts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project", _Key, nullable=False),
+    Column("account_id", _Key, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False, server_default=text("FALSE")),
+    Column("created_at", _Time, nullable=False),
+    UniqueConstraint("project", "account_id"),
+    sqlite_autoincrement=True,  # a token of a deleted account is of no other
+)
+
+service_account_keys = Table(
+    "service_account_keys",
+    metadata,
+    Column("key_id", _Key, primary_key=True),
+    Column(
+        "account_id", _Id, ForeignKey("service_accounts.id", ondelete="CASCADE"), nullable=False
+    ),
+    Column("public_key", Text, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Index("ix_service_account_keys_account", "account_id"),
 )
 
 for _table in (headers, frame_tables, operation_ledger):

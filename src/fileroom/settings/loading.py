@@ -40,7 +40,7 @@ def load_settings(
     InvalidArgument
         If a value is wrong or a key unknown; the message names value, place and remedy.
     Unimplemented
-        If a value asks for what this version cannot do.
+        If values together ask for what this version cannot do.
     """
     given: dict[str, Given] = {}
     file = _find_config(environ, config)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote, urlsplit
 
-from fileroom.errors import InvalidArgument, Unimplemented
+from fileroom.errors import InvalidArgument
 from fileroom.names import LocationName
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.objectstore.cloud.provider import ANONYMOUS, DEFAULT
@@ -19,6 +19,7 @@ from fileroom.objectstore.uri import (
     parse_bucket_name,
     parse_uri_prefix,
 )
+from fileroom.settings.access import parse_issuers, parse_policies
 from fileroom.transfer.executors import LOCAL
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ _BUCKET_KEYS: Final = (
 _ROOT_KEYS: Final = ("project", "allow", "stores")
 _CLOUD_KEYS: Final = ("endpoint", "region", "account", "credentials")
 _RIGHTS: Final = ("read", "write", "delete")
-_LATER_AUTH: Final = ("oidc", "service-account")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def guess(name: str, known: Sequence[str]) -> str:
 
 
 def parse_setting(setting: Setting, given: Given) -> object:
-    """Give the checked value of a setting; Unimplemented if it asks for what comes later."""
+    """Give the checked value of a setting."""
     parsers: dict[Kind, Callable[[Setting, Given], object]] = {
         "text": _parse_text,
         "integer": _parse_integer,
@@ -66,9 +66,10 @@ def parse_setting(setting: Setting, given: Given) -> object:
         "path": _parse_path,
         "url": _parse_url,
         "buckets": _parse_buckets,
+        "issuers": lambda _, given: parse_issuers(given),
+        "policies": lambda _, given: parse_policies(given),
     }
     value = parsers[setting.kind](setting, given)
-    _refuse_what_comes_later(setting.name, value, given)
     if setting.name == "database":
         return _database(str(value), given)
     if setting.name == "executor":
@@ -119,8 +120,7 @@ def _parse_list(setting: Setting, given: Given) -> tuple[str, ...]:
     ):
         raise _wrong(setting, given, "a list of texts")
     for part in value:
-        later = setting.name == "auth" and part in _LATER_AUTH
-        if setting.choices and part not in setting.choices and not later:
+        if setting.choices and part not in setting.choices:
             raise _wrong(setting, given, f"a list of {', '.join(setting.choices)}")
     if not value and setting.name in {"auth", "locations"}:
         raise _wrong(setting, given, "a list with at least one entry")
@@ -364,13 +364,3 @@ def merge_buckets(
 ) -> tuple[BucketSettings, ...]:
     """Give both; of two buckets with one name, the second's."""
     return tuple({bucket.name: bucket for bucket in (*first, *second)}.values())
-
-
-def _refuse_what_comes_later(name: str, value: object, given: Given) -> None:
-    refused: str | None = None
-    if name == "auth":
-        later = [mode for mode in cast("tuple[str, ...]", value) if mode in _LATER_AUTH]
-        if later:
-            refused = f"this version offers token and none, not yet {', '.join(later)}"
-    if refused is not None:
-        raise Unimplemented(f"{name} = {given.value!r} (from {given.origin}): {refused}", name)

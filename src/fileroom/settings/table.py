@@ -9,7 +9,7 @@ from fileroom.settings.values import Settings
 
 ENVIRONMENT_PREFIX: Final = "FILEROOM_"
 
-Kind = Literal["text", "integer", "list", "path", "url", "buckets"]
+Kind = Literal["text", "integer", "list", "path", "url", "buckets", "issuers", "policies"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +85,24 @@ SETTINGS: Final = (
         name="auth",
         kind="list",
         flag="--auth",
-        choices=("token", "none"),
-        help="How callers prove who they are: token, or none (no proof, loopback only).",
+        choices=("token", "service-account", "oidc", "none"),
+        help="How callers prove who they are, several together: token, the owner's;"
+        " service-account, key files made here; oidc, tokens of the providers under oidc; or none"
+        " alone (no proof, loopback only).",
+    ),
+    Setting(
+        name="oidc",
+        kind="issuers",
+        default_text="none",
+        help='OpenID providers whose tokens count: [oidc."https://login.example.org"] with'
+        " audience, algorithms, jwks_uri, user_claim, groups_claim; in the variable, JSON.",
+    ),
+    Setting(
+        name="policies",
+        kind="policies",
+        default_text="none",
+        help='Who may do what in a project: [policies.PROJECT] with "roles/ROLE" ='
+        ' ["user:ada@example.org"]; "*" is every project; in the variable, JSON.',
     ),
     Setting(
         name="locations",

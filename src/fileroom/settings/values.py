@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fileroom.auth.authenticate import AuthMode
+    from fileroom.auth.oidc import OidcIssuer
+    from fileroom.auth.policies import Policy
 
 Search = Literal["extended", "google"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -35,7 +37,9 @@ class Settings:
     public_url: str = ""
     hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
-    auth: tuple[AuthMode, ...] = ("token",)
+    auth: tuple[AuthMode, ...] = ("token", "service-account")
+    oidc: tuple[OidcIssuer, ...] = ()
+    policies: Mapping[str, Policy] = field(default_factory=lambda: MappingProxyType({}))
     locations: tuple[str, ...] = ("us-central1",)
     buckets: tuple[BucketSettings, ...] = ()
     file_roots: tuple[str, ...] = ()
@@ -173,6 +177,14 @@ def _check_reach(settings: Settings) -> None:
             " machine; this version listens on 127.0.0.1, ::1 or localhost only. Put a proxy that"
             " speaks TLS on this machine in front of it and name its address in public_url",
             "host",
+        )
+    if ("oidc" in settings.auth) != bool(settings.oidc):
+        raise InvalidArgument(
+            "auth names oidc, and oidc names no provider: add a table as in"
+            ' [oidc."https://login.example.org"]'
+            if "oidc" in settings.auth
+            else "oidc names a provider, and auth does not let it in: add oidc to auth",
+            "auth",
         )
     if "none" in settings.auth:
         if len(settings.auth) > 1:

@@ -194,8 +194,6 @@ def test_encoded_paths_mean_the_same(server: ServedDeployment, store: str) -> No
     ("verb", "path"),
     [
         ("POST", ":deidentify"),
-        ("GET", ":getIamPolicy?options.requestedPolicyVersion=3"),
-        ("POST", ":setIamPolicy"),
     ],
 )
 def test_what_comes_later_says_so(

@@ -13,6 +13,8 @@ from fileroom.api import wire
 from fileroom.api.requests import GLOBAL_PARAMETERS, bind_query, host_of, parse_query
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import VERSIONS, Match, RouteTable, split_path
+from fileroom.auth.authorize import UNCONDITIONAL
+from fileroom.auth.roles import PERMISSIONS
 from fileroom.errors import InvalidArgument
 from tests.unit.api.discovery import DiscoveredMethod, discovered_methods, document
 
@@ -70,12 +72,26 @@ def test_every_route_is_documented_or_our_own() -> None:
         "fileroom.operations.resume",
         "fileroom.operations.undo",
         "fileroom.projects.list",
+        "fileroom.serviceAccounts.create",
+        "fileroom.serviceAccounts.delete",
+        "fileroom.serviceAccounts.disable",
+        "fileroom.serviceAccounts.enable",
+        "fileroom.serviceAccounts.get",
+        "fileroom.serviceAccounts.keys.create",
+        "fileroom.serviceAccounts.keys.delete",
+        "fileroom.serviceAccounts.keys.get",
+        "fileroom.serviceAccounts.keys.list",
+        "fileroom.serviceAccounts.list",
     }
 
 
 def test_every_route_names_a_permission() -> None:
     for route in ROUTES:
-        assert re.fullmatch(r"[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+", route.permission), route
+        if route.permission == UNCONDITIONAL:
+            assert route.method_id.endswith("testIamPermissions")
+        else:
+            assert re.fullmatch(r"[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+", route.permission), route
+            assert route.permission in PERMISSIONS, route
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fileroom.auth.authenticate import AccessToken, Authenticator, open_access_token
-from fileroom.auth.authorize import Principal, require
+from fileroom.auth.authorize import Authorizer, Principal, Resource
 from fileroom.auth.token_file import TOKEN_FILE, read_access_token
 from fileroom.database.engine import open_database
 from fileroom.errors import NotFound, PermissionDenied, Unauthenticated
+from fileroom.names import DatasetName, LocationName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,11 +117,13 @@ def test_mode_none_lets_everybody_in() -> None:
     assert Authenticator(("none",), None).authenticate(None).name == "anonymous"
 
 
-def test_require_refuses_without_saying_whether_the_resource_exists() -> None:
-    nobody = Principal(name="nobody", holds_all=False)
+def test_require_refuses_without_saying_whether_the_resource_exists(database: Database) -> None:
+    nobody = Principal(name="nobody")
+    name = DatasetName(LocationName("p", "l"), "d")
+    resource = Resource(shown=str(name), project="p", name=name)
 
     with pytest.raises(PermissionDenied) as caught:
-        require(nobody, "healthcare.datasets.get", "projects/p/locations/l/datasets/d")
+        Authorizer(database, {}).require(nobody, "healthcare.datasets.get", resource)
 
     assert caught.value.message == (
         "Permission 'healthcare.datasets.get' denied on resource"

@@ -39,12 +39,13 @@ class ListProjectsResponse(Message):
 
 
 def list_(call: Call) -> Answer:
-    """Give the projects that own datasets or buckets, by name."""
+    """Give the projects that own datasets or buckets, by name; those the caller may see."""
     buckets = call.deployment.buckets
     owners = (buckets.find(name) for name in buckets.names())
     with call.deployment.database.read() as connection:
         used = list_project_ids(connection)
     known = {*used, *(each.project for each in owners if each is not None and each.project)}
+    known = _seen(call, known)
     after = ""
     if token := call.parameter("pageToken"):
         (after,) = decode_page_token(_LISTING, token, tuple[str])
@@ -59,3 +60,16 @@ def list_(call: Call) -> Answer:
             next_page_token=encode_page_token(_LISTING, (ids[size - 1],)) if more else "",
         )
     )
+
+
+def _seen(call: Call, known: set[str]) -> set[str]:
+    """Give those on which the caller holds the permission, or in which something is theirs."""
+    if call.principal.holds_all:
+        return known
+    authorizer = call.deployment.access.authorizer
+    below = authorizer.projects_below(call.principal)
+    return {
+        each
+        for each in known
+        if each in below or authorizer.is_seen(call.principal, call.permission, each)
+    }

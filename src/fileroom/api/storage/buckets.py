@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from fileroom.api.authorizing import resource_of
 from fileroom.api.storage.places import PERMISSIONS, SCHEME, get_bucket
 from fileroom.api.storage.resources import bucket_resource
 from fileroom.api.wire import Message, json_answer
@@ -38,7 +39,7 @@ def list_(call: Call) -> Answer:
     if token := call.parameter("pageToken"):
         (after,) = decode_page_token(listing, token, tuple[str])
     size = page_size_within_limits(call.whole_number("maxResults", "max_results") or PAGE_SIZE_MAX)
-    buckets = call.deployment.buckets
+    buckets, authorizer = call.deployment.buckets, call.deployment.access.authorizer
     found: list[JsonObject] = []
     next_page_token = ""
     for name in sorted(buckets.names(), key=lambda name: name.removeprefix(SCHEME)):
@@ -47,6 +48,8 @@ def list_(call: Call) -> Answer:
             continue
         bucket = buckets.find(name)
         if bucket is None or (project and bucket.project not in {None, project}):
+            continue
+        if not authorizer.is_seen(call.principal, call.permission, bucket.project or ""):
             continue
         if len(found) == size:
             next_page_token = encode_page_token(listing, (found[-1]["name"],))
@@ -72,13 +75,24 @@ def insert(call: Call) -> Answer:
 
 
 def test_iam_permissions(call: Call) -> Answer:
-    """Give those of the permissions asked for that the settings grant in a bucket."""
+    """Give those of the permissions asked for that settings and policies grant in a bucket."""
+    granted = _granted(call)
+    asked = [value for name, value in call.query if name == "permissions"]
+    held = [permission for permission in asked if permission in granted]
+    content: JsonObject = {"kind": "storage#testIamPermissionsResponse"}
+    return json_answer(content | ({"permissions": held} if held else {}))
+
+
+def _granted(call: Call) -> set[str]:
+    """Give what the caller may do in the bucket; who may do nothing there is told of none."""
+    authorizer, holds_all = call.deployment.access.authorizer, call.principal.holds_all
+    resource = resource_of(call.path, None, call.deployment.buckets)
+    held = None if holds_all else authorizer.held(call.principal, resource)
+    if held is not None and not any(each.startswith("storage.") for each in held):
+        return set()
     bucket = get_bucket(call)
     granted = {*_OF_BUCKETS}
     for right, permissions in PERMISSIONS.items():
         if right in bucket.allow:
             granted.update(permissions)
-    asked = [value for name, value in call.query if name == "permissions"]
-    held = [permission for permission in asked if permission in granted]
-    content: JsonObject = {"kind": "storage#testIamPermissionsResponse"}
-    return json_answer(content | ({"permissions": held} if held else {}))
+    return granted if held is None else granted & held

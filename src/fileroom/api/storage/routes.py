@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.api.routing import Route
 from fileroom.api.storage import buckets, objects, uploads
 from fileroom.api.storage.buckets import NewBucket
+from fileroom.auth.authorize import UNCONDITIONAL
 
 if TYPE_CHECKING:
     from fileroom.api.calls import Handler
@@ -21,7 +22,13 @@ _GENERATIONS: Final = ("generation", "ifGenerationMatch")
 
 
 def _storage(
-    method: str, verb: str, template: str, handler: Handler, query: tuple[str, ...] = ()
+    method: str,
+    verb: str,
+    template: str,
+    handler: Handler,
+    query: tuple[str, ...] = (),
+    *,
+    per_item: bool = False,
 ) -> Route:
     return Route(
         f"storage.{method}",
@@ -31,6 +38,7 @@ def _storage(
         handler,
         query=(*query, *_TAKEN),
         versions=("storage",),
+        per_item=per_item,
     )
 
 
@@ -55,6 +63,7 @@ STORAGE_ROUTES: Final = (
         _BUCKETS,
         buckets.list_,
         ("project", "prefix", "maxResults", "pageToken"),
+        per_item=True,
     ),
     Route(
         "storage.buckets.insert",
@@ -71,7 +80,7 @@ STORAGE_ROUTES: Final = (
         "storage.buckets.testIamPermissions",
         "GET",
         f"{_BUCKET}/iam/testPermissions",
-        "storage.buckets.get",
+        UNCONDITIONAL,
         buckets.test_iam_permissions,
         query=("permissions", *_TAKEN),
         versions=("storage",),
