@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -66,8 +67,12 @@ def running_server(
     *flags: str,
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = (PROGRAM, "serve"),
+    tls: Path | None = None,
 ) -> Iterator[RunningServer]:
-    """Start a server, wait until it is ready, and end it in the end if it still runs."""
+    """Start a server, wait until it is ready, and end it in the end if it still runs.
+
+    ``tls`` is the certificate by which one that speaks TLS is known.
+    """
     port = free_port()
     log = data.with_name(f"{data.name}-{port}.log")
     with log.open("wb") as output:
@@ -77,9 +82,10 @@ def running_server(
             stderr=subprocess.STDOUT,
             env=clean_environment() | dict(environment or {}),
         )
-    server = RunningServer(url=f"http://127.0.0.1:{port}", data=data, log=log, process=process)
+    url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
+    server = RunningServer(url=url, data=data, log=log, process=process)
     try:
-        _wait_until_ready(server)
+        _wait_until_ready(server, tls)
         yield server
     finally:
         if process.poll() is None:
@@ -127,9 +133,9 @@ def free_port() -> int:
     return port
 
 
-def _wait_until_ready(server: RunningServer) -> None:
+def _wait_until_ready(server: RunningServer, tls: Path | None = None) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not is_ready(server.url):
+    while not is_ready(server.url, tls):
         ended = server.process.poll() is not None
         if ended or time.monotonic() > deadline:
             what = "ended" if ended else f"was not ready after {START_SECONDS} s"
@@ -137,10 +143,11 @@ def _wait_until_ready(server: RunningServer) -> None:
         time.sleep(0.05)
 
 
-def is_ready(url: str) -> bool:
-    """Ask a server whether it takes requests."""
+def is_ready(url: str, tls: Path | None = None) -> bool:
+    """Ask a server whether it takes requests; ``tls`` is the certificate it is known by."""
+    context = None if tls is None else ssl.create_default_context(cafile=str(tls))
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5, context=context) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -382,6 +382,7 @@ def _runner(
         ),
         wake=wake,
         grace_seconds=settings.collection_grace_seconds,
+        unfinished_max=settings.unfinished_operations,
         booted_at=time.time(),
         suspect=collector.suspect,
     )

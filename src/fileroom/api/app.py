@@ -30,18 +30,17 @@ from fileroom.api.errors import (
 )
 from fileroom.api.headers import GUARDS, READ_HEADERS, SHOWN_HEADERS
 from fileroom.api.public import PUBLIC
+from fileroom.api.rates import Shares
+from fileroom.api.reach import SAFE_VERBS, Reach
 from fileroom.api.requests import (
     BODY_BYTES_MAX,
     BodyTooLarge,
     BodyTooSlow,
     ClientGone,
-    allowed_hosts,
     bind_query,
     body_pieces,
     headers_of,
-    host_of,
     logged_resource,
-    origin_of,
     parse_query,
     read_body,
     resource_name,
@@ -56,7 +55,7 @@ from fileroom.api.wire import decode_message
 from fileroom.auth.authorize import Principal
 from fileroom.auth.service_accounts import TOKEN_PATH
 from fileroom.closing import close_pieces
-from fileroom.errors import Code, FileroomError
+from fileroom.errors import Code, FileroomError, Unauthenticated
 from fileroom.telemetry import request_id
 
 if TYPE_CHECKING:
@@ -76,7 +75,6 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 REQUESTS_MAX: Final = 512
-_SAFE_VERBS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def create_app(
@@ -112,6 +110,7 @@ class _Exchange:
     api_version: str = ""
     resource: str = ""
     principal: str = ""
+    caller: str = ""
     sent_bytes: int = 0
 
 
@@ -122,8 +121,8 @@ class _Application:
         self._table = table
         self._files = files
         self._access = deployment.access
-        self._hosts = allowed_hosts(settings)
-        self._origins = frozenset({origin_of(settings.public_url), *settings.cors_origins})
+        self._reach = Reach(settings)
+        self._shares = Shares(settings.requests_per_second)
         self._limiter = anyio.CapacityLimiter(settings.request_threads)
         self._sessions = UploadSessions(began_at=deployment.facilities.booted_at)
         self._running = 0
@@ -160,6 +159,7 @@ class _Application:
             status = 499
         finally:
             self._running -= 1
+            self._shares.end(exchange.principal)
         logger.info(
             "request",
             extra={
@@ -205,7 +205,7 @@ class _Application:
         scope = exchange.scope
         if (public := PUBLIC.get(scope["path"])) is not None:
             return await self._public(exchange, public)
-        refusal = self._refused_from_afar(exchange)
+        refusal = self._reach.refuse(scope, exchange.headers)
         if refusal is not None:
             return refusal
         if self._running > REQUESTS_MAX:
@@ -215,7 +215,7 @@ class _Application:
                 "The server is at its limit of requests; try again soon.",
                 headers={"Retry-After": "1"},
             )
-        if scope["method"] in _SAFE_VERBS and self._files.may_have(scope["path"]):
+        if scope["method"] in SAFE_VERBS and self._files.may_have(scope["path"]):
             file = await self._in_thread(partial(self._files.find, scope["path"], exchange.headers))
             if file is not None:
                 exchange.method_id = "console"
@@ -243,7 +243,9 @@ class _Application:
         exchange.method_id, exchange.api_version = route.method_id, version
         query = parse_query(scope["query_string"])
         exchange.pretty = query.pretty
-        principal = await self._caller(exchange.headers.get("authorization"), query.access_token)
+        exchange.caller = self._reach.caller(scope, exchange.headers)
+        principal = await self._identified(exchange, query)
+        self._shares.begin(principal.name, exchange.caller)
         exchange.principal = principal.name
         return await self._call(exchange, route, dict(match.path), query, principal)
 
@@ -287,13 +289,18 @@ class _Application:
             call = replace(call, upload=upload)
             return await self._in_thread(partial(answer_of, route.handler, call))
 
-    async def _caller(self, authorization: str | None, access_token: str | None) -> Principal:
+    async def _identified(self, exchange: _Exchange, query: Query) -> Principal:
         """Tell who calls; what takes the database, or another server, to tell takes a thread."""
         authenticator = self._access.authenticator
-        presented = authenticator.present(authorization, access_token)
-        if isinstance(presented, Principal):
-            return presented
-        return await self._in_thread(partial(authenticator.recognize, presented))
+        try:
+            authorization = exchange.headers.get("authorization")
+            presented = authenticator.present(authorization, query.access_token)
+            if isinstance(presented, Principal):
+                return presented
+            return await self._in_thread(partial(authenticator.recognize, presented))
+        except Unauthenticated:
+            self._shares.fail(exchange.caller)
+            raise
 
     def _require(
         self, principal: Principal, route: Route, path: dict[str, str], name: ResourceName | None
@@ -322,7 +329,7 @@ class _Application:
 
     async def _public(self, exchange: _Exchange, handler: PublicHandler) -> Answer:
         exchange.method_id = exchange.scope["path"]
-        if exchange.scope["method"] not in _SAFE_VERBS:
+        if exchange.scope["method"] not in SAFE_VERBS:
             allowed = {"Allow": "GET"}
             return status_answer(405, Code.UNIMPLEMENTED.name, "GET only.", headers=allowed)
         query = parse_query(exchange.scope["query_string"])
@@ -330,30 +337,6 @@ class _Application:
         if exchange.method_id == "/healthz":  # whatever else waits
             return handler(self._deployment, query)
         return await anyio.to_thread.run_sync(handler, self._deployment, query)
-
-    def _refused_from_afar(self, exchange: _Exchange) -> Answer | None:
-        """Refuse what a web page in the user's browser may have sent without their knowledge.
-
-        A foreign name that resolves to this machine (DNS rebinding) shows in Host, a page of
-        another site that posts shows in Origin.
-        """
-        if host_of(exchange.headers.get("host")) not in self._hosts:
-            return status_answer(
-                421,
-                Code.INVALID_ARGUMENT.name,
-                "The request's Host is not a name of this server; the settings public_url and hosts"
-                " say which are.",
-            )
-        origin = exchange.headers.get("origin")
-        unsafe = exchange.scope["method"] not in _SAFE_VERBS
-        if origin is not None and unsafe and origin.lower() not in self._origins:
-            return status_answer(
-                403,
-                Code.PERMISSION_DENIED.name,
-                "Web pages of this origin may not call this server; the setting cors_origins says"
-                " which may.",
-            )
-        return None
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         """Run synchronous work: the one bridge, with a limiter of its own."""

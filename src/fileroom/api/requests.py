@@ -1,4 +1,4 @@
-"""A request taken apart: host, query, body; every limit of what may come in."""
+"""A request taken apart: query, body; every limit of what may come in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import anyio
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
     from fileroom.names import ResourceName
-    from fileroom.settings import Settings
 
 BODY_BYTES_MAX: Final = 10 * 1024 * 1024
 """Google's limit for every method but the storing of instances."""
 BODY_IDLE_SECONDS: Final = 60.0
+BODY_SECONDS: Final = 3600.0
+"""Google's limit for a request; a body that trickles in would hold its place for ever."""
 QUERY_PARAMETERS_MAX: Final = 1000
 
 GLOBAL_PARAMETERS: Final = frozenset(
@@ -47,7 +48,6 @@ GLOBAL_PARAMETERS: Final = frozenset(
 REPEATED_PARAMETERS: Final = frozenset({"extraLocationTypes", "permissions"})
 """Those that may be given more than once."""
 
-_LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SNAKE: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -56,7 +56,7 @@ class BodyTooLarge(Exception):
 
 
 class BodyTooSlow(Exception):
-    """No byte of the body came for too long."""
+    """No byte of the body came for too long, or all of them took too long."""
 
 
 class ClientGone(Exception):
@@ -161,33 +161,6 @@ def snake(name: str) -> str:
     return _SNAKE.sub(lambda match: "_" + match[1].lower(), name)
 
 
-def allowed_hosts(settings: Settings) -> frozenset[str]:
-    """Give the names that a Host header may bear."""
-    public = urlsplit(settings.public_url).hostname
-    return frozenset(
-        {
-            *_LOCAL_HOSTS,
-            *(host.lower() for host in settings.hosts),
-            settings.host.lower(),
-            *([public.lower()] if public else []),
-        }
-    )
-
-
-def host_of(header: str | None) -> str:
-    """Give the name in a Host header without its port, empty where there is none."""
-    try:
-        return urlsplit(f"//{header or ''}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def origin_of(url: str) -> str:
-    """Give what a browser sends as Origin from a page of this URL."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
-
-
 async def read_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
     """Give the whole body, unpacked and counted while it comes.
 
@@ -253,9 +226,10 @@ async def _sent_pieces(receive: Receive) -> AsyncIterator[bytes]:
         If the client left.
     """
     more = True
+    end = anyio.current_time() + BODY_SECONDS
     while more:
         try:
-            with anyio.fail_after(BODY_IDLE_SECONDS):
+            with anyio.fail_after(min(BODY_IDLE_SECONDS, end - anyio.current_time())):
                 message = await receive()
         except TimeoutError as error:
             raise BodyTooSlow from error

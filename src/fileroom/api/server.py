@@ -16,6 +16,7 @@ from fileroom.errors import Internal
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
     from types import FrameType
 
     from starlette.types import ASGIApp
@@ -26,6 +27,8 @@ DRAIN_SECONDS: Final = 10
 """For requests under way when the end is asked for; the operations' drain comes after."""
 KEEP_ALIVE_SECONDS: Final = 60
 BACKLOG: Final = 512
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: forward secrecy, authenticated encryption. Those of TLS 1.3 are no other."""
 START_LOOK_SECONDS: Final = 0.1
 """How often it is looked whether a server that starts in a thread has ended instead."""
 
@@ -33,7 +36,10 @@ START_LOOK_SECONDS: Final = 0.1
 class Server(uvicorn.Server):
     """One HTTP server over an application whose deployment somebody else opens and closes."""
 
-    def __init__(self, app: ASGIApp, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, on_started: Callable[[], None], tls: tuple[Path, Path] | None = None
+    ) -> None:
+        cert, key = tls or (None, None)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -45,6 +51,9 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                ssl_certfile=cert,
+                ssl_keyfile=key,
+                ssl_ciphers=CIPHERS,
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
@@ -91,7 +100,8 @@ def run_server(
     files: Mapping[str, tuple[str, bytes]],
 ) -> None:
     """Serve a deployment, and the console's files, until SIGTERM or SIGINT; then drain."""
-    Server(create_app(deployment, files=files), on_started).run(sockets=[listener])
+    tls = deployment.settings.tls
+    Server(create_app(deployment, files=files), on_started, tls).run(sockets=[listener])
 
 
 @contextmanager

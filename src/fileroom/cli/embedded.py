@@ -54,7 +54,16 @@ def open_embedded(settings: Settings, buckets: Sequence[BucketSettings] = ()) ->
     FailedPrecondition
         If a server runs on the data directory.
     """
-    settings = replace(settings, buckets=merge_buckets(settings.buckets, tuple(buckets)))
+    settings = replace(
+        settings,
+        buckets=merge_buckets(settings.buckets, tuple(buckets)),
+        # This process alone calls it, as the owner that it is.
+        host="127.0.0.1",
+        tls_cert=None,
+        tls_key=None,
+        auth=("token",),
+        oidc=(),
+    )
     prepare_process(settings)
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((settings.host, 0)))

@@ -39,6 +39,7 @@ def serve(config: Path | None, **flags: object) -> None:
         settings = settings.with_port(listener.getsockname()[1])
         with open_deployment(settings) as deployment:
             _warn_of_open_directory(settings.data)
+            _warn_of_open_key(settings)
             _warn_of_blobs(settings)
             run_server(deployment, listener, lambda: click.echo(_welcome(deployment)), load_files())
 
@@ -72,6 +73,16 @@ def _warn_of_open_directory(data: Path) -> None:
         click.echo(
             f"WARNING: other users of this machine can enter {data} (mode {mode:04o});"
             f" chmod 700 {data} keeps them out",
+            err=True,
+        )
+
+
+def _warn_of_open_key(settings: Settings) -> None:
+    """Speak up about a key that others can read; its owner may have reasons for its mode."""
+    if settings.tls_key is not None and stat.S_IMODE(settings.tls_key.stat().st_mode) & 0o044:
+        click.echo(
+            f"WARNING: other users of this machine can read {settings.tls_key}, with which they"
+            " can pass for this server; chmod 600 keeps them out",
             err=True,
         )
 

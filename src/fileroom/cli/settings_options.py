@@ -75,7 +75,7 @@ _SERVER_OPTIONS = (
     click.option(
         "--auth",
         type=click.Choice(["token", "service-account", "oidc", "none"]),
-        help="token, unless given; none lets everybody on this machine in.",
+        help="token and service-account, unless given; none lets everybody on this machine in.",
     ),
     click.option(
         "--log-level",

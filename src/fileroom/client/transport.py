@@ -107,8 +107,9 @@ class Transport:
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
-            # To load the certificates takes 0.1 s, which plain HTTP has no use for.
-            verify=parsed.scheme == "https",
+            # To load the certificates, those of SSL_CERT_FILE if it is set, takes 0.1 s, which
+            # plain HTTP has no use for.
+            verify=httpx2.create_ssl_context() if parsed.scheme == "https" else False,
             # A proxy from the environment cannot reach the caller's own machine.
             trust_env=not is_loopback(parsed.host),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,6 +15,8 @@ from fileroom.errors import InvalidArgument
 from fileroom.names import ProjectName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fileroom.settings.parsing import Given
 
 _ISSUER_KEYS: Final = ("audience", "algorithms", "jwks_uri", "user_claim", "groups_claim")
@@ -84,6 +87,29 @@ def parse_policies(given: Given) -> dict[str, Policy]:
             told = error.message if error.message.startswith(where) else f"{where}: {error.message}"
             raise InvalidArgument(told, "policies") from error
     return policies
+
+
+def check_tls_files(cert: Path, key: Path) -> None:
+    """See that a certificate and its key can be used.
+
+    Raises
+    ------
+    InvalidArgument
+        If a file cannot be read, or they are none, or not of one another.
+    """
+    for name, file in (("tls_cert", cert), ("tls_key", key)):
+        try:
+            file.read_bytes()
+        except OSError as error:
+            raise InvalidArgument(f"{name}: {file}: {error.strerror}", name) from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidArgument(
+            f"tls_cert: {cert} is not a certificate in PEM to which {key} is the key, without a"
+            " password",
+            "tls_cert",
+        ) from error
 
 
 def _tables(name: str, given: Given, example: str) -> Mapping[str, Mapping[str, object]]:

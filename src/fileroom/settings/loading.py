@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from fileroom.errors import InvalidArgument
+from fileroom.settings.access import check_tls_files
 from fileroom.settings.parsing import Given, guess, merge_buckets, parse_setting
 from fileroom.settings.table import SETTINGS
 from fileroom.settings.values import Settings
@@ -73,10 +74,13 @@ def load_settings(
         setting.name: given[setting.name].origin if setting.name in given else "default"
         for setting in SETTINGS
     }
-    return cast(
+    settings = cast(
         "Settings",
         cast("Callable[..., object]", Settings)(**values, origins=MappingProxyType(origins)),
     )
+    if settings.tls is not None:
+        check_tls_files(*settings.tls)
+    return settings
 
 
 def default_data_directory(environ: Mapping[str, str]) -> Path:

@@ -53,7 +53,7 @@ SETTINGS: Final = (
         name="host",
         kind="text",
         flag="--host",
-        help="Address to listen on. This version listens on loopback only.",
+        help="Address to listen on; beyond this machine with TLS or behind a proxy only.",
     ),
     Setting(
         name="port",
@@ -65,7 +65,7 @@ SETTINGS: Final = (
     Setting(
         name="public_url",
         kind="url",
-        default_text="http://127.0.0.1:PORT",
+        default_text="http://127.0.0.1:PORT, or https",
         help="Where clients reach the server; URLs in answers begin with it.",
     ),
     Setting(
@@ -74,6 +74,27 @@ SETTINGS: Final = (
         default_text="none",
         help="Further names that a request's Host header may bear, beside 127.0.0.1, localhost,"
         " [::1] and the host of public_url.",
+    ),
+    Setting(
+        name="tls_cert",
+        kind="path",
+        default_text="none",
+        help="The file of this server's certificate and those between it and its authority, PEM;"
+        " with tls_key the server speaks HTTPS alone. It is read at the start.",
+    ),
+    Setting(
+        name="tls_key",
+        kind="path",
+        default_text="none",
+        help="The file of the certificate's key, PEM; only its owner should be able to read it.",
+    ),
+    Setting(
+        name="trusted_proxies",
+        kind="list",
+        default_text="none",
+        help="Networks of the proxies before this server, as in 10.0.3.0/28: they tell callers'"
+        " addresses by X-Forwarded-For, and where this server has no TLS of its own, it is reached"
+        " through them alone.",
     ),
     Setting(
         name="cors_origins",
@@ -224,6 +245,18 @@ SETTINGS: Final = (
         minimum=1,
         maximum=1024,
         help="Requests that are worked on at the same moment.",
+    ),
+    Setting(
+        name="requests_per_second",
+        kind="integer",
+        help="Requests of one principal from one address in a second, ten times as many at once;"
+        " then 429. 0 does not count.",
+    ),
+    Setting(
+        name="unfinished_operations",
+        kind="integer",
+        minimum=1,
+        help="Operations of a DICOM store that wait or run; who asks for more is told 429.",
     ),
     Setting(
         name="log_level",

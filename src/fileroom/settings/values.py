@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from fileroom.errors import InvalidArgument, Unimplemented
+from fileroom.errors import InvalidArgument
 from fileroom.objectstore.buckets import RIGHTS, BucketSettings
 from fileroom.objectstore.uri import FILE_PREFIX, parse_uri_prefix
 from fileroom.transfer.executors import LOCAL, TlsFiles
@@ -36,6 +36,9 @@ class Settings:
     port: int = 8080
     public_url: str = ""
     hosts: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     auth: tuple[AuthMode, ...] = ("token", "service-account")
     oidc: tuple[OidcIssuer, ...] = ()
@@ -58,13 +61,15 @@ class Settings:
     collection_interval_seconds: int = 60
     operation_retention_days: int = 30
     request_threads: int = 32
+    requests_per_second: int = 2_000
+    unfinished_operations: int = 10_000
     log_level: LogLevel = "INFO"
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Where each value came from: a flag, a variable, a file, or ``default``."""
 
     def __post_init__(self) -> None:
         if not self.public_url:
-            object.__setattr__(self, "public_url", _default_url(self.host, self.port))
+            object.__setattr__(self, "public_url", self._default_url)
         _check_reach(self)
         _check_roots(self)
         _check_executor(self)
@@ -136,6 +141,13 @@ class Settings:
         return TlsFiles(ca=ca, cert=cert, key=key)
 
     @property
+    def tls(self) -> tuple[Path, Path] | None:
+        """The files of this server's certificate and its key; None where it speaks HTTP."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return self.tls_cert, self.tls_key
+
+    @property
     def scratch_directory(self) -> Path:
         """The directory of what is on its way to a cloud."""
         return self.data / "scratch"
@@ -150,9 +162,15 @@ class Settings:
         """The directory of what can be made again at any time."""
         return self.data / "cache"
 
+    @property
+    def _default_url(self) -> str:
+        """Where clients on this machine reach the server."""
+        scheme = "http" if self.tls_cert is None else "https"
+        return f"{scheme}://{'[::1]' if self.host == '::1' else '127.0.0.1'}:{self.port}"
+
     def with_port(self, port: int) -> Settings:
         """Give the same settings at the port that was bound in the end."""
-        followed = self.public_url == _default_url(self.host, self.port)
+        followed = self.public_url == self._default_url
         return replace(self, port=port, public_url="" if followed else self.public_url)
 
 
@@ -166,18 +184,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _default_url(host: str, port: int) -> str:
-    return f"http://[::1]:{port}" if host == "::1" else f"http://127.0.0.1:{port}"
-
-
 def _check_reach(settings: Settings) -> None:
-    if not is_loopback(settings.host):
-        raise Unimplemented(
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise InvalidArgument("tls_cert and tls_key go together: give both or none", "tls_cert")
+    beyond = not is_loopback(settings.host)
+    if beyond and settings.tls_cert is None and not settings.trusted_proxies:
+        raise InvalidArgument(
             f"--host {settings.host} would send tokens and patients' data in clear text beyond this"
-            " machine; this version listens on 127.0.0.1, ::1 or localhost only. Put a proxy that"
-            " speaks TLS on this machine in front of it and name its address in public_url",
+            " machine: give tls_cert and tls_key; or name in trusted_proxies the proxy that speaks"
+            " TLS before this server; or listen on 127.0.0.1",
             "host",
         )
+    if beyond and "none" in settings.auth:
+        raise InvalidArgument(
+            f"--host {settings.host} with auth=none would let everybody on the network in: use"
+            " auth=token, or listen on 127.0.0.1",
+            "host",
+        )
+    for network in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise InvalidArgument(
+                f"trusted_proxies: {network!r} is no network, as in 10.0.3.0/28 or 192.0.2.7",
+                "trusted_proxies",
+            ) from error
     if ("oidc" in settings.auth) != bool(settings.oidc):
         raise InvalidArgument(
             "auth names oidc, and oidc names no provider: add a table as in"

@@ -60,6 +60,7 @@ def ask_for(
             store_id=store.id,
             request=request,
             priority=priority,
+            unfinished_max=facilities.unfinished_max,
         )
 
     operation_id = facilities.database.write(insert)

@@ -42,6 +42,8 @@ class Facilities:
     """Have the runner look for new operations now."""
     grace_seconds: float
     """How long the bytes of what was replaced or deleted stay."""
+    unfinished_max: int
+    """Operations of a DICOM store that may wait or run."""
     booted_at: float
     """When this server began, as ``time.time()`` gives it."""
     suspect: Callable[[int, int], None]

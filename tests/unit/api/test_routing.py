@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fileroom.api import wire
-from fileroom.api.requests import GLOBAL_PARAMETERS, bind_query, host_of, parse_query
+from fileroom.api.reach import host_of
+from fileroom.api.requests import GLOBAL_PARAMETERS, bind_query, parse_query
 from fileroom.api.routes import ROUTES
 from fileroom.api.routing import VERSIONS, Match, RouteTable, split_path
 from fileroom.auth.authorize import UNCONDITIONAL

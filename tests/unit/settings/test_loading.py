@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.errors import InvalidArgument, Unimplemented
+from fileroom.errors import InvalidArgument
 from fileroom.objectstore.buckets import BucketSettings
 from fileroom.settings import SETTINGS, Settings, default_data_directory, load_settings
 
@@ -176,8 +176,16 @@ def test_variable_lists_are_separated_by_commas() -> None:
         ('blobs = "s3://bucket/a//b"', InvalidArgument, "an empty name"),
         ('blobs = "s3://bucket/../b"', InvalidArgument, "blobs"),
         ('blobs = "ftp://bucket"', InvalidArgument, "s3://bucket/fileroom"),
-        ('host = "0.0.0.0"', Unimplemented, "clear text"),
-        ('host = "::"', Unimplemented, "clear text"),
+        ('host = "0.0.0.0"', InvalidArgument, "clear text"),
+        ('host = "::"', InvalidArgument, "clear text"),
+        ('tls_cert = "cert.pem"', InvalidArgument, "go together"),
+        ('trusted_proxies = ["proxy"]', InvalidArgument, "is no network"),
+        ('trusted_proxies = ["10.0.0.1/8"]', InvalidArgument, "is no network"),
+        (
+            'host = "0.0.0.0"\ntrusted_proxies = ["10.0.0.0/8"]\nauth = "none"',
+            InvalidArgument,
+            "everybody on the network",
+        ),
         ('auth = "none"\npublic_url = "https://pacs.example.org"', InvalidArgument, "loopback"),
         ('[buckets."gs://demo"]\nurl = "s3://there"', InvalidArgument, "s3://there"),
         ('[buckets."gs://demo"]\nurl = "/a"\ncredentials = "k"', InvalidArgument, "credentials"),

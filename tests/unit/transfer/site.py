@@ -171,6 +171,7 @@ def site_of(directory: Path, database: Database) -> Iterator[Site]:
             teller=Teller(RequestWorkers(executor=executor, count=WORKERS, begin_item=begin_item)),
             wake=lambda: None,
             grace_seconds=60.0,
+            unfinished_max=1000,
             booted_at=time.time(),
             suspect=suspects,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import case, exists, insert, or_, select, tuple_, update
+from sqlalchemy import case, exists, func, insert, or_, select, tuple_, update
 
 from fileroom.database import schema
 from fileroom.database.dialects import lock
@@ -17,7 +17,7 @@ from fileroom.database.pages import (
     encode_page_token,
     page_size_within_limits,
 )
-from fileroom.errors import Code, FailedPrecondition, NotFound
+from fileroom.errors import Code, FailedPrecondition, NotFound, ResourceExhausted
 from fileroom.names import DatasetName, LocationName, OperationName
 
 if TYPE_CHECKING:
@@ -57,9 +57,18 @@ def insert_operation(
     response: Json | None = None,
     priority: int = 0,
     retention_microseconds: int = KEPT_MICROSECONDS,
+    unfinished_max: int | None = None,
 ) -> str:
-    """Insert an operation and give its identifier; with a ``response`` it is done at once."""
+    """Insert an operation and give its identifier; with a ``response`` it is done at once.
+
+    Raises
+    ------
+    ResourceExhausted
+        If as many of the store's as there may be wait or run already.
+    """
     lock(transaction)  # so that numbers are committed in their order: see collection.newest_writer
+    if unfinished_max is not None:
+        _check_unfinished(transaction, store_id, unfinished_max)
     now = now_microseconds()
     operation_id = str(secrets.randbelow(9 * 10**18) + 10**18)
     done = response is not None
@@ -80,6 +89,21 @@ def insert_operation(
         )
     )
     return operation_id
+
+
+def _check_unfinished(transaction: Connection, store_id: int | None, most: int) -> None:
+    some = (
+        select(schema.operations.c.id)
+        .where(schema.operations.c.store_id == store_id, schema.operations.c.state.in_(_UNFINISHED))
+        .limit(most)
+        .subquery()
+    )
+    if transaction.execute(select(func.count()).select_from(some)).scalar_one() >= most:
+        raise ResourceExhausted(
+            f"Quota exceeded: {most} operations of the DICOM store wait or run; wait for some to"
+            " end, or cancel them. The setting unfinished_operations says how many.",
+            "operations",
+        )
 
 
 def get_operation(connection: Connection, name: OperationName) -> Operation:

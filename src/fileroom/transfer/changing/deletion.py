@@ -53,6 +53,7 @@ def request_delete(
             api_version=api_version,
             store_id=store.id,
             request={"name": str(name), "path": str(path)},
+            unfinished_max=facilities.unfinished_max,
         )
 
     operation_id = with_descriptions(content, begin)
