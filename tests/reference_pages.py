@@ -11,7 +11,7 @@ import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from fileroom.api import app, connections, multipart, requests
+from fileroom.api import app, connections, multipart, rates, requests
 from fileroom.api.dicomweb import frames, parts
 from fileroom.api.healthcare.store_rules import INDEXED_ATTRIBUTES_MAX
 from fileroom.api.storage import globs, listing, sessions, uploads
@@ -115,13 +115,28 @@ def request_limits() -> str:
     return _limits(
         ("body of a request that stores no instances", _size(requests.BODY_BYTES_MAX), "413"),
         ("parts of a request that stores instances", f"{parts.PARTS_MAX:,}", "400"),
+        ("one part of it", _size(parts.PART_BYTES_MAX), "400"),
         ("headers of a part", f"{multipart.PART_HEADERS_MAX}", "400"),
         ("one header of a part", _size(multipart.PART_HEADER_BYTES_MAX), "400"),
         ("metadata sent as DICOM JSON", _size(parts.METADATA_BYTES_MAX), "400"),
         ("instances of such metadata", f"{INSTANCES_MAX:,}", "400"),
         ("body that is read leniently", _size(LENIENT_BYTES_MAX), "400"),
         ("request line and headers", _size(connections.HEAD_BYTES_MAX), "431"),
+        ("time for a body to come", f"{requests.BODY_SECONDS:g} s", "408"),
+        ("time without a byte of it", f"{requests.BODY_IDLE_SECONDS:g} s", "408"),
         ("requests at a time", f"{app.REQUESTS_MAX}", "503"),
+        ("of one principal", f"{rates.AT_A_TIME_MAX}", "429"),
+        (
+            "requests of one principal from one address",
+            "`requests_per_second`, ten times as many at once",
+            "429",
+        ),
+        (
+            "attempts without a valid token from one address",
+            f"{rates.FAILURES_AT_ONCE}, then {rates.FAILURES_PER_SECOND:g} a second",
+            "429",
+        ),
+        ("operations of a DICOM store that wait or run", "`unfinished_operations`", "429"),
         ("`pageSize`", f"{PAGE_SIZE_DEFAULT} unless given, {PAGE_SIZE_MAX} at most", ""),
         *(
             (

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PARTS_MAX: Final = 20_000
 """Parts of one request; what is told of each in the answer is held until the last is stored."""
+PART_BYTES_MAX: Final = 16 << 30
+"""One file of a request; what is larger comes by an import, which goes on where it was cut off."""
 METADATA_BYTES_MAX: Final = 10 << 20
 """The one part that is held in memory, and as values some ten times that."""
 _SOP_CLASS_UID: Final = "00080016"
@@ -39,16 +41,25 @@ class InstanceParts:
         self._storing = storing
         self._part: SpooledPart | None = None
         self._count = 0
+        self._size = 0
 
     def begin_part(self, _headers: Mapping[str, str], /) -> None:
         """Take the next file."""
         self._count += 1
         check_count(self._count)
+        self._size = 0
         self._part = self._storing.begin_part()
 
     def write_part(self, piece: bytes, /) -> None:
         """Append to the file."""
         assert self._part is not None, "a part begins before its bytes"
+        self._size += len(piece)
+        if self._size > PART_BYTES_MAX:
+            raise InvalidArgument(
+                f"a part of the request is over {PART_BYTES_MAX} bytes: put the file into a bucket"
+                " and import it",
+                "body",
+            )
         self._part.write(piece)
 
     def end_part(self) -> None:
