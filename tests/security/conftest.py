@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import httpx2
 import jwt as pyjwt
 import pytest
 
@@ -60,6 +61,10 @@ class Hospitals:
         if name not in self.tokens:
             self.tokens[name] = self.token_of(name)
         return {"Authorization": f"Bearer {self.tokens[name]}"}
+
+    def anonymous(self) -> httpx2.Client:
+        """Give a client that brings no token by itself."""
+        return httpx2.Client(base_url=self.server.url, trust_env=False)
 
     def token_of(self, name: ServiceAccountName) -> str:
         """Give an access token of an account, by a key made for it."""

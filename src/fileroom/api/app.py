@@ -83,8 +83,16 @@ def create_app(
     files: Mapping[str, tuple[str, bytes]] | None = None,
 ) -> ASGIApp:
     """Give the application that serves a deployment, and ``files`` of the console beside it."""
+    access = deployment.access
     app: ASGIApp = _Application(
-        deployment, RouteTable(routes), open_static_files(files or {}, deployment.settings.ohif)
+        deployment,
+        RouteTable(routes),
+        open_static_files(
+            files or {},
+            deployment.settings.ohif,
+            providers=() if access.oidc is None else access.oidc.names,
+            takes_keys=access.service_accounts is not None,
+        ),
     )
     if deployment.settings.cors_origins:
         app = CORSMiddleware(
@@ -224,7 +232,7 @@ class _Application:
             exchange.method_id = TOKEN_PATH
             body = await read_body(exchange.receive, exchange.headers)
             return await self._in_thread(
-                partial(exchange_token, self._access.service_accounts, body)
+                partial(exchange_token, self._access, self._deployment.settings.public_url, body)
             )
         version, *segments = split_path(scope.get("raw_path") or scope["path"].encode())
         match = self._table.find(version, segments)

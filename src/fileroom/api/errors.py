@@ -57,6 +57,8 @@ NO_SPACE_STATUS: Final = 507
 """A full disk is no quota that a client has used up (RFC 4918 11.5)."""
 UNMET_CONDITION_STATUS: Final = 412
 """What a client asked in a condition of its own does not hold (RFC 9110 15.5.13)."""
+NO_TOKEN: Final = "Authorization"  # noqa: S105 - a header's name
+"""What an error of who brought no token names as its detail."""
 CONDITIONS: Final = frozenset({"ifGenerationMatch"})
 RETRY_AFTER_SECONDS: Final = 5
 _SHOWN_CHARACTERS: Final = 200
@@ -74,8 +76,10 @@ def error_answer(error: FileroomError) -> Answer:
     details: list[dict[str, Any]] = []
     message = error.message
     match error:
-        case Unauthenticated():
-            headers["WWW-Authenticate"] = 'Bearer realm="fileroom"'
+        case Unauthenticated(detail=detail):
+            # Where there was a token, it is said that it does not count (RFC 6750 3).
+            wrong = "" if detail == NO_TOKEN else ', error="invalid_token"'
+            headers["WWW-Authenticate"] = f'Bearer realm="fileroom"{wrong}'
         case Internal():
             # Its text is about the server's inside: for the log, not for the caller.
             message = _INTERNAL

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.api.calls import Answer
 from fileroom.api.describe import discovery_document, openapi_document
 from fileroom.api.requests import bind_query
+from fileroom.api.token import SIGN_IN_PATH, sign_in
 from fileroom.api.wire import json_answer
 from fileroom.errors import InvalidArgument
 
@@ -53,4 +54,5 @@ PUBLIC: Final[Mapping[str, PublicHandler]] = {
     "/readyz": _ready,
     "/$discovery/rest": _discovery,
     "/openapi.json": _openapi,
+    SIGN_IN_PATH: sign_in,
 }

@@ -17,7 +17,7 @@ from fileroom.api.calls import Answer
 from fileroom.api.ohif import Ohif
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ROOT: Final = "/console"
@@ -57,9 +57,16 @@ class _File:
 
 
 def open_static_files(
-    files: Mapping[str, tuple[str, bytes]], ohif: Path | None = None
+    files: Mapping[str, tuple[str, bytes]],
+    ohif: Path | None = None,
+    *,
+    providers: Sequence[str] = (),
+    takes_keys: bool = False,
 ) -> StaticFiles:
     """Give the console's files, and those of OHIF if there is one.
+
+    ``providers`` are the OpenID providers that may tell who signs in; ``takes_keys`` tells whether
+    service accounts may.
 
     Raises
     ------
@@ -68,7 +75,14 @@ def open_static_files(
     """
     if not files:
         return StaticFiles({})
-    about = json.dumps({"version": version("fileroom"), "ohif": ohif is not None}).encode()
+    about = json.dumps(
+        {
+            "version": version("fileroom"),
+            "ohif": ohif is not None,
+            "providers": list(providers),
+            "takesKeys": takes_keys,
+        }
+    ).encode()
     viewer = None if ohif is None else Ohif(ohif, files[_OHIF_CONFIG][1])
     return StaticFiles({**files, "about.json": ("application/json", about)}, viewer)
 

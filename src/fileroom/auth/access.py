@@ -30,6 +30,8 @@ class Access:
     authorizer: Authorizer
     service_accounts: ServiceAccounts | None
     """None where that mode is off."""
+    oidc: OidcVerifier | None
+    """None where that mode is off."""
 
 
 def open_access(
@@ -47,11 +49,13 @@ def open_access(
     accounts = ServiceAccounts(database, public_url) if "service-account" in modes else None
     if accounts is not None:
         recognizers.append(accounts)
-    if "oidc" in modes:
-        recognizers.append(OidcVerifier(issuers))
+    oidc = OidcVerifier(issuers) if "oidc" in modes else None
+    if oidc is not None:
+        recognizers.append(oidc)
     return Access(
         token=token,
         authenticator=Authenticator(modes, token, recognizers),
         authorizer=Authorizer(database, policies),
         service_accounts=accounts,
+        oidc=oidc,
     )

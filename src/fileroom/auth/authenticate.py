@@ -96,8 +96,10 @@ class Authenticator:
             if scheme.lower() != "bearer":
                 raise Unauthenticated(UNAUTHENTICATED, "Authorization")
         presented = (presented or "").strip()
-        if not presented or len(presented) > TOKEN_LENGTH_MAX:
+        if not presented:
             raise Unauthenticated(UNAUTHENTICATED, "Authorization")
+        if len(presented) > TOKEN_LENGTH_MAX:
+            raise Unauthenticated(UNAUTHENTICATED, "token")
         if self._sha256 and hmac.compare_digest(_sha256(presented).encode(), self._sha256):
             return OWNER
         if not self._recognizers or not jwt.looks_like_jwt(presented):

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 import msgspec
@@ -20,10 +20,11 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from fileroom.auth import jwt
 from fileroom.auth.authorize import Principal
-from fileroom.errors import Unauthenticated, Unavailable
+from fileroom.errors import InvalidArgument, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from joserfc.jwk import Key
 
@@ -59,6 +60,8 @@ class OidcIssuer:
     """The claim that names the user in policies."""
     groups_claim: str = "groups"
     """The claim that holds their groups."""
+    client_secret_file: Path | None = None
+    """Holds what proves this server to it, where it wants that for people who sign in here."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,8 @@ class _Keys:
     read_at: float = float("-inf")
     tried_at: float = float("-inf")
     lock: threading.Lock = field(default_factory=threading.Lock)
+    document: Mapping[str, Any] = field(default_factory=dict)
+    document_at: float = float("-inf")
 
 
 class OidcVerifier:
@@ -103,6 +108,87 @@ class OidcVerifier:
                 "aud",
             )
         return _principal(issuer, claims)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The issuers, as tokens name them."""
+        return tuple(self._issuers)
+
+    def sign_in_url(self, name: str, redirect_uri: str, state: str, challenge: str) -> str:
+        """Give where somebody signs in; they come back to ``redirect_uri`` with a code.
+
+        Raises
+        ------
+        InvalidArgument
+            If there is no such issuer.
+        Unavailable
+            If it cannot be asked.
+
+        References
+        ----------
+        OpenID Connect Core 1.0, 3.1.2; RFC 7636 4.3
+        """
+        issuer = self._issuer(name)
+        query = {
+            "response_type": "code",
+            "client_id": issuer.audiences[0],
+            "redirect_uri": redirect_uri,
+            "scope": "openid email",
+            "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        endpoint = self._endpoint(issuer, "authorization_endpoint")
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+    def exchange_code(self, name: str, code: str, verifier: str, redirect_uri: str) -> str:
+        """Give the ID token of who came back with a code.
+
+        Raises
+        ------
+        InvalidArgument
+            If there is no such issuer.
+        Unauthenticated
+            If the issuer does not take the code, or its token does not count here.
+        Unavailable
+            If it cannot be asked.
+
+        References
+        ----------
+        OpenID Connect Core 1.0, 3.1.3; RFC 7636 4.5
+        """
+        issuer = self._issuer(name)
+        fields = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "client_id": issuer.audiences[0],
+            "code_verifier": verifier,
+        }
+        if issuer.client_secret_file is not None:
+            fields["client_secret"] = issuer.client_secret_file.read_text("utf-8").strip()
+        answer = _ask(self._endpoint(issuer, "token_endpoint"), fields)
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise Unauthenticated(f"{name} did not take the code: sign in again", "code")
+        self.recognize(token, jwt.peek(token))
+        return token
+
+    def _issuer(self, name: str) -> OidcIssuer:
+        if name not in self._issuers:
+            raise InvalidArgument(f"there is no OpenID provider {name[:100]!r} here", "issuer")
+        return self._issuers[name]
+
+    def _endpoint(self, issuer: OidcIssuer, name: str) -> str:
+        keys = self._keys[issuer.issuer]
+        with keys.lock:
+            if time.monotonic() - keys.document_at > KEYS_SECONDS:
+                keys.document = _read_document(issuer)
+                keys.document_at = time.monotonic()
+            endpoint = keys.document.get(name, "")
+        if not isinstance(endpoint, str) or not is_trustworthy(endpoint):
+            raise Unavailable(f"{issuer.issuer} does not say its {name}", "oidc")
+        return endpoint
 
     def _key(self, issuer: OidcIssuer, key_id: str) -> Key:
         """Give one of an issuer's keys; who signs with a new one has the issuer asked again."""
@@ -150,12 +236,11 @@ def _principal(issuer: OidcIssuer, claims: Mapping[str, Any]) -> Principal:
 def _read_keys(issuer: OidcIssuer) -> dict[str, Key]:
     uri = issuer.jwks_uri
     if not uri:
-        document = _read_json(f"{issuer.issuer.rstrip('/')}/.well-known/openid-configuration")
-        uri = document.get("jwks_uri", "") if document.get("issuer") == issuer.issuer else ""
+        uri = _read_document(issuer).get("jwks_uri", "")
         if not isinstance(uri, str) or not is_trustworthy(uri):
             raise Unavailable(f"{issuer.issuer} does not say where its keys are", "oidc")
     keys: dict[str, Key] = {}
-    held = _read_json(uri).get("keys", [])
+    held = _ask(uri).get("keys", [])
     for each in held[:KEYS_MAX] if isinstance(held, list) else []:
         if not isinstance(each, dict) or each.get("use", "sig") != "sig":
             continue
@@ -171,12 +256,26 @@ def _read_keys(issuer: OidcIssuer) -> dict[str, Key]:
     return keys
 
 
-def _read_json(url: str) -> dict[str, Any]:
+def _read_document(issuer: OidcIssuer) -> dict[str, Any]:
+    """Give what an issuer says of itself; nothing where it is another's."""
+    document = _ask(f"{issuer.issuer.rstrip('/')}/.well-known/openid-configuration")
+    return document if document.get("issuer") == issuer.issuer else {}
+
+
+def _ask(url: str, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Give the JSON that a GET answers, or a POST of fields; of what a POST is refused, nothing."""
     try:
         with (
             httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client,
-            client.stream("GET", url, headers={"Accept": "application/json"}) as answer,
+            client.stream(
+                "GET" if fields is None else "POST",
+                url,
+                headers={"Accept": "application/json"},
+                data=fields,
+            ) as answer,
         ):
+            if fields is not None and answer.is_client_error:
+                return {}
             answer.raise_for_status()
             body = b""
             for piece in answer.iter_bytes():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from fileroom.auth.authorize import ANY_PROJECT
@@ -15,11 +16,16 @@ from fileroom.errors import InvalidArgument
 from fileroom.names import ProjectName
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fileroom.settings.parsing import Given
 
-_ISSUER_KEYS: Final = ("audience", "algorithms", "jwks_uri", "user_claim", "groups_claim")
+_ISSUER_KEYS: Final = (
+    "audience",
+    "algorithms",
+    "jwks_uri",
+    "user_claim",
+    "groups_claim",
+    "client_secret_file",
+)
 
 
 def parse_issuers(given: Given) -> tuple[OidcIssuer, ...]:
@@ -63,6 +69,7 @@ def _issuer(name: str, table: Mapping[str, object], given: Given) -> OidcIssuer:
         jwks_uri=jwks_uri,
         user_claim=_text(table, "user_claim", "email", where),
         groups_claim=_text(table, "groups_claim", "groups", where),
+        client_secret_file=_secret_file(table, given, where),
     )
 
 
@@ -133,6 +140,16 @@ def _texts(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]
     if not isinstance(many, list) or not all(isinstance(each, str) and each for each in many):
         raise InvalidArgument(f"{where}: {key} must be a text, or a list of texts", key)
     return tuple(many)
+
+
+def _secret_file(table: Mapping[str, object], given: Given, where: str) -> Path | None:
+    text = _text(table, "client_secret_file", "", where)
+    if not text:
+        return None
+    path = given.directory / Path(text).expanduser()
+    if not path.is_file():
+        raise InvalidArgument(f"{where}: client_secret_file: there is no file {path}", "oidc")
+    return path
 
 
 def _text(table: Mapping[str, object], key: str, default: str, where: str) -> str:

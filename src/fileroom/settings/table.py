@@ -116,7 +116,8 @@ SETTINGS: Final = (
         kind="issuers",
         default_text="none",
         help='OpenID providers whose tokens count: [oidc."https://login.example.org"] with'
-        " audience, algorithms, jwks_uri, user_claim, groups_claim; in the variable, JSON.",
+        " audience, algorithms, jwks_uri, user_claim, groups_claim, client_secret_file; in the"
+        " variable, JSON.",
     ),
     Setting(
         name="policies",

@@ -3,111 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
-import jwt as pyjwt
+import httpx2
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from fileroom.auth import oidc
 from fileroom.auth.authenticate import Authenticator
-from fileroom.auth.oidc import OidcIssuer, OidcVerifier, is_trustworthy
-from fileroom.errors import Unauthenticated, Unavailable
+from fileroom.auth.oidc import OidcVerifier, is_trustworthy
+from fileroom.errors import InvalidArgument, Unauthenticated, Unavailable
+from tests.oidc_provider import SIGNERS, public, served_provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fileroom.auth.authorize import Principal
-
-RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-EC = ec.generate_private_key(ec.SECP256R1())
-ED = ed25519.Ed25519PrivateKey.generate()
-SIGNERS: dict[str, Any] = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
-
-
-def public(algorithm: str, key_id: str) -> dict[str, Any]:
-    """Give the public half of a key as a provider tells it."""
-    kinds: dict[str, Any] = {
-        "RS256": pyjwt.algorithms.RSAAlgorithm,
-        "ES256": pyjwt.algorithms.ECAlgorithm,
-        "EdDSA": pyjwt.algorithms.OKPAlgorithm,
-    }
-    told = kinds[algorithm].to_jwk(SIGNERS[algorithm].public_key(), as_dict=True)
-    return {**told, "kid": key_id, "use": "sig", "alg": algorithm, "key_ops": ["verify"]}
-
-
-@dataclass(slots=True)
-class Provider:
-    """An OpenID provider on this machine."""
-
-    url: str
-    keys: list[dict[str, Any]] = field(default_factory=list)
-    answers: dict[str, tuple[int, bytes, dict[str, str]]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    def issuer(self, **changed: Any) -> OidcIssuer:
-        held: dict[str, Any] = {"issuer": self.url, "audiences": ("fileroom",)}
-        return OidcIssuer(**(held | changed))
-
-    def token(self, algorithm: str = "RS256", key_id: str = "k1", **changed: Any) -> str:
-        now = int(time.time())
-        claims = {
-            "iss": self.url,
-            "aud": "fileroom",
-            "sub": "1234",
-            "email": "Ada@Example.org",
-            "email_verified": True,
-            "groups": ["/radiology", "Readers"],
-            "iat": now,
-            "exp": now + 300,
-        } | changed
-        return pyjwt.encode(
-            {name: value for name, value in claims.items() if value is not None},
-            SIGNERS[algorithm],
-            algorithm=algorithm,
-            headers={"kid": key_id},
-        )
-
-
-@contextmanager
-def served_provider() -> Iterator[Provider]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.asked.append(self.path)
-            status, body, headers = 404, b"", dict[str, str]()
-            if self.path in served.answers:
-                status, body, headers = served.answers[self.path]
-            elif self.path == "/.well-known/openid-configuration":
-                told = {"issuer": served.url, "jwks_uri": f"{served.url}/keys"}
-                status, body = 200, json.dumps(told).encode()
-            elif self.path == "/keys":
-                status, body = 200, json.dumps({"keys": served.keys}).encode()
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Provider(f"http://127.0.0.1:{server.server_port}")
-    served.keys.append(public("RS256", "k1"))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield served
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    from tests.oidc_provider import Provider
 
 
 @pytest.fixture
@@ -267,3 +181,55 @@ def test_what_is_read_comes_over_tls_or_from_this_machine() -> None:
     assert is_trustworthy("http://127.0.0.1:8080/keys")
     for url in ("http://login.example.org", "ftp://127.0.0.1/keys", "file:///keys", ""):
         assert not is_trustworthy(url)
+
+
+# Signing in
+
+REDIRECT = "https://pacs.example.org/console/signed-in"
+VERIFIER = "v" * 43
+CHALLENGE = "7w_YNF9DSfIdPf_pRjSq646_kPr-2-o9NAl16JGghdM"
+
+
+def code_of(provider: Provider, verifier: OidcVerifier) -> str:
+    """Sign in as a browser would, and give the code that one comes back with."""
+    url = verifier.sign_in_url(provider.url, REDIRECT, "state", CHALLENGE)
+    asked = parse_qs(urlsplit(url).query)
+    assert asked["client_id"] == ["fileroom"]
+    assert asked["code_challenge_method"] == ["S256"]
+    back = httpx2.get(url, trust_env=False).headers["Location"]
+    assert back.startswith(REDIRECT)
+    return parse_qs(urlsplit(back).query)["code"][0]
+
+
+@pytest.mark.clause("RFC 7636 4", "a code counts for who has the verifier of its challenge")
+def test_a_code_becomes_a_token_for_whom_it_was_given(provider: Provider) -> None:
+    verifier = OidcVerifier([provider.issuer()])
+
+    token = verifier.exchange_code(provider.url, code_of(provider, verifier), VERIFIER, REDIRECT)
+
+    assert recognized(verifier, token).name == "user:ada@example.org"
+    for wrong in ((VERIFIER + "x", REDIRECT), (VERIFIER, REDIRECT + "x")):
+        with pytest.raises(Unauthenticated, match="did not take the code"):
+            verifier.exchange_code(provider.url, code_of(provider, verifier), *wrong)
+    with pytest.raises(Unauthenticated, match="did not take the code"):
+        verifier.exchange_code(provider.url, "made-up", VERIFIER, REDIRECT)
+
+
+def test_a_provider_may_want_a_secret(provider: Provider, tmp_path: Path) -> None:
+    provider.secret = "s3cret"
+    file = tmp_path / "secret"
+    file.write_text("s3cret\n")
+    knowing = OidcVerifier([provider.issuer(client_secret_file=file)])
+    unknowing = OidcVerifier([provider.issuer()])
+
+    assert knowing.exchange_code(provider.url, code_of(provider, knowing), VERIFIER, REDIRECT)
+    with pytest.raises(Unauthenticated):
+        unknowing.exchange_code(provider.url, code_of(provider, knowing), VERIFIER, REDIRECT)
+
+
+def test_nobody_is_sent_to_a_provider_that_is_not_named(provider: Provider) -> None:
+    verifier = OidcVerifier([provider.issuer()])
+
+    with pytest.raises(InvalidArgument, match="no OpenID provider"):
+        verifier.sign_in_url("https://evil.example", REDIRECT, "state", CHALLENGE)
+    assert provider.asked == []
