@@ -4,7 +4,7 @@
 //
 //	                Google    here
 //	endpoint        absent    option.WithEndpoint, of FILEROOM_SERVER
-//	credentials     absent    option.WithTokenSource, of FILEROOM_TOKEN
+//	credentials     absent    option.WithTokenSource, of FILEROOM_TOKEN; or absent, with a key file
 //
 // To build and run it:
 //
@@ -80,12 +80,15 @@ func run(args []string) error {
 	}
 }
 
-// newService connects to Fileroom; without the two options it would connect to Google.
+// newService connects to Fileroom; without the two options it would connect to Google. Without a token
+// the client finds its credentials by itself, such as the key file of GOOGLE_APPLICATION_CREDENTIALS.
 func newService() (*healthcare.Service, error) {
-	token := &oauth2.Token{AccessToken: os.Getenv("FILEROOM_TOKEN")}
-	return healthcare.NewService(context.Background(),
-		option.WithEndpoint(os.Getenv("FILEROOM_SERVER")+"/"),
-		option.WithTokenSource(oauth2.StaticTokenSource(token)))
+	options := []option.ClientOption{option.WithEndpoint(os.Getenv("FILEROOM_SERVER") + "/")}
+	if token := os.Getenv("FILEROOM_TOKEN"); token != "" {
+		source := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token})
+		options = append(options, option.WithTokenSource(source))
+	}
+	return healthcare.NewService(context.Background(), options...)
 }
 
 // A client makes calls to one DICOM store.

@@ -1,5 +1,5 @@
 // Seven calls of the Cloud Healthcare API, for the clients of dicom.mjs and dicom-googleapis.mjs.
-import {createWriteStream} from 'node:fs';
+import {createWriteStream, readFileSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {parse} from 'node:querystring';
 import {pipeline} from 'node:stream/promises';
@@ -17,6 +17,20 @@ const CALLS = {
   rendered: [retrieveRendered, 5, 5],
   delete: [deleteStudy, 2, 2],
 };
+
+/**
+ * Signs each access token by the key file of GOOGLE_APPLICATION_CREDENTIALS.
+ *
+ * GoogleAuth would ask Google for one, whatever address the file names.
+ */
+export function bearerOfKeyFile(JWT) {
+  const file = JSON.parse(readFileSync(process.env.GOOGLE_APPLICATION_CREDENTIALS, 'utf8'));
+  const scopes = ['https://www.googleapis.com/auth/cloud-platform'];
+  const {client_email: email, private_key: key, private_key_id: keyId} = file;
+  const client = new JWT({email, key, keyId, scopes});
+  client.useJWTAccessWithScope = true;
+  return client;
+}
 
 /** Makes the call that the command line names, and sets the exit status. */
 export async function run(client) {

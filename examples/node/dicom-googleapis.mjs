@@ -7,12 +7,14 @@
 //
 // To run it: npm install googleapis, then as dicom.mjs.
 import {google} from 'googleapis';
-import {run} from './calls.mjs';
+import {bearerOfKeyFile, run} from './calls.mjs';
 
 const client = google.healthcare({
   version: 'v1',
   rootUrl: `${process.env.FILEROOM_SERVER}/`,
-  auth: new google.auth.OAuth2({credentials: {access_token: process.env.FILEROOM_TOKEN}}),
+  auth: process.env.FILEROOM_TOKEN
+    ? new google.auth.OAuth2({credentials: {access_token: process.env.FILEROOM_TOKEN}})
+    : bearerOfKeyFile(google.auth.JWT),
 });
 
 await run(client);

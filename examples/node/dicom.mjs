@@ -20,12 +20,14 @@
 // STORE is projects/P/locations/L/datasets/D/dicomStores/S,
 // QUERY is URL-encoded, such as "PatientName=Smith*&limit=5".
 import {auth, healthcare} from '@googleapis/healthcare';
-import {run} from './calls.mjs';
+import {bearerOfKeyFile, run} from './calls.mjs';
 
 const client = healthcare({
   version: 'v1',
   rootUrl: `${process.env.FILEROOM_SERVER}/`,
-  auth: new auth.OAuth2({credentials: {access_token: process.env.FILEROOM_TOKEN}}),
+  auth: process.env.FILEROOM_TOKEN
+    ? new auth.OAuth2({credentials: {access_token: process.env.FILEROOM_TOKEN}})
+    : bearerOfKeyFile(auth.JWT),
 });
 
 await run(client);

@@ -28,6 +28,7 @@ import os
 import sys
 import time
 
+from google.auth import default
 from google.auth.transport import Request
 from google.auth.transport.requests import AuthorizedSession
 from google.oauth2.credentials import Credentials
@@ -43,7 +44,12 @@ class AccessToken(Credentials):
 
 
 ENDPOINT = os.environ["FILEROOM_SERVER"]
-CREDENTIALS = AccessToken(os.environ["FILEROOM_TOKEN"])
+CREDENTIALS, _ = (
+    (AccessToken(os.environ["FILEROOM_TOKEN"]), None)
+    if os.environ.get("FILEROOM_TOKEN")
+    # Such as the key file of GOOGLE_APPLICATION_CREDENTIALS.
+    else default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+)
 
 USAGE = "usage: dicom.py import|export|store|search|retrieve|rendered|delete STORE ..."
 

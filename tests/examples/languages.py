@@ -40,15 +40,23 @@ class Language:
         *arguments: str,
         url: str | None = None,
         token: str | None = None,
+        key_file: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run the example with an empty home directory; it asks the server, unless told else."""
+        """Run the example with an empty home directory; it asks the server, unless told else.
+
+        With a key file it brings no token, but finds its credentials by itself.
+        """
+        proof = {"FILEROOM_TOKEN": token or server.token}
+        if key_file is not None:
+            proof = {"GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}
         return subprocess.run(
             [*self.find(), *arguments],
             capture_output=True,
             text=True,
             env=clean_environment()
             | {"HOME": str(home), "CLOUDSDK_CONFIG": str(home / "gcloud")}
-            | {"FILEROOM_SERVER": url or server.url, "FILEROOM_TOKEN": token or server.token},
+            | {"FILEROOM_SERVER": url or server.url}
+            | proof,
             timeout=100,
             check=False,
         )

@@ -10,12 +10,15 @@ import com.google.api.client.http.UrlEncodedParser;
 import com.google.api.client.http.javanet.NetHttpTransport;
 import com.google.api.client.json.gson.GsonFactory;
 import com.google.api.services.healthcare.v1.CloudHealthcare;
+import com.google.api.services.healthcare.v1.CloudHealthcareScopes;
 import com.google.api.services.healthcare.v1.model.ExportDicomDataRequest;
 import com.google.api.services.healthcare.v1.model.GoogleCloudHealthcareV1DicomGcsDestination;
 import com.google.api.services.healthcare.v1.model.GoogleCloudHealthcareV1DicomGcsSource;
 import com.google.api.services.healthcare.v1.model.ImportDicomDataRequest;
 import com.google.api.services.healthcare.v1.model.Operation;
 import com.google.api.services.healthcare.v1.model.Status;
+import com.google.auth.http.HttpCredentialsAdapter;
+import com.google.auth.oauth2.GoogleCredentials;
 import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -107,11 +110,18 @@ public final class Dicom {
         }
     }
 
-    /** Connects to Fileroom instead of Google. */
-    private static CloudHealthcare connect() {
+    /**
+     * Connects to Fileroom instead of Google. Without a token the client finds its credentials by
+     * itself, such as the key file of GOOGLE_APPLICATION_CREDENTIALS.
+     */
+    private static CloudHealthcare connect() throws IOException {
         String token = System.getenv("FILEROOM_TOKEN");
         HttpRequestInitializer credentials =
-                request -> request.getHeaders().setAuthorization("Bearer " + token);
+                token == null || token.isEmpty()
+                        ? new HttpCredentialsAdapter(
+                                GoogleCredentials.getApplicationDefault()
+                                        .createScoped(CloudHealthcareScopes.CLOUD_PLATFORM))
+                        : request -> request.getHeaders().setAuthorization("Bearer " + token);
         return new CloudHealthcare.Builder(
                         new NetHttpTransport(), GsonFactory.getDefaultInstance(), credentials)
                 .setRootUrl(System.getenv("FILEROOM_SERVER") + "/")

@@ -1,0 +1,263 @@
+"""Good and hostile clients beside one another, for as long as it takes to see memory grow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from statistics import quantiles
+from typing import TYPE_CHECKING
+
+import httpx2
+import psutil
+import pytest
+
+from tests.corpus import UID_ROOT, minimal_instance
+from tests.server import running_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.server import RunningServer
+
+SECONDS = float(os.environ.get("SOAK_SECONDS", "1200"))
+GOOD_CLIENTS = 3
+GROWTH_BYTES_MAX = 64 << 20
+"""Of the server and its workers, from the end of the first tenth to the end."""
+SLOWER_MAX = 2.0
+STORE = "projects/p/locations/us-central1/datasets/soak/dicomStores/s"
+MULTIPART = "multipart/related; type=application/dicom; boundary=b"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the clients saw."""
+
+    good: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Seconds of each good request, by what was asked."""
+    failed: list[str] = field(default_factory=list)
+    stored: dict[str, bytes] = field(default_factory=dict)
+    """By the UID of an instance that was acknowledged."""
+    hostile: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+def part(content: bytes) -> bytes:
+    return b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--\r\n"
+
+
+def good_client(server: RunningServer, seen: Seen, number: int, end: threading.Event) -> None:
+    """Store, search, read what was stored, delete nothing."""
+    chance = random.Random(number)
+    study = f"{UID_ROOT}.99.{number}"
+    web = f"/v1/{STORE}/dicomWeb"
+    headers = {"Authorization": f"Bearer {server.token}"}
+    with httpx2.Client(base_url=server.url, headers=headers, timeout=60, trust_env=False) as client:
+        count = 0
+        while not end.is_set():
+            content = minimal_instance(
+                study_instance_uid=study,
+                series_instance_uid=f"{study}.0",
+                sop_instance_uid=f"{study}.{count}",
+            )
+            stow = {"Content-Type": MULTIPART, "Accept": "application/dicom+json"}
+            stored = client.build_request(
+                "POST", f"{web}/studies", content=part(content), headers=stow
+            )
+            if _ask(client, seen, "store", stored):
+                seen.stored[f"{study}.{count}"] = content
+            _ask(client, seen, "search", client.build_request("GET", f"{web}/studies?limit=10"))
+            uid = f"{study}.{chance.randrange(count + 1)}"
+            path = f"{web}/studies/{study}/series/{study}.0/instances/{uid}"
+            whole = {"Accept": "application/dicom; transfer-syntax=*"}
+            _ask(client, seen, "retrieve", client.build_request("GET", path, headers=whole))
+            count += 1
+            time.sleep(0.05)
+
+
+def _ask(client: httpx2.Client, seen: Seen, name: str, request: httpx2.Request) -> bool:
+    began = time.monotonic()
+    answer = client.send(request)
+    seen.good[name].append(time.monotonic() - began)
+    if answer.status_code != 200:
+        seen.failed.append(f"{name}: {answer.status_code} {answer.text[:200]}")
+    return answer.status_code == 200
+
+
+def hostile_requests(server: RunningServer) -> list[tuple[str, bytes]]:
+    """Give requests that no good client sends, each on a connection of its own."""
+    owner = f"Authorization: Bearer {server.token}\r\n".encode()
+    head = b"Host: localhost\r\nConnection: close\r\n"
+    web = f"/v1/{STORE}/dicomWeb".encode()
+    kind = f"Content-Type: {MULTIPART}\r\n".encode()
+    return [
+        ("a guess", b"GET /v1/projects HTTP/1.1\r\nAuthorization: Bearer x\r\n" + head + b"\r\n"),
+        (
+            "a forged token",
+            b"GET /v1/projects HTTP/1.1\r\nAuthorization: Bearer eyJhbGciOiJub25lIn0.e30.\r\n"
+            + head
+            + b"\r\n",
+        ),
+        ("a foreign host", b"GET /v1/projects HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+        ("no HTTP", os.urandom(4096)),
+        ("a long head", b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n" + head + b"\r\n"),
+        ("a head without end", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 150),
+        (
+            "a terabyte announced",
+            b"POST "
+            + web
+            + b"/studies HTTP/1.1\r\nContent-Length: 1099511627776\r\n"
+            + owner
+            + kind
+            + head
+            + b"\r\n"
+            + b"--b\r\n\r\n"
+            + os.urandom(100_000),
+        ),
+        (
+            "parts of rubbish",
+            b"POST "
+            + web
+            + b"/studies HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+            + owner
+            + kind
+            + head
+            + b"\r\n"
+            + b"".join(
+                b"%x\r\n%s\r\n" % (len(piece), piece)
+                for piece in (b"--b\r\n\r\n" + os.urandom(2000) + b"\r\n" for _ in range(50))
+            )
+            + b"7\r\n--b--\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "deep JSON",
+            b"POST /v1/"
+            + STORE.encode()
+            + b":import HTTP/1.1\r\nContent-Length: 1000000\r\n"
+            + owner
+            + head
+            + b"\r\n"
+            + b"[" * 1_000_000,
+        ),
+        (
+            "an endless search",
+            b"GET "
+            + web
+            + b"/instances?PatientName=*"
+            + b"a*" * 500
+            + b" HTTP/1.1\r\n"
+            + owner
+            + head
+            + b"\r\n",
+        ),
+        (
+            "paths out",
+            b"GET " + web + b"/studies/..%2f..%2fetc HTTP/1.1\r\n" + owner + head + b"\r\n",
+        ),
+    ]
+
+
+def hostile_client(server: RunningServer, seen: Seen, number: int, end: threading.Event) -> None:
+    """Send what no good client sends, and hold connections open."""
+    chance = random.Random(number)
+    port = int(server.url.rpartition(":")[2])
+    held: list[socket.socket] = []
+    requests = hostile_requests(server)
+    while not end.is_set():
+        name, request = chance.choice(requests)
+        with contextlib.suppress(OSError):
+            connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+            connection.settimeout(2)
+            seen.hostile[name] += 1
+            with contextlib.suppress(OSError):
+                connection.sendall(request)
+                connection.recv(4096)
+            held.append(connection)
+        if len(held) > 50:
+            held.pop(0).close()
+        time.sleep(0.05)
+    for connection in held:
+        connection.close()
+
+
+def memory(server: RunningServer) -> int:
+    """Give the memory of a server and its workers."""
+    processes = [psutil.Process(server.process.pid)]
+    processes += processes[0].children(recursive=True)
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
+
+
+def p99(values: list[float]) -> float:
+    return quantiles(values, n=100)[-1]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_good_clients_are_served_beside_hostile_ones(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server, server.client() as client:
+        client.wait(client.create_dataset(STORE.partition("/dicomStores")[0]))
+        client.create_dicom_store(STORE)
+        alone, beside = Seen(), Seen()
+        _run(server, alone, SECONDS / 10, hostile=0, first=0)
+        before = memory(server)
+        _run(server, beside, SECONDS * 9 / 10, hostile=2, first=100)
+        after = memory(server)
+        lost = _lost(server, alone.stored | beside.stored)
+        assert client.list_locations("p")
+
+    print(
+        f"{SECONDS:.0f} s: {sum(map(len, beside.good.values()))} good requests,"
+        f" {sum(beside.hostile.values())} hostile ones of {len(beside.hostile)} kinds;"
+        f" {len(alone.stored) + len(beside.stored)} instances, {lost} lost;"
+        f" memory {before >> 20} MiB, then {after >> 20} MiB"
+    )
+    for name, seconds in beside.good.items():
+        ratio = p99(seconds) / p99(alone.good[name])
+        print(f"{name}: p99 {p99(seconds) * 1000:.0f} ms, {ratio:.2f} of that alone")
+    assert alone.failed == beside.failed == []
+    assert lost == 0
+    assert after - before < GROWTH_BYTES_MAX
+    for name, seconds in beside.good.items():
+        assert p99(seconds) <= SLOWER_MAX * p99(alone.good[name]), name
+
+
+def _run(server: RunningServer, seen: Seen, seconds: float, *, hostile: int, first: int) -> None:
+    end = threading.Event()
+    threads = [
+        threading.Thread(target=good_client, args=(server, seen, first + number, end))
+        for number in range(GOOD_CLIENTS)
+    ]
+    threads += [
+        threading.Thread(target=hostile_client, args=(server, seen, number, end))
+        for number in range(hostile)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    end.set()
+    for thread in threads:
+        thread.join()
+
+
+def _lost(server: RunningServer, stored: dict[str, bytes]) -> int:
+    """Give how many of what was acknowledged are not there as they were sent."""
+    headers = {
+        "Authorization": f"Bearer {server.token}",
+        "Accept": "application/dicom; transfer-syntax=*",
+    }
+    lost = 0
+    with httpx2.Client(base_url=server.url, headers=headers, timeout=60, trust_env=False) as client:
+        for uid, content in stored.items():
+            number = uid.split(".")[-2]
+            series = f"studies/{UID_ROOT}.99.{number}/series/{UID_ROOT}.99.{number}.0"
+            answer = client.get(f"/v1/{STORE}/dicomWeb/{series}/instances/{uid}")
+            lost += answer.content != content
+    return lost
