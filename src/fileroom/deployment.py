@@ -195,6 +195,7 @@ def _open_access(database: Database, settings: Settings) -> Access:
         database,
         settings.data,
         modes=settings.auth,
+        token_file=settings.access_token_file,
         public_url=settings.public_url,
         issuers=settings.oidc,
         policies=settings.policies,

@@ -39,12 +39,13 @@ def open_access(
     directory: Path,
     *,
     modes: Sequence[AuthMode],
+    token_file: Path | None,
     public_url: str,
     issuers: Sequence[OidcIssuer],
     policies: Mapping[str, Policy],
 ) -> Access:
     """Give what lets callers in, with the owner's token made if this is the first start."""
-    token = open_access_token(database, directory) if "token" in modes else None
+    token = open_access_token(database, directory, token_file) if "token" in modes else None
     recognizers: list[Recognizer] = []
     accounts = ServiceAccounts(database, public_url) if "service-account" in modes else None
     if accounts is not None:

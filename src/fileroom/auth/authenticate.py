@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from fileroom.auth import jwt
 from fileroom.auth.authorize import ANYONE, OWNER, Principal
 from fileroom.auth.jwt import TOKEN_LENGTH_MAX
-from fileroom.auth.token_file import find_token_text, write_token_text
-from fileroom.database.meta import find_meta, insert_meta
+from fileroom.auth.token_file import find_token_text, read_given_token, write_token_text
+from fileroom.database.meta import find_meta, insert_meta, replace_meta
 from fileroom.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -123,12 +123,17 @@ class Authenticator:
         raise Unauthenticated(UNAUTHENTICATED, "token")
 
 
-def open_access_token(database: Database, directory: Path) -> AccessToken:
-    """Give the token of this data directory, made if this is its first start.
+def open_access_token(
+    database: Database, directory: Path, given: Path | None = None
+) -> AccessToken:
+    """Give the token of a ``given`` file, else of this data directory; a first start makes it.
 
     The database row is the truth; the file comes before it, so that a crash between the two only
     makes another token, which nobody was shown.
     """
+    if given is not None:
+        held = read_given_token(given)
+        return AccessToken(sha256=_sha256(held), text=held, is_new=False)
     with database.read() as connection:
         sha256 = find_meta(connection, _META_KEY)
     if sha256 is not None:
@@ -140,6 +145,16 @@ def open_access_token(database: Database, directory: Path) -> AccessToken:
     sha256 = _sha256(text)
     database.write(lambda transaction: insert_meta(transaction, _META_KEY, sha256))
     return AccessToken(sha256=sha256, text=text, is_new=True)
+
+
+def rotate_access_token(database: Database, directory: Path) -> None:
+    """Have another token be the owner's, once servers start again; the file holds its text.
+
+    A crash between the two leaves the old one in force and the file without use: this is run again.
+    """
+    text = secrets.token_urlsafe(32)
+    write_token_text(directory, text)
+    database.write(lambda transaction: replace_meta(transaction, _META_KEY, _sha256(text)))
 
 
 def _sha256(text: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN_FILE: Final = "access-token"  # noqa: S105 - a file's name
+GIVEN_LENGTH_MIN: Final = 32
 
 
 def read_access_token(directory: Path) -> str:
@@ -41,6 +42,30 @@ def read_access_token(directory: Path) -> str:
             f" as in `fileroom serve --data {directory}`. To a backup, or beside a second server,"
             " copy the file access-token of the first; or name its directory with --data",
             "data",
+        )
+    return text
+
+
+def read_given_token(file: Path) -> str:
+    """Give the token of a file that the operator gives.
+
+    Raises
+    ------
+    FailedPrecondition
+        If it cannot be read, or holds no token that is long enough to be none that is guessed.
+    """
+    try:
+        text = file.read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+        raise FailedPrecondition(
+            f"access_token_file: {file} cannot be read: {told}", "access_token_file"
+        ) from error
+    if len(text) < GIVEN_LENGTH_MIN or any(each.isspace() for each in text):
+        raise FailedPrecondition(
+            f"access_token_file: {file} must hold one word of at least {GIVEN_LENGTH_MIN}"
+            " characters, as `openssl rand -base64 32` makes one",
+            "access_token_file",
         )
     return text
 

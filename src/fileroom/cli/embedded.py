@@ -62,6 +62,7 @@ def open_embedded(settings: Settings, buckets: Sequence[BucketSettings] = ()) ->
         tls_cert=None,
         tls_key=None,
         auth=("token",),
+        access_token_file=None,
         oidc=(),
     )
     prepare_process(settings)

@@ -112,6 +112,13 @@ SETTINGS: Final = (
         " alone (no proof, loopback only).",
     ),
     Setting(
+        name="access_token_file",
+        kind="path",
+        default_text="none: DATA/access-token, made at the first start",
+        help="A file that holds the owner's token, for a container whose secrets come from outside:"
+        " at least 32 characters. No other token of the owner's counts then.",
+    ),
+    Setting(
         name="oidc",
         kind="issuers",
         default_text="none",

@@ -41,6 +41,7 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     auth: tuple[AuthMode, ...] = ("token", "service-account")
+    access_token_file: Path | None = None
     oidc: tuple[OidcIssuer, ...] = ()
     policies: Mapping[str, Policy] = field(default_factory=lambda: MappingProxyType({}))
     locations: tuple[str, ...] = ("us-central1",)

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fileroom.auth.authenticate import AccessToken, Authenticator, open_access_token
+from fileroom.auth.authenticate import (
+    AccessToken,
+    Authenticator,
+    open_access_token,
+    rotate_access_token,
+)
 from fileroom.auth.authorize import Authorizer, Principal, Resource
 from fileroom.auth.token_file import TOKEN_FILE, read_access_token
 from fileroom.database.engine import open_database
-from fileroom.errors import NotFound, PermissionDenied, Unauthenticated
+from fileroom.errors import FailedPrecondition, NotFound, PermissionDenied, Unauthenticated
 from fileroom.names import DatasetName, LocationName
 
 if TYPE_CHECKING:
@@ -83,6 +88,44 @@ def test_token_is_taken_from_header_and_query(token: AccessToken) -> None:
     assert authenticator.authenticate(f"Bearer {token.text}").name == "token:owner"
     assert authenticator.authenticate(f"bearer  {token.text} ").holds_all
     assert authenticator.authenticate(None, token.text).holds_all
+
+
+def test_another_token_is_the_owners_from_the_next_start(
+    database: Database, token: AccessToken, tmp_path: Path
+) -> None:
+    rotate_access_token(database, tmp_path)
+
+    again = open_access_token(database, tmp_path)
+    assert again.text == read_access_token(tmp_path) != token.text
+    authenticator = Authenticator(("token",), again)
+    assert authenticator.authenticate(f"Bearer {again.text}").holds_all
+    with pytest.raises(Unauthenticated):
+        authenticator.authenticate(f"Bearer {token.text}")
+
+
+def test_a_given_token_is_the_only_one(
+    database: Database, token: AccessToken, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a" * 32 + "\n")
+
+    authenticator = Authenticator(("token",), open_access_token(database, tmp_path, file))
+
+    assert authenticator.authenticate(f"Bearer {'a' * 32}").holds_all
+    with pytest.raises(Unauthenticated):
+        authenticator.authenticate(f"Bearer {token.text}")
+
+
+@pytest.mark.parametrize("content", ["", "short", "a" * 20 + " " + "a" * 20, "é" * 40, None])
+def test_a_given_file_without_a_good_token_is_refused(
+    database: Database, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_text(content, "utf-8")
+
+    with pytest.raises(FailedPrecondition, match="access_token_file"):
+        open_access_token(database, tmp_path, file)
 
 
 @pytest.mark.parametrize(
