@@ -88,75 +88,59 @@ def _ask(client: httpx2.Client, seen: Seen, name: str, request: httpx2.Request) 
     return answer.status_code == 200
 
 
-def hostile_requests(server: RunningServer) -> list[tuple[str, bytes]]:
-    """Give requests that no good client sends, each on a connection of its own."""
-    owner = f"Authorization: Bearer {server.token}\r\n".encode()
-    head = b"Host: localhost\r\nConnection: close\r\n"
-    web = f"/v1/{STORE}/dicomWeb".encode()
-    kind = f"Content-Type: {MULTIPART}\r\n".encode()
+HEAD = b"Host: localhost\r\nConnection: close\r\n"
+WEB = f"/v1/{STORE}/dicomWeb".encode()
+KIND = f"Content-Type: {MULTIPART}\r\n".encode()
+
+
+def strangers_requests() -> list[tuple[str, bytes]]:
+    """Give what comes from who has no token, each on a connection of its own."""
     return [
-        ("a guess", b"GET /v1/projects HTTP/1.1\r\nAuthorization: Bearer x\r\n" + head + b"\r\n"),
+        ("a guess", b"GET /v1/projects HTTP/1.1\r\nAuthorization: Bearer x\r\n" + HEAD + b"\r\n"),
         (
             "a forged token",
             b"GET /v1/projects HTTP/1.1\r\nAuthorization: Bearer eyJhbGciOiJub25lIn0.e30.\r\n"
-            + head
+            + HEAD
             + b"\r\n",
         ),
         ("a foreign host", b"GET /v1/projects HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
         ("no HTTP", os.urandom(4096)),
-        ("a long head", b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n" + head + b"\r\n"),
+        ("a long head", b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n"),
         ("a head without end", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 150),
+    ]
+
+
+def insiders_requests(server: RunningServer) -> list[tuple[str, bytes]]:
+    """Give what comes from who has a token and means no good."""
+    owner = f"Authorization: Bearer {server.token}\r\n".encode()
+    stow = b"POST " + WEB + b"/studies HTTP/1.1\r\n" + owner + KIND + HEAD
+    rubbish = (b"--b\r\n\r\n" + os.urandom(2000) + b"\r\n" for _ in range(50))
+    pieces = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in rubbish)
+    call = b"POST /v1/" + STORE.encode() + b":import HTTP/1.1\r\nContent-Length: 1000000\r\n"
+    return [
         (
             "a terabyte announced",
-            b"POST "
-            + web
-            + b"/studies HTTP/1.1\r\nContent-Length: 1099511627776\r\n"
-            + owner
-            + kind
-            + head
-            + b"\r\n"
-            + b"--b\r\n\r\n"
-            + os.urandom(100_000),
+            stow + b"Content-Length: 1099511627776\r\n\r\n--b\r\n\r\n" + os.urandom(100_000),
         ),
         (
             "parts of rubbish",
-            b"POST "
-            + web
-            + b"/studies HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
-            + owner
-            + kind
-            + head
-            + b"\r\n"
-            + b"".join(
-                b"%x\r\n%s\r\n" % (len(piece), piece)
-                for piece in (b"--b\r\n\r\n" + os.urandom(2000) + b"\r\n" for _ in range(50))
-            )
-            + b"7\r\n--b--\r\n\r\n0\r\n\r\n",
+            stow + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"7\r\n--b--\r\n\r\n0\r\n\r\n",
         ),
-        (
-            "deep JSON",
-            b"POST /v1/"
-            + STORE.encode()
-            + b":import HTTP/1.1\r\nContent-Length: 1000000\r\n"
-            + owner
-            + head
-            + b"\r\n"
-            + b"[" * 1_000_000,
-        ),
+        ("deep JSON", call + owner + HEAD + b"\r\n" + b"[" * 1_000_000),
         (
             "an endless search",
             b"GET "
-            + web
+            + WEB
             + b"/instances?PatientName=*"
             + b"a*" * 500
             + b" HTTP/1.1\r\n"
             + owner
-            + head
+            + HEAD
             + b"\r\n",
         ),
         (
             "paths out",
-            b"GET " + web + b"/studies/..%2f..%2fetc HTTP/1.1\r\n" + owner + head + b"\r\n",
+            b"GET " + WEB + b"/studies/..%2f..%2fetc HTTP/1.1\r\n" + owner + HEAD + b"\r\n",
         ),
     ]
 
@@ -166,7 +150,7 @@ def hostile_client(server: RunningServer, seen: Seen, number: int, end: threadin
     chance = random.Random(number)
     port = int(server.url.rpartition(":")[2])
     held: list[socket.socket] = []
-    requests = hostile_requests(server)
+    requests = [*strangers_requests(), *insiders_requests(server)]
     while not end.is_set():
         name, request = chance.choice(requests)
         with contextlib.suppress(OSError):
