@@ -40,44 +40,33 @@ from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import Buckets, cloud_address
 from fileroom.objectstore.cloud.provider import ANONYMOUS
 from fileroom.objectstore.local import durability_lost
+from fileroom.operations.auditing import end_of, open_audit
 from fileroom.operations.runner import Runner, RunnerOptions
-from fileroom.transfer.executors import WorkerPool, begin_item, open_executor
+from fileroom.transfer.executors import begin_item
 from fileroom.transfer.facilities import Facilities
 from fileroom.transfer.importing.job import forget_import
 from fileroom.transfer.jobs import jobs_of
 from fileroom.transfer.pipeline import Turns
+from fileroom.transfer.pools import open_pools, open_render_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fileroom.audit import AuditLog
     from fileroom.auth.access import Access
     from fileroom.auth.authenticate import AccessToken
     from fileroom.database.engine import Database
     from fileroom.database.operations import Operation
     from fileroom.objectstore.blobs.contract import Blobs
     from fileroom.settings import Settings
-    from fileroom.transfer.executors.cluster import DaskExecutor
-
-    _Pools = tuple[WorkerPool | DaskExecutor, WorkerPool | DaskExecutor]
+    from fileroom.transfer.pools import Pools
 
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 15.0
 """With the 10 s that requests under way may take before and the 5 s that the collector may take
 after, 30 s from SIGTERM to the end; what workers are at then is cut off and done again."""
-WORKER_MODULES: Final = ("fileroom.transfer.importing.worker", "fileroom.transfer.exporting.worker")
-"""What a worker imports before its first task, so that the first instance is not kept waiting."""
-RENDER_MODULES: Final = ("fileroom.archive.metadata.slices",)
-"""The same for the workers of requests, which start when they are first needed."""
-TRANSCODE_MODULES: Final = (
-    "fileroom.transfer.exporting.transcoding",
-    "fileroom.dicom.pixels.decode",
-    "fileroom.dicom.pixels.encode",
-    "fileroom.dicom.pixels.picture",
-)
-"""The same for the workers of exports that decode pixels; what the codecs take as they are loaded
-is not counted against an instance's memory."""
 LOCK_FILE: Final = "lock"
 LOOK_SECONDS: Final = 0.1
 """Far longer than it takes to see whether the lock is free."""
@@ -97,6 +86,7 @@ class Deployment:
     render_workers: RequestWorkers
     metadata: Metadata
     access: Access
+    audit: AuditLog
 
     @property
     def access_token(self) -> AccessToken | None:
@@ -111,7 +101,7 @@ class Deployment:
         Unavailable
             If the database does not answer, or the disk failed a write.
         """
-        lost = durability_lost()
+        lost = durability_lost() or self.audit.lost
         if lost is not None:
             raise Unavailable(f"nothing is written any more: {lost}; restart the server", "disk")
         with self.database.read() as connection:
@@ -137,10 +127,10 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         _make_directory(settings.buckets_directory)
         access = _open_access(database, settings)
         database.write(keep_header_dictionary)
-        owner = uuid.uuid4().hex
-        _take_over(database, blobs, owner)
+        owner = _take_over(database, blobs)
         buckets = open_buckets(settings)
-        pools = _executors(settings, stack)
+        audit = _open_audit(database, settings, stack)
+        pools = _open_pools(settings, stack)
         requests = StoringRequests()
         collector = Collector(
             database,
@@ -156,7 +146,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             stack.callback(lambda: presence.stop(is_settled=collector.is_settled()))
             # Who makes rows anew looks for servers once that is noted: one of both sees the other.
             check_rebuilt(database)
-        workers = _render_workers(settings, stack)
+        workers = open_render_workers(settings.render_workers, stack)
         cache = MetadataCache(settings.cache_directory, settings.metadata_cache_bytes)
         metadata = Metadata(workers, cache)
         if settings.metadata_cache_bytes:
@@ -164,7 +154,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             stack.callback(filler.stop)
             filler.start()
         runner, facilities = _runner(
-            settings, database, blobs, buckets, pools, owner, collector, requests
+            settings, database, blobs, buckets, pools, owner, collector, requests, audit
         )
         requests.on_broken_off(collector.suspect_request)
         indexer = AttributeIndexer(database, blobs, buckets)
@@ -187,6 +177,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
             render_workers=workers,
             metadata=metadata,
             access=access,
+            audit=audit,
         )
 
 
@@ -200,6 +191,17 @@ def _open_access(database: Database, settings: Settings) -> Access:
         issuers=settings.oidc,
         policies=settings.policies,
     )
+
+
+def _open_audit(database: Database, settings: Settings, stack: ExitStack) -> AuditLog:
+    with _usable(settings.audit_directory):
+        audit = open_audit(
+            database,
+            settings.audit_directory,
+            segment_bytes=settings.audit_segment_bytes,
+            retention_days=settings.audit_retention_days,
+        )
+    return stack.enter_context(audit)
 
 
 def lock_data(data: Path, stack: ExitStack) -> tuple[int, str]:
@@ -311,8 +313,9 @@ def open_buckets(settings: Settings) -> Buckets:
     return Buckets(settings.offered_buckets, settings.buckets_directory, own=own)
 
 
-def _take_over(database: Database, blobs: Blobs, owner: str) -> None:
-    """Begin where an earlier server ended, however it ended."""
+def _take_over(database: Database, blobs: Blobs) -> str:
+    """Begin where an earlier server ended, however it ended; give the new one's id."""
+    owner = uuid.uuid4().hex
     if not database.is_shared:  # else the leases tell who lives
         database.write(lambda transaction: operations.void_leases(transaction, owner))
     with database.read() as connection:
@@ -325,29 +328,23 @@ def _take_over(database: Database, blobs: Blobs, owner: str) -> None:
         except Unavailable:
             check_blob_bucket(blobs, store.blob_prefix)  # says what may be wrong
             raise
+    return owner
 
 
-def _render_workers(settings: Settings, stack: ExitStack) -> RequestWorkers:
-    """Give the second pool: a codec that ends its process ends no batch of an import with it."""
-    pool = WorkerPool(settings.render_workers, name="render", preload=RENDER_MODULES, lazy=True)
-    stack.callback(pool.kill_workers)
-    return RequestWorkers(executor=pool, count=settings.render_workers, begin_item=begin_item)
-
-
-def _executors(settings: Settings, stack: ExitStack) -> _Pools:
-    """Give the workers of batches, and those of exports that decode pixels.
-
-    The latter are beside the workers of requests: none waits behind a batch.
-    """
-    chosen = partial(open_executor, stack, settings.executor, tls=settings.executor_tls)
-    return (
-        chosen(settings.workers, name="ingest", preload=WORKER_MODULES),
-        chosen(settings.render_workers, name="transcode", preload=TRANSCODE_MODULES, lazy=True),
+def _open_pools(settings: Settings, stack: ExitStack) -> Pools:
+    return open_pools(
+        stack,
+        settings.executor,
+        workers=settings.workers,
+        transcoders=settings.render_workers,
+        tls=settings.executor_tls,
     )
 
 
-def _end(facilities: Facilities, operation: Operation) -> None:
+def _end(facilities: Facilities, audit: AuditLog, operation: Operation) -> None:
     """Do what is to be done once an operation has ended, however it did."""
+    with facilities.database.read() as connection:
+        audit.record(end_of(operations.read_progress(connection, operation)))
     forget_import(facilities, operation)
     mark_if_possible(facilities.database, facilities.blobs, operation.store_id)
 
@@ -357,10 +354,11 @@ def _runner(
     database: Database,
     blobs: Blobs,
     buckets: Buckets,
-    pools: _Pools,
+    pools: Pools,
     owner: str,
     collector: Collector,
     requests: StoringRequests,
+    audit: AuditLog,
 ) -> tuple[Runner, Facilities]:
     def logs_url(operation: Operation) -> str:
         return f"{settings.public_url.rstrip('/')}/console/{operation.name}/logs"
@@ -392,7 +390,7 @@ def _runner(
         owner,
         jobs_of(facilities),
         logs_url=logs_url,
-        on_finished=partial(_end, facilities),
+        on_finished=partial(_end, facilities, audit),
         options=RunnerOptions(retention_microseconds=settings.operation_retention_microseconds),
     )
     return runner, facilities

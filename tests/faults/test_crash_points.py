@@ -59,6 +59,8 @@ SOURCE: Final = Path(fileroom.__file__).parent
 ELSEWHERE: Final = (
     # Starts of a server, tokens, buckets in a cloud: tests beside each.
     *("auth/", "deployment", "objectstore/cloud/"),
+    # Who did what: tests/unit/audit.
+    *("audit/",),
     # The other database, and the migration below.
     *("database/migrations/", "database/postgresql"),
     # What is gone on with of an object of hundreds of megabytes: tests/faults/test_kill_large.py.

@@ -19,6 +19,7 @@ import anyio.to_thread
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
 
+from fileroom.api.auditing import Asked, Auditor
 from fileroom.api.authorizing import resource_of
 from fileroom.api.calls import Answer, Call, answer_of
 from fileroom.api.errors import (
@@ -119,6 +120,7 @@ class _Exchange:
     resource: str = ""
     principal: str = ""
     caller: str = ""
+    asked: Asked | None = None
     sent_bytes: int = 0
 
 
@@ -133,6 +135,7 @@ class _Application:
         self._shares = Shares(settings.requests_per_second)
         self._limiter = anyio.CapacityLimiter(settings.request_threads)
         self._sessions = UploadSessions(began_at=deployment.facilities.booted_at)
+        self._auditor = Auditor(deployment.audit, self._in_thread)
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,9 +164,11 @@ class _Application:
         self._running += 1
         try:
             answer = await self._answer(exchange)
+            answer = await self._auditor.answered(exchange, answer)
             answer = replace(answer, headers={"X-Request-Id": identifier, **answer.headers})
             status = await self._send(answer, exchange, send)
         except ClientGone:
+            await self._auditor.left(exchange)
             status = 499
         finally:
             self._running -= 1
@@ -249,9 +254,10 @@ class _Application:
                 headers={"Allow": allowed},
             )
         exchange.method_id, exchange.api_version = route.method_id, version
+        exchange.asked = Asked(route=route, version=version, path=match.path)
+        exchange.caller = self._reach.caller(scope, exchange.headers)
         query = parse_query(scope["query_string"])
         exchange.pretty = query.pretty
-        exchange.caller = self._reach.caller(scope, exchange.headers)
         principal = await self._identified(exchange, query)
         self._shares.begin(principal.name, exchange.caller)
         exchange.principal = principal.name
@@ -269,6 +275,7 @@ class _Application:
         exchange.resource = logged_resource(path, name)
         if not (principal.holds_all or route.per_item):
             await self._in_thread(partial(self._require, principal, route, path, name))
+        self._auditor.admit(route)
         parameters = bind_query(query, route.query)
         body, request = b"", None
         if route.request is not None or route.has_document:

@@ -26,6 +26,7 @@ COMMANDS = {
     "check": LazyCommand(
         "fileroom.cli.check", "check", "Compare what the index says with the bytes stored."
     ),
+    "audit": LazyCommand("fileroom.cli.audit", "audit", "Read the audit log, and verify it."),
     "doctor": LazyCommand(
         "fileroom.cli.doctor", "doctor", "Look whether machine and settings are fit."
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from fileroom.database.dialects import lock
 from fileroom.database.schema import meta
@@ -40,3 +40,16 @@ def keep_meta(transaction: Connection, key: str, value: str) -> str:
     if held is None:
         insert_meta(transaction, key, value)
     return value if held is None else held
+
+
+def put_meta(transaction: Connection, key: str, value: str) -> None:
+    """Set a key, there or not, to a value."""
+    if keep_meta(transaction, key, value) != value:
+        transaction.execute(update(meta).where(meta.c.key == key).values(value=value))
+
+
+def meta_below(connection: Connection, prefix: str) -> dict[str, str]:
+    """Give the keys that begin with a prefix, and their values."""
+    found = meta.c.key.startswith(prefix, autoescape=True)
+    rows = connection.execute(select(meta.c.key, meta.c.value).where(found))
+    return {row.key: row.value for row in rows}

@@ -248,6 +248,17 @@ SETTINGS: Final = (
         help="How long a finished operation and its failures are kept.",
     ),
     Setting(
+        name="audit_segment_bytes",
+        kind="integer",
+        minimum=4096,
+        help="After so many bytes the audit log in DATA/audit goes on in a new file.",
+    ),
+    Setting(
+        name="audit_retention_days",
+        kind="integer",
+        help="How long lines of the audit log are kept; 0 keeps all.",
+    ),
+    Setting(
         name="request_threads",
         kind="integer",
         minimum=1,

@@ -61,6 +61,8 @@ class Settings:
     collection_grace_seconds: int = 86_400
     collection_interval_seconds: int = 60
     operation_retention_days: int = 30
+    audit_segment_bytes: int = 64 << 20
+    audit_retention_days: int = 400
     request_threads: int = 32
     requests_per_second: int = 2_000
     unfinished_operations: int = 10_000
@@ -157,6 +159,11 @@ class Settings:
     def buckets_directory(self) -> Path:
         """The directory of the buckets that no table of the settings names."""
         return self.data / "buckets"
+
+    @property
+    def audit_directory(self) -> Path:
+        """The directory of the audit log."""
+        return self.data / "audit"
 
     @property
     def cache_directory(self) -> Path:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet
 import pytest
 
-from fileroom.api.healthcare.operations import METHOD_NAMES
 from fileroom.database.operations import Kind
+from fileroom.operations.auditing import METHOD_NAMES
 from tests.corpus import minimal_instance
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from fileroom.archive.representations import find_obstacle
 from fileroom.crashpoints import listen
 from fileroom.database import operations, schema
 from fileroom.database.operations import Counters
-from fileroom.deployment import TRANSCODE_MODULES, WORKER_MODULES
 from fileroom.dicom.media_types import NATIVE_TRANSFER_SYNTAXES, TRANSFER_SYNTAXES
 from fileroom.dicom.part10 import scan
 from fileroom.dicom.pixels.description import parse_pixel_description
@@ -32,6 +31,7 @@ from fileroom.transfer.exporting.line import Export
 from fileroom.transfer.importing.job import ImportJob, request_import
 from fileroom.transfer.options import ExportOptions
 from fileroom.transfer.pipeline import Turns, coordinator, run_pipeline
+from fileroom.transfer.pools import TRANSCODE_MODULES, WORKER_MODULES
 from tests.corpus import EXPLICIT, RLE, mr_instance
 from tests.frames import encapsulated
 from tests.mixed import (

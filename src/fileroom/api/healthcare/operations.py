@@ -12,6 +12,7 @@ from fileroom.database import operations, stores
 from fileroom.database.operations import Kind, State
 from fileroom.database.pages import PAGE_SIZE_MAX
 from fileroom.errors import InvalidArgument, Reason, Unimplemented
+from fileroom.operations.auditing import METHOD_NAMES
 from fileroom.operations.operation import account, seconds_left
 from fileroom.rows import CSV, NDJSON, as_csv, ndjson
 from fileroom.transfer.changing.undoing import request_undo
@@ -25,18 +26,6 @@ if TYPE_CHECKING:
     from fileroom.errors import ObjectFailure
     from fileroom.names import OperationName
 
-METHOD_NAMES: Final = {
-    Kind.CREATE_DATASET: "dataset.DatasetService.CreateDataset",
-    Kind.IMPORT: "dicom.DicomService.ImportDicomData",
-    Kind.EXPORT: "dicom.DicomService.ExportDicomData",
-    Kind.DELETE_STUDY: "dicom.DicomService.DeleteStudy",
-    Kind.DELETE_SERIES: "dicom.DicomService.DeleteSeries",
-    Kind.SET_STORAGE_CLASS: "dicom.DicomService.SetBlobStorageSettings",
-    Kind.UPDATE_STUDY: "dicom.DicomService.UpdateStudyMetadata",
-    Kind.UPDATE_SERIES: "dicom.DicomService.UpdateSeriesMetadata",
-    Kind.PROMOTE: "dicom.DicomService.PromoteDicomData",
-    Kind.UNDO_IMPORT: "dicom.DicomService.UndoImportDicomData",
-}
 _WITH_OBJECTS: Final = frozenset(Kind) - {Kind.CREATE_DATASET}
 _CSV_COLUMNS: Final = ("source", "reason", "code", "message", "tag", "byteOffset")
 _DONE_FILTERS: Final = {"": None, "done=true": True, "done=false": False, "done:true": True}
