@@ -82,7 +82,7 @@ def verify(token: str, key: Key, algorithms: Collection[str]) -> dict[str, Any]:
     try:
         signed = jws.deserialize_compact(token, key, registry=_only(algorithms))
         claims = msgspec.json.decode(signed.payload or b"", type=dict[str, Any])
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, RecursionError, TypeError, ValueError) as error:
         raise Unauthenticated("the token's signature is not valid", "token") from error
     now = time.time()
     expires, issued = _time(claims, "exp"), _time(claims, "iat")
@@ -124,7 +124,7 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         unverified = jws.extract_compact(token.encode(), None, _ANY)
         claims = msgspec.json.decode(unverified.payload or b"", type=dict[str, Any])
-    except (JoseError, ValueError, TypeError) as error:
+    except (JoseError, RecursionError, TypeError, ValueError) as error:
         raise Unauthenticated("the token is no JSON Web Token", "token") from error
     return dict(unverified.headers()), claims
 

@@ -283,7 +283,7 @@ def _ask(url: str, fields: Mapping[str, str] | None = None) -> dict[str, Any]:
                 if len(body) > DOCUMENT_BYTES_MAX:
                     raise Unavailable(f"{url} answers more than a document of keys is", "oidc")
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (httpx2.HTTPError, msgspec.MsgspecError) as error:
+    except (httpx2.HTTPError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Unavailable(
             f"{url}, by which tokens are verified, cannot be read: {type(error).__name__}", "oidc"
         ) from error

@@ -136,6 +136,8 @@ def test_known_keys_count_while_the_provider_is_away(
         (200, b" " * (oidc.DOCUMENT_BYTES_MAX + 1), {}),
         (302, b"", {"Location": "http://127.0.0.1:1/keys"}),
         (200, b'{"keys": 3}', {}),
+        (200, b'{"keys": ' + b"[" * 100_000, {}),
+        (200, b'{"keys": "\xff"}', {}),
         (200, b'{"keys": [{"kty": "RSA", "kid": "k1"}, 3, {"kty": "oct", "k": "AA"}]}', {}),
     ],
 )
