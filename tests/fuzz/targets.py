@@ -159,7 +159,7 @@ def policies(data: bytes) -> None:
         assert {each.role for each in found} <= ROLES.keys()
 
 
-class _Counting:
+class PartCounter:
     """Counts the parts of a body."""
 
     def __init__(self) -> None:
@@ -184,7 +184,7 @@ def multipart(data: bytes) -> None:
     step = data[0] + 1 if data else 1
     media_type = find_media_type(f"multipart/related; boundary={BOUNDARY}")
     assert media_type is not None
-    counting = _Counting()
+    counting = PartCounter()
     reader = MultipartReader(media_type, counting)
     for start in range(1, len(data), step):
         reader.write(data[start : start + step])
