@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help demo serve test test-long check lint unit bench docs examples tools lock clean
+.PHONY: help demo serve test test-long check lint unit bench docs examples tools lock sbom audit-dependencies clean
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
 
@@ -57,13 +57,33 @@ tools:  ## Debian packages that some tests use; does nothing where there is no a
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null \
 		|| echo "make tools: could not install $$package; the tests that use it are skipped by name"; done; fi
 
-lock: | .python  ## write constraints.txt and package-lock.json anew from pyproject.toml and package.json
+lock: | .python  ## write constraints.txt, requirements.lock and package-lock.json anew
 	rm -rf .tools/lock && $(PYTHON) -m venv .tools/lock
 	.tools/lock/bin/python -m pip install -q --upgrade pip
 	.tools/lock/bin/python -m pip install -q . --group dev
 	echo '# What pyproject.toml asks for, at the versions tested. Written by: make lock' > constraints.txt
 	.tools/lock/bin/python -m pip freeze --all --exclude fileroom --exclude setuptools >> constraints.txt
+	@$(MAKE) --no-print-directory requirements.lock
 	npm install --package-lock-only
+
+# With the oldest Python that is served: it needs what later ones have built in.
+requirements.lock: constraints.txt pyproject.toml | .tools/supply-chain
+	echo '# All that a server runs, extras included: pip install --require-hashes -r requirements.lock' > $@
+	echo '# Written by: make lock' >> $@
+	.tools/supply-chain/bin/pip-compile -q --generate-hashes --strip-extras --all-extras -c constraints.txt \
+	--no-header --no-annotate --no-emit-find-links --no-emit-index-url -o .tools/requirements.lock pyproject.toml
+	cat .tools/requirements.lock >> $@
+
+sbom: .tools/supply-chain  ## what is installed for a server, as CycloneDX: .tools/sbom.json
+	.tools/supply-chain/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+	-o .tools/sbom.json requirements.lock
+
+audit-dependencies: .tools/supply-chain  ## known vulnerabilities of what a server runs; asks osv.dev
+	.tools/supply-chain/bin/pip-audit -r requirements.lock --require-hashes --disable-pip -s osv
+
+.tools/supply-chain: | .python
+	@$(PYTHON) -m venv $@
+	@$@/bin/python -m pip --disable-pip-version-check install -q pip-tools==7.6.2 pip-audit==2.10.1 cyclonedx-bom==7.5.0
 
 clean:  ## remove what the targets above made (not DATA)
 	rm -rf .venv .tools node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
