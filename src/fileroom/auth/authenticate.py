@@ -12,7 +12,7 @@ from fileroom.auth import jwt
 from fileroom.auth.authorize import ANYONE, OWNER, Principal
 from fileroom.auth.jwt import TOKEN_LENGTH_MAX
 from fileroom.auth.token_file import find_token_text, read_given_token, write_token_text
-from fileroom.database.meta import find_meta, insert_meta, replace_meta
+from fileroom.database.meta import find_meta, insert_meta, put_meta
 from fileroom.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def rotate_access_token(database: Database, directory: Path) -> None:
     """
     text = secrets.token_urlsafe(32)
     write_token_text(directory, text)
-    database.write(lambda transaction: replace_meta(transaction, _META_KEY, _sha256(text)))
+    database.write(lambda transaction: put_meta(transaction, _META_KEY, _sha256(text)))
 
 
 def _sha256(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from fileroom.database.dialects import lock
 from fileroom.database.schema import meta
@@ -24,13 +24,6 @@ def find_meta(connection: Connection, key: str) -> str | None:
 def insert_meta(transaction: Connection, key: str, value: str) -> None:
     """Add a key that is not there yet."""
     transaction.execute(insert(meta).values(key=key, value=value))
-
-
-def replace_meta(transaction: Connection, key: str, value: str) -> None:
-    """Set a key, whether or not it is there."""
-    lock(transaction)
-    transaction.execute(delete(meta).where(meta.c.key == key))
-    insert_meta(transaction, key, value)
 
 
 def keep_meta(transaction: Connection, key: str, value: str) -> str:
