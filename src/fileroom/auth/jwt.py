@@ -124,9 +124,11 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         unverified = jws.extract_compact(token.encode(), None, _ANY)
         claims = msgspec.json.decode(unverified.payload or b"", type=dict[str, Any])
+        # joserfc takes any JSON that "alg" is in: a text, an array.
+        header = dict(unverified.headers())
     except (JoseError, RecursionError, TypeError, ValueError) as error:
         raise Unauthenticated("the token is no JSON Web Token", "token") from error
-    return dict(unverified.headers()), claims
+    return header, claims
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
