@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,10 @@ def opened(server: RunningServer) -> httpx2.Client:
     """Give a client that may do everything, to be closed."""
     authorization = {"Authorization": f"Bearer {server.token}"}
     return httpx2.Client(base_url=f"{server.url}/v1", headers=authorization)
+
+
+def _text(server: RunningServer) -> str:
+    return "".join(each.read_text() for each in sorted((server.data / "audit").iterdir()))
 
 
 def asked(server: RunningServer) -> list[dict[str, Any]]:
@@ -97,6 +102,9 @@ def test_an_operation_has_two_entries_and_a_dropped_line_is_found(tmp_path: Path
             name = "projects/p1/locations/us-central1/datasets/d/dicomStores/s"
             store = client.create_dicom_store(name)
             operation = client.wait(client.import_(name, "gs://input/**"), poll_seconds=0.1)
+        deadline = time.monotonic() + 10  # the last line of a read, or of an end, waits a moment
+        while _text(server).count('"last":true') < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
         of_it = [
             e for e in asked(server) if e.get("operation", {}).get("id") == str(operation.name)
         ]

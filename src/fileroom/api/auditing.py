@@ -133,7 +133,7 @@ class Asked:
         kind, labels = _monitored(name)
         operation, is_done = self._begun(answer)
         return Entry(
-            access=ACCESS[self.route.permission],
+            access=access_of(self.route),
             service=service_of(self.route),
             method=method_name(self.route, self.version),
             resource=_resource(self.path, name),
@@ -158,6 +158,11 @@ class Asked:
         return name, self.route.method_id == _DONE_AT_ONCE
 
 
+def access_of(route: Route) -> Access:
+    """Give Google's type of what a route does; of one that has none, the strictest."""
+    return ACCESS.get(route.permission, DATA_WRITE)
+
+
 def begins_operation(route: Route) -> bool:
     """Whether what a route answers is an operation that it began."""
     return route.response is wire.Operation and route.verb != "GET"
@@ -165,7 +170,7 @@ def begins_operation(route: Route) -> bool:
 
 def is_durable(route: Route) -> bool:
     """Whether the entry of a request is on the disk before it is answered."""
-    return ACCESS[route.permission].is_write or begins_operation(route)
+    return access_of(route).is_write or begins_operation(route)
 
 
 def service_of(route: Route) -> str:

@@ -1,8 +1,8 @@
 """Lines written: bound together as they come, and durable before a write is answered.
 
 A line of a write is on the disk before its caller goes on; many that come at once share one sync.
-A line of a read is in the file at once, and on the disk within a second: a killed server keeps it,
-a power cut may take the last ones.
+Lines of reads wait for up to half a second and are written and synced together, so that no read
+waits for the disk; a crash may take those with it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import threading
 import time
 import uuid
+from collections import deque
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SYNC_SECONDS: Final = 0.5
+WAITING_MAX: Final = 10_000
+"""Who brings one more entry of a read writes all of them."""
+BATCH_LINES: Final = 500
 ANCHOR_LINES: Final = 1000
 ANCHOR_SECONDS: Final = 60.0
 _DAY_SECONDS: Final = 86_400.0
@@ -66,6 +70,7 @@ class AuditLog(Closing):
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._stop = threading.Event()
+        self._waiting: deque[tuple[float, Entry]] = deque()
         self._missed = 0
         self._lost: str | None = None
         self._synced = 0
@@ -104,17 +109,18 @@ class AuditLog(Closing):
                 self._tell_missed()
 
     def record(self, entry: Entry) -> None:
-        """Write a line that a power cut within the next second may take.
+        """Have a line written soon, which a crash within the next second may take.
 
         Where the disk takes none, how many are missed is told once it does.
         """
+        self._waiting.append((time.time(), entry))
+        if len(self._waiting) > WAITING_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that wait, without bringing them to the disk."""
         with self._lock:
-            try:
-                self._append(entry.to_json())
-            except FileroomError:
-                self._missed += 1
-                if self._missed == 1:
-                    logger.exception("the audit log cannot be written")
+            self._drain()
 
     def record_durably(self, entry: Entry) -> None:
         """Write a line, and come back once it is on the disk.
@@ -124,8 +130,13 @@ class AuditLog(Closing):
         Unavailable, ResourceExhausted
             If it is not.
         """
-        self.check()
+        try:
+            self.check()
+        except FileroomError:
+            self.record(entry)  # as far as that goes
+            raise
         with self._lock:
+            self._drain()
             try:
                 self._append(entry.to_json())
             except FileroomError:
@@ -143,6 +154,7 @@ class AuditLog(Closing):
         self._thread.join()
         try:
             with self._lock:
+                self._drain()
                 self._append(Note.CLOSED.to_json({}))
             self._sync(self._head.sequence)
             self._anchor()
@@ -231,13 +243,32 @@ class AuditLog(Closing):
             self._missed = missed
             raise
 
+    def _drain(self) -> None:
+        """Write the lines that wait; those that the disk does not take are counted as missed."""
+        while self._waiting:
+            count = min(len(self._waiting), BATCH_LINES)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            try:
+                self._append_all([(entry.to_json(), at) for at, entry in batch])
+            except FileroomError:
+                if not self._missed:
+                    logger.exception("the audit log cannot be written")
+                self._missed += count
+
     def _append(self, told: JsonObject) -> None:
-        """Write a line; either all of it is in the file or nothing."""
+        self._append_all([(told, time.time())])
+
+    def _append_all(self, entries: list[tuple[JsonObject, float]]) -> None:
+        """Write lines; either all of them are in the file or none."""
         if self._missed:
             self._tell_missed()
-        head, line = self._head.next_line(told, timestamp(time.time()))
+        head, lines = self._head, []
+        for told, at in entries:
+            head, line = head.next_line(told, timestamp(at))
+            lines.append(line)
+        data = b"".join(lines)
         try:
-            view = memoryview(line)
+            view = memoryview(data)
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
@@ -247,7 +278,7 @@ class AuditLog(Closing):
                 "NO_SPACE",
             ) from error
         crashpoint("audit.written")
-        self._head, self._size = head, self._size + len(line)
+        self._head, self._size = head, self._size + len(data)
 
     def _take_back(self, why: OSError) -> None:
         """Cut off what there is of a line that the disk did not take."""
@@ -304,6 +335,7 @@ class AuditLog(Closing):
     def _tend(self) -> None:
         while not self._stop.wait(SYNC_SECONDS):
             try:
+                self.flush()
                 self._sync(self._head.sequence)
                 self._rotate_if_due()
                 since = time.monotonic() - self._anchored_at

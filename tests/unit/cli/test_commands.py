@@ -79,7 +79,7 @@ def leaves(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, cl
 
 def test_every_command_has_help_and_an_example_of_itself() -> None:
     found = dict(leaves(program, click.Context(program, info_name="fileroom")))
-    assert len(found) == 60
+    assert len(found) == 62
     for path, command in found.items():
         assert command.help, path
         assert getattr(command, "example", "").startswith(path), path
