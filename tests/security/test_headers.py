@@ -89,7 +89,7 @@ def test_a_document_that_was_stored_never_becomes_a_page(
             check_guards(answer)
             kind = answer.headers.get("Content-Type", "").partition(";")[0]
             assert kind not in {"text/html", "image/svg+xml", "text/xml", "application/xhtml+xml"}
-            if kind in {"application/pdf", "text/plain"}:
+            if kind in {"application/dicom", "application/octet-stream", "application/pdf"}:
                 assert answer.headers["Content-Disposition"].startswith("attachment")
 
 

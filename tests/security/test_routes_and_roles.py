@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fileroom.api import rates
 from fileroom.api.calls import Answer
 from fileroom.api.routes import ROUTES
 from fileroom.auth.authorize import UNCONDITIONAL
@@ -60,8 +61,10 @@ def gate(hospitals: Hospitals) -> Iterator[httpx2.Client]:
         return replace(behind, access=own.access, buckets=own.buckets)
 
     settings = replace(own.settings, data=own.settings.data.with_name("gate"))
-    with served(settings, routes, changed=with_door) as behind:
-        yield behind.client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rates, "FAILURES_AT_ONCE", 10_000)  # each route is asked by nobody, thrice
+        with served(settings, routes, changed=with_door) as behind:
+            yield behind.client
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fileroom.api.calls import Answer
 from fileroom.api.dicomweb.answers import is_unchanged
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from fileroom.dicom.media_types import MediaType
 
 
+_SAVED: Final = {"Content-Disposition": "attachment"}
+"""A browser that is led to a file keeps it, whatever else its bytes may be besides DICOM."""
+
+
 def single_part(call: Call, file: InstanceFile, media_type: MediaType) -> Answer:
     """Give a file as a body by itself: 200, or 206, 304 and 416 where the client asks for that."""
-    headers = {} if file.etag is None else {"ETag": file.etag}
+    headers = dict(_SAVED) if file.etag is None else {**_SAVED, "ETag": file.etag}
     if file.etag is not None and is_unchanged(call, file.etag):
         file.pieces.close()
         return Answer(status=304, media_type=None, headers=headers)
