@@ -31,7 +31,7 @@ test: tools check node_modules/.stamp .tools/ohif/.stamp examples  ## check, the
 test-long: tools .venv/.dev node_modules/.stamp .tools/ohif/.stamp examples  ## every test
 	$(PYTEST) -m 'long or not long' --timeout=3600 -o faulthandler_timeout=3500  # which can end a process
 
-check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: under three minutes on 2 cores
+check: .venv/.dev  ## format, lint, types, layers, spelling, unit tests: five minutes on 2 cores
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint unit
 
 lint: .venv/.dev

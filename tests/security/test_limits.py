@@ -205,6 +205,18 @@ def test_who_guesses_is_slowed_down_and_hinders_no_other(tmp_path: Path) -> None
         assert running.client.get("/v1/projects").status_code == 200
 
 
+def test_who_guesses_proofs_is_slowed_down_too(tmp_path: Path) -> None:
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "guess"}
+    with served(Settings(data=tmp_path / "data", workers=1)) as running:
+        statuses = [
+            running.client.post("/token", data=form).status_code
+            for _ in range(FAILURES_AT_ONCE + 5)
+        ]
+
+    assert statuses[:FAILURES_AT_ONCE] == [400] * FAILURES_AT_ONCE
+    assert statuses[-1] == 429
+
+
 def test_requests_in_a_second_are_bounded(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / "data", workers=1)
     with served(replace(settings, requests_per_second=1)) as running:

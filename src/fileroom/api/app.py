@@ -234,11 +234,7 @@ class _Application:
                 exchange.method_id = "console"
                 return file
         if scope["path"] == TOKEN_PATH and scope["method"] == "POST":
-            exchange.method_id = TOKEN_PATH
-            body = await read_body(exchange.receive, exchange.headers)
-            return await self._in_thread(
-                partial(exchange_token, self._access, self._deployment.settings.public_url, body)
-            )
+            return await self._token(exchange)
         version, *segments = split_path(scope.get("raw_path") or scope["path"].encode())
         match = self._table.find(version, segments)
         if match is None:
@@ -316,6 +312,16 @@ class _Application:
         except Unauthenticated:
             self._shares.fail(exchange.caller)
             raise
+
+    async def _token(self, exchange: _Exchange) -> Answer:
+        """Give a token for what proves who somebody is; who guesses is slowed down."""
+        exchange.method_id = TOKEN_PATH
+        body = await read_body(exchange.receive, exchange.headers)
+        public_url = self._deployment.settings.public_url
+        answer = await self._in_thread(partial(exchange_token, self._access, public_url, body))
+        if answer.status != 200:
+            self._shares.fail(self._reach.caller(exchange.scope, exchange.headers))
+        return answer
 
     def _require(
         self, principal: Principal, route: Route, path: dict[str, str], name: ResourceName | None
