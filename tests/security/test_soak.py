@@ -199,7 +199,7 @@ def test_good_clients_are_served_beside_hostile_ones(tmp_path: Path) -> None:
         _run(server, beside, SECONDS * 9 / 10, hostile=2, first=100)
         after = memory(server)
         lost = _lost(server, alone.stored | beside.stored)
-        assert client.list_locations("p")
+        assert list(client.list_locations("p"))
 
     print(
         f"{SECONDS:.0f} s: {sum(map(len, beside.good.values()))} good requests,"

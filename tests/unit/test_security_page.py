@@ -32,3 +32,10 @@ def test_each_report_that_is_tried_is_on_the_page() -> None:
     tried = re.findall(r"def (test_cve_\w+)\(", (ROOT / "tests/security/test_cves.py").read_text())
     assert tried
     assert set(tried) <= {test for _, test in NAMED}
+
+
+def test_the_threat_model_names_tests_that_are_there() -> None:
+    page = (ROOT / "docs" / "reference" / "threat-model.md").read_text()
+    named = re.findall(r"`(tests/[\w/.]+)`", page)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []

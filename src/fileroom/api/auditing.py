@@ -101,6 +101,7 @@ _CODES: Final = {
 }
 """What a status means; of several codes with one status the lowest."""
 _CLIENT_GONE: Final = 499
+_TOO_MANY: Final = HTTP_STATUS[Code.RESOURCE_EXHAUSTED]
 _DONE_AT_ONCE: Final = "datasets.create"
 """What answers an operation that no runner runs: it has ended when it is named."""
 _OF_LOCATIONS: Final = {"get": "GetLocation", "list": "ListLocations"}
@@ -283,8 +284,8 @@ class Auditor:
     async def answered(self, exchange: Exchange, answer: Answer) -> Answer:
         """Give an answer once its entry is written; of a write, an error where that failed."""
         asked = exchange.asked
-        if asked is None:
-            return answer
+        if asked is None or (answer.status == _TOO_MANY and not exchange.principal):
+            return answer  # whoever floods the server is not to flood the log
         exchange.asked = None  # once is enough, whatever comes after
         entry = asked.entry(
             principal=exchange.principal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fileroom.api.storage.places import full_name
 from fileroom.auth.authorize import Resource
 from fileroom.names import DatasetName, DicomStoreName, LocationName, OperationName
 
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
 
     from fileroom.api.calls import Call
     from fileroom.names import ResourceName
-    from fileroom.objectstore.buckets import Buckets, BucketSettings
-
-_SCHEME = "gs://"
+    from fileroom.objectstore.buckets import Buckets
 
 
 def resource_of(path: Mapping[str, str], name: ResourceName | None, buckets: Buckets) -> Resource:
@@ -27,15 +26,10 @@ def resource_of(path: Mapping[str, str], name: ResourceName | None, buckets: Buc
         case DicomStoreName() | OperationName():
             return Resource(shown=str(name), project=name.parent.parent.project, name=name)
     if "bucket" in path:
-        named = path["bucket"]
-        return bucket_of(named, buckets.find(named if "://" in named else f"{_SCHEME}{named}"))
+        bucket = buckets.find(full_name(path["bucket"]))
+        owner = "" if bucket is None else bucket.project or ""
+        return Resource(shown=f"projects/_/buckets/{path['bucket']}", project=owner)
     return of_project(path["project"]) if "project" in path else Resource(shown="projects")
-
-
-def bucket_of(shown: str, bucket: BucketSettings | None) -> Resource:
-    """Give a bucket as a resource, whether or not there is one of the name."""
-    project = "" if bucket is None else bucket.project or ""
-    return Resource(shown=f"projects/_/buckets/{shown}", project=project)
 
 
 def of_project(project: str) -> Resource:

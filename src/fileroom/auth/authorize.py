@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from fileroom.auth.policies import Policy, policy_of
 from fileroom.database.policies import policies_over, projects_with_policies
 from fileroom.database.stores import denied
+from fileroom.errors import PermissionDenied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +72,15 @@ class Authorizer:
         """
         if principal.holds_all or permission == UNCONDITIONAL:
             return
-        if permission not in self.held(principal, resource):
-            raise denied(permission, resource.shown)
+        if permission in self.held(principal, resource):
+            return
+        if resource.name is None:
+            raise PermissionDenied(
+                f"Permission '{permission}' denied on resource '{resource.shown}' (or it may not"
+                " exist). An operator grants a role that holds it under policies in the settings.",
+                permission,
+            )
+        raise denied(permission, resource.shown)
 
     def held(self, principal: Principal, resource: Resource) -> frozenset[str]:
         """Give what a principal who does not hold all may do to a resource."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fileroom.auth.roles import ROLES
+from fileroom.database.stores import new_etag
 from fileroom.errors import Aborted, InvalidArgument
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def replaced(kept: Policy, bindings: tuple[Binding, ...] | None, etag: str) -> P
             " exponential backoff: read the policy again, change it, and write it with its etag.",
             "etag",
         )
-    return Policy(bindings=kept.bindings if bindings is None else bindings, etag=_new_etag())
+    return Policy(bindings=kept.bindings if bindings is None else bindings, etag=new_etag())
 
 
 def checked_bindings(
@@ -145,8 +144,3 @@ def checked_member(text: str) -> str:
             "policy.bindings.members",
         )
     return f"{found[1]}:{found[2].lower()}"
-
-
-def _new_etag() -> str:
-    # A multiple of three bytes: base64 that needs no padding, which gcloud would choke on.
-    return base64.b64encode(secrets.token_bytes(9)).decode()

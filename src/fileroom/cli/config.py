@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
+from fileroom.auth.oidc import OidcIssuer
+from fileroom.auth.policies import Policy
 from fileroom.cli.buckets import place_of
 from fileroom.cli.groups import Group
 from fileroom.cli.output.rendering import Format, field, write_many
@@ -56,6 +59,16 @@ def _to_json(value: object) -> Json:
         case BucketSettings():
             rights = ", ".join(sorted(value.allow))
             return f"{value.name} = {place_of(value)} ({rights}; {', '.join(value.stores)})"
+        case OidcIssuer():
+            return (
+                f"{value.issuer} (for {', '.join(value.audiences)}; {', '.join(value.algorithms)})"
+            )
+        case Policy():
+            granted = (f"{each.role}: {', '.join(each.members)}" for each in value.bindings)
+            return "; ".join(granted)
+        case Mapping():
+            told = (f"{name} ({_to_json(each)})" for name, each in value.items())
+            return ", ".join(told) or None
         case tuple():
             return ", ".join(str(_to_json(each)) for each in value) or None
         case int():

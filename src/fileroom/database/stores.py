@@ -188,7 +188,7 @@ def insert_dataset(transaction: Connection, name: DatasetName, *, time_zone: str
                     location=name.parent.location,
                     dataset_id=name.dataset_id,
                     time_zone=time_zone,
-                    etag=_new_etag(),
+                    etag=new_etag(),
                     created_at=now_microseconds(),
                 )
             )
@@ -204,7 +204,7 @@ def update_dataset(transaction: Connection, name: DatasetName, *, time_zone: str
     transaction.execute(
         update(datasets)
         .where(datasets.c.id == dataset.id)
-        .values(time_zone=time_zone, etag=_new_etag())
+        .values(time_zone=time_zone, etag=new_etag())
     )
     return get_dataset(transaction, name)
 
@@ -320,7 +320,7 @@ def insert_dicom_store(
                     dataset_id=dataset.id,
                     dicom_store_id=name.dicom_store_id,
                     config=config,
-                    etag=_new_etag(),
+                    etag=new_etag(),
                     blob_prefix=blob_prefix or new_blob_prefix(),
                     created_at=now_microseconds(),
                 )
@@ -339,7 +339,7 @@ def update_dicom_store(
     transaction.execute(
         update(dicom_stores)
         .where(dicom_stores.c.id == store.id)
-        .values(config=change(store.config), etag=_new_etag())
+        .values(config=change(store.config), etag=new_etag())
     )
     return get_dicom_store(transaction, name)
 
@@ -390,6 +390,7 @@ def _dicom_store(row: Row[*tuple[object, ...]], parent: DatasetName) -> DicomSto
     )
 
 
-def _new_etag() -> str:
+def new_etag() -> str:
+    """Give an etag that nothing has had."""
     # A multiple of three bytes: base64 that needs no padding, which gcloud would choke on.
     return base64.b64encode(secrets.token_bytes(9)).decode()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fileroom.api.rates import FAILURES_AT_ONCE
 from fileroom.audit import entries_of
 from fileroom.settings import Settings
 from tests.unit.api.conftest import served
@@ -95,3 +96,16 @@ def test_as_many_entries_as_requests(server: ServedDeployment) -> None:
         server.client.get("/v1/nothing")  # reaches no route
         asked += 2
     assert len(list(entries_of(_directory(server)))) == before + asked
+
+
+def test_guesses_beyond_the_limit_leave_no_lines(server: ServedDeployment) -> None:
+    """Whoever floods the server with them is not to fill its disk."""
+    before = len(list(entries_of(_directory(server))))
+    headers = {"Authorization": "Bearer guess"}
+    statuses = [
+        server.client.get(f"/v1/{DATASETS}", headers=headers).status_code
+        for _ in range(FAILURES_AT_ONCE + 20)
+    ]
+    assert statuses.count(429) > 10
+    server.call("DELETE", f"{DATASETS}/none")  # whose line comes after all that wait
+    assert len(list(entries_of(_directory(server)))) == before + statuses.count(401) + 1

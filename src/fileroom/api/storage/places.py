@@ -37,11 +37,14 @@ _NAMED: Final = re.compile(
 )
 
 
+def full_name(bucket: str) -> str:
+    """Give the name of the bucket that a path means; one of Cloud Storage is plain there."""
+    return bucket if "://" in bucket else f"{SCHEME}{bucket}"
+
+
 def get_bucket(call: Call) -> BucketSettings:
     """Give the bucket of the path; NotFound where there is none."""
-    name = call.path["bucket"]
-    if "://" not in name:
-        name = f"{SCHEME}{name}"
+    name = full_name(call.path["bucket"])
     bucket = call.deployment.buckets.find(name)
     if bucket is None:
         raise NotFound(
