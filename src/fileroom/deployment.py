@@ -40,7 +40,7 @@ from fileroom.objectstore.blobs.local import LocalBlobs
 from fileroom.objectstore.buckets import Buckets, cloud_address
 from fileroom.objectstore.cloud.provider import ANONYMOUS
 from fileroom.objectstore.local import durability_lost
-from fileroom.operations.auditing import end_of, open_audit
+from fileroom.operations.auditing import open_audit, tell_end, tell_ends
 from fileroom.operations.runner import Runner, RunnerOptions
 from fileroom.transfer.executors import begin_item
 from fileroom.transfer.facilities import Facilities
@@ -129,7 +129,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         database.write(keep_header_dictionary)
         owner = _take_over(database, blobs)
         buckets = open_buckets(settings)
-        audit = _open_audit(database, settings, stack)
+        audit = stack.enter_context(_open_audit(database, settings))
         pools = _open_pools(settings, stack)
         requests = StoringRequests()
         collector = Collector(
@@ -141,7 +141,7 @@ def open_deployment(settings: Settings) -> Iterator[Deployment]:
         )
         stack.callback(_let_go, lock, collector)
         if database.is_shared:
-            presence = Presence(database, requests, collector.suspect_all)
+            presence = Presence(database, requests, partial(_mourn, database, audit, collector))
             presence.start()
             stack.callback(lambda: presence.stop(is_settled=collector.is_settled()))
             # Who makes rows anew looks for servers once that is noted: one of both sees the other.
@@ -193,15 +193,14 @@ def _open_access(database: Database, settings: Settings) -> Access:
     )
 
 
-def _open_audit(database: Database, settings: Settings, stack: ExitStack) -> AuditLog:
+def _open_audit(database: Database, settings: Settings) -> AuditLog:
     with _usable(settings.audit_directory):
-        audit = open_audit(
+        return open_audit(
             database,
             settings.audit_directory,
             segment_bytes=settings.audit_segment_bytes,
             retention_days=settings.audit_retention_days,
         )
-    return stack.enter_context(audit)
 
 
 def lock_data(data: Path, stack: ExitStack) -> tuple[int, str]:
@@ -341,10 +340,15 @@ def _open_pools(settings: Settings, stack: ExitStack) -> Pools:
     )
 
 
+def _mourn(database: Database, audit: AuditLog, collector: Collector) -> None:
+    """Do what another server that has died did not come to."""
+    collector.suspect_all()
+    tell_ends(database, audit)
+
+
 def _end(facilities: Facilities, audit: AuditLog, operation: Operation) -> None:
     """Do what is to be done once an operation has ended, however it did."""
-    with facilities.database.read() as connection:
-        audit.record(end_of(operations.read_progress(connection, operation)))
+    tell_end(facilities.database, audit, operation)
     forget_import(facilities, operation)
     mark_if_possible(facilities.database, facilities.blobs, operation.store_id)
 

@@ -112,6 +112,8 @@ def test_an_operation_has_two_entries_and_a_dropped_line_is_found(tmp_path: Path
             ["first"],
             ["last"],
         ]
+        who = {e["protoPayload"]["authenticationInfo"]["principalEmail"] for e in of_it}
+        assert who == {"token:owner"}
         assert PLANTED not in json.dumps(entries(server))
         beside = run_fileroom("audit", "verify", f"--data={server.data}", "--format=json")
         assert beside.returncode == 0, beside.stderr

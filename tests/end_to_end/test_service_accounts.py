@@ -6,14 +6,17 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 from google.auth import default
 from google.auth.exceptions import RefreshError
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
+from fileroom.api.token import JWT_BEARER
 from tests.end_to_end.conftest import slices
 from tests.server import clean_environment, run_fileroom
 
@@ -116,6 +119,34 @@ def test_a_key_that_was_deleted_signs_nothing_any_more(
         service.projects().locations().datasets().dicomStores().get(
             name=place.dicom_store
         ).execute()
+
+
+def exchanges(server: RunningServer) -> list[tuple[str, int]]:
+    """Give whom the audit log says that a token was given to, or refused, with the code of that."""
+    asked = "--filter=protoPayload.methodName=fileroom.accessTokens.create"
+    listed = run_fileroom("audit", "list", f"--data={server.data}", asked, "--format=json")
+    payloads = [entry["protoPayload"] for entry in json.loads(listed.stdout)]
+    return [
+        (each["authenticationInfo"]["principalEmail"], each["status"].get("code", 0))
+        for each in payloads
+    ]
+
+
+def test_the_audit_log_tells_who_got_a_token(
+    server: RunningServer, key_file: Path, monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    email = json.loads(key_file.read_text())["client_email"]
+    before = len(exchanges(server))
+    with healthcare(server, key_file, monkeypatch) as service:
+        stores = service.projects().locations().datasets().dicomStores()
+        assert stores.get(name=place.dicom_store).execute()["name"] == place.dicom_store
+    refused = httpx2.post(f"{server.url}/token", data={"grant_type": JWT_BEARER, "assertion": "x"})
+    assert refused.status_code == 400
+    deadline = time.monotonic() + 10  # a line that changes nothing waits a moment
+    while len(told := exchanges(server)[before:]) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [code for _, code in told] == [0, 16]
+    assert [name.endswith(email) for name, _ in told] == [True, False]
 
 
 def test_a_token_that_the_client_signs_itself(

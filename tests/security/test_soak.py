@@ -23,12 +23,15 @@ from tests.server import running_server
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fileroom.client import Client
     from tests.server import RunningServer
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "1200"))
 GOOD_CLIENTS = 3
-GROWTH_BYTES_MAX = 64 << 20
+GROWTH_BYTES_MAX = 32 << 20
 """Of the server and the workers that lived all the while, from the end of the first tenth."""
+FILLING_STUDIES, FILLING_INSTANCES = 800, 100
+"""What is imported before: the database's caches, of 64 MiB and 8 MiB, grow until they are full."""
 SLOWER_MAX = 2.0
 STORE = "projects/p/locations/us-central1/datasets/soak/dicomStores/s"
 MULTIPART = "multipart/related; type=application/dicom; boundary=b"
@@ -168,6 +171,23 @@ def hostile_client(server: RunningServer, seen: Seen, number: int, end: threadin
         connection.close()
 
 
+def fill(server: RunningServer, client: Client) -> None:
+    """Import so much that what grows from then on is no cache that comes up."""
+    bucket = server.make_bucket("filling")
+    for study in range(FILLING_STUDIES):
+        directory = bucket / str(study)
+        directory.mkdir()
+        uid = f"{UID_ROOT}.98.{study}"
+        for number in range(FILLING_INSTANCES):
+            content = minimal_instance(
+                study_instance_uid=uid,
+                series_instance_uid=f"{uid}.0",
+                sop_instance_uid=f"{uid}.0.{number}",
+            )
+            (directory / str(number)).write_bytes(content)
+    client.wait(client.import_(STORE, "gs://filling/**"))
+
+
 def memory(server: RunningServer) -> dict[int, int]:
     """Give the memory of a server and of each of its workers, by process."""
     processes = [psutil.Process(server.process.pid)]
@@ -193,6 +213,7 @@ def test_good_clients_are_served_beside_hostile_ones(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server, server.client() as client:
         client.wait(client.create_dataset(STORE.partition("/dicomStores")[0]))
         client.create_dicom_store(STORE)
+        fill(server, client)
         alone, beside = Seen(), Seen()
         _run(server, alone, SECONDS / 10, hostile=0, first=0)
         before = memory(server)

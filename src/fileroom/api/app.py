@@ -316,11 +316,14 @@ class _Application:
     async def _token(self, exchange: _Exchange) -> Answer:
         """Give a token for what proves who somebody is; who guesses is slowed down."""
         exchange.method_id = TOKEN_PATH
+        exchange.caller = self._reach.caller(exchange.scope, exchange.headers)
         body = await read_body(exchange.receive, exchange.headers)
         public_url = self._deployment.settings.public_url
-        answer = await self._in_thread(partial(exchange_token, self._access, public_url, body))
-        if answer.status != 200:
-            self._shares.fail(self._reach.caller(exchange.scope, exchange.headers))
+        exchanged = partial(exchange_token, self._access, public_url, body)
+        answer, principal = await self._in_thread(exchanged)
+        if not principal:
+            self._shares.fail(exchange.caller)
+        self._auditor.signed_in(exchange, principal)
         return answer
 
     def _require(

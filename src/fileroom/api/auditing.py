@@ -18,9 +18,10 @@ from fileroom.api.requests import logged_resource, resource_name
 from fileroom.audit import Access, Entry
 from fileroom.auth.authorize import UNCONDITIONAL
 from fileroom.closing import close_pieces
+from fileroom.database.operations import Kind
 from fileroom.errors import Code, FileroomError, InvalidArgument
 from fileroom.names import DatasetName, DicomStoreName, OperationName, parse_uid
-from fileroom.operations.auditing import SERVICE
+from fileroom.operations.auditing import METHOD_NAMES, SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -114,7 +115,13 @@ _NOUNS: Final = {
     "datasets.dicomStores.studies.series.instances": "Instance",
     "datasets.dicomStores.studies.series.instances.frames": "Frames",
 }
+_OWN: Final = {
+    "fileroom.dicomStores.promote": METHOD_NAMES[Kind.PROMOTE],
+    "fileroom.operations.undo": METHOD_NAMES[Kind.UNDO_IMPORT],
+}
+"""What begins an operation that Google has not: named as in the entry of its end."""
 _LISTS: Final = {"Dataset": "Datasets", "DicomStore": "DicomStores", "Operation": "Operations"}
+_SIGNED_IN: Final = "fileroom.accessTokens.create"
 _OF_DICOM: Final = "dicom.DicomService"
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9@._-]{1,200}")
 _BELOW: Final = (("study", "studies"), ("series", "series"), ("instance", "instances"))
@@ -187,6 +194,8 @@ def method_name(route: Route, version: str) -> str:
     method_id = route.method_id
     if method_id in _OF_LOCATIONS:
         return f"google.cloud.location.Locations.{_OF_LOCATIONS[method_id]}"
+    if method_id in _OWN:
+        return f"google.cloud.healthcare.{version}.{_OWN[method_id]}"
     owner, _, verb = method_id.replace("dicomWeb.", "").rpartition(".")
     noun = _NOUNS.get(owner)
     if noun is None:
@@ -304,6 +313,24 @@ class Auditor:
             log_error(error)
             return error_answer(error)
         return answer
+
+    def signed_in(self, exchange: Exchange, principal: str) -> None:
+        """Note that somebody got an access token for a proof; nobody, where it did not count."""
+        self._log.record(
+            Entry(
+                access=ADMIN_READ,
+                service=SERVICE,
+                method=_SIGNED_IN,
+                resource="-",
+                project="",
+                kind="audited_resource",
+                labels={"service": SERVICE},
+                principal=principal,
+                caller=exchange.caller,
+                user_agent=exchange.headers.get("user-agent", ""),
+                code=Code.OK if principal else Code.UNAUTHENTICATED,
+            )
+        )
 
     async def left(self, exchange: Exchange) -> None:
         """Note that a client has gone before it was answered."""

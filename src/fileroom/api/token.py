@@ -36,8 +36,11 @@ _NEVER_KEPT: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _OPAQUE: Final = re.compile(r"[\w\-]{20,128}")
 
 
-def exchange(access: Access, public_url: str, body: bytes) -> Answer:
-    """Answer a request for an access token, errors included, as OAuth 2.0 has it."""
+def exchange(access: Access, public_url: str, body: bytes) -> tuple[Answer, str]:
+    """Answer a request for an access token, errors included, as OAuth 2.0 has it.
+
+    With the answer comes the name of who got a token; an empty one where nobody did.
+    """
     if len(body) > BODY_BYTES_MAX:
         return _error("invalid_request", f"a request has at most {BODY_BYTES_MAX} bytes")
     try:
@@ -56,10 +59,11 @@ def exchange(access: Access, public_url: str, body: bytes) -> Answer:
                     fields["code_verifier"],
                     signed_in_url(public_url),
                 )
-                seconds = 0
+                seconds = 0  # the provider's own say stands in the token
             case _:
                 told = f"grant_type must be {JWT_BEARER}, where the setting auth lets such in"
                 return _error("unsupported_grant_type", told)
+        principal = access.authenticator.recognize(token)
     except KeyError as error:
         return _error("invalid_request", f"one {error.args[0]} is required")
     except (InvalidArgument, Unauthenticated) as error:
@@ -67,7 +71,8 @@ def exchange(access: Access, public_url: str, body: bytes) -> Answer:
     content: dict[str, object] = {"access_token": token, "token_type": "Bearer"}
     if seconds:
         content["expires_in"] = seconds
-    return Answer(body=msgspec.json.encode(content), media_type=JSON, headers=_NEVER_KEPT)
+    answer = Answer(body=msgspec.json.encode(content), media_type=JSON, headers=_NEVER_KEPT)
+    return answer, principal.name
 
 
 def sign_in(deployment: Deployment, query: Query) -> Answer:
@@ -92,6 +97,6 @@ def signed_in_url(public_url: str) -> str:
     return f"{public_url.rstrip('/')}{SIGNED_IN_PATH}"
 
 
-def _error(code: str, told: str) -> Answer:
+def _error(code: str, told: str) -> tuple[Answer, str]:
     content = msgspec.json.encode({"error": code, "error_description": told})
-    return Answer(status=400, body=content, media_type=JSON, headers=_NEVER_KEPT)
+    return Answer(status=400, body=content, media_type=JSON, headers=_NEVER_KEPT), ""

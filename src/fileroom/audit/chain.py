@@ -75,7 +75,7 @@ def find_line(line: bytes) -> tuple[JsonObject, Link] | None:
         link = Link(
             chain=str(chain["id"]), sequence=int(chain["sequence"]), previous=chain["previous"]
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return told, link
 

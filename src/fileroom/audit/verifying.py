@@ -90,15 +90,17 @@ class _Walk:
         if not isinstance(payload, dict) or payload.get("serviceName") != "fileroom":
             return
         metadata = payload.get("metadata", {})
-        match payload.get("methodName"):
-            case Note.MISSED:
-                verdict.missed += int(metadata["accesses"])
-            case Note.DROPPED:
-                self.dropped = max(self.dropped, int(metadata["through"]))
-            case Note.SHORTENED if self.shortened is None:
+        match payload.get("methodName"), metadata:
+            case Note.MISSED, {"accesses": int(accesses)}:
+                verdict.missed += accesses
+            case Note.DROPPED, {"through": int(through)}:
+                self.dropped = max(self.dropped, through)
+            case Note.SHORTENED, {"found": int(found), "written": int(written)} if (
+                self.shortened is None
+            ):
                 self.shortened = (
                     f"line {link.sequence} tells that a server found the lines after"
-                    f" {metadata['found']} gone, of {metadata['written']} that were written"
+                    f" {found} gone, of {written} that were written"
                 )
 
     def _anchored(self, sequence: int) -> str | None:

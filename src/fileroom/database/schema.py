@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0009"
+REVISION: Final = "0010"
 """The Alembic revision this code works with."""
 
 metadata = MetaData(
@@ -358,10 +358,18 @@ operations = Table(
     Column("ended_at", _Time),
     Column("expires_at", _Time),
     Column("pause_requested", Boolean, nullable=False, server_default=text("FALSE")),
+    Column("principal", Text, nullable=False, server_default=text("''")),
+    Column("is_end_told", Boolean, nullable=False, server_default=text("FALSE")),
     Index("ix_operations_listing", "dataset_id", "created_at", "id"),
     Index("ix_operations_claim", "state", "lease_until"),
     Index("ix_operations_store", "store_id", "state"),
     Index("ix_operations_expiry", "expires_at"),
+    Index(
+        "ix_operations_untold",
+        "ended_at",
+        sqlite_where=text("state = 'DONE' AND NOT is_end_told"),
+        postgresql_where=text("state = 'DONE' AND NOT is_end_told"),
+    ),
     CheckConstraint("state IN ('QUEUED', 'RUNNING', 'PAUSED', 'DONE')", name="state"),
     sqlite_autoincrement=True,  # an id is part of blob names and cursors: never used twice
 )

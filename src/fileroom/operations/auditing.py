@@ -1,13 +1,20 @@
-"""The audit log of a server, as the database and its operations see it."""
+"""The audit log of a server, as the database and its operations see it.
+
+The entry of an operation's end follows its row: what has ended and is not told yet is told by who
+comes next. Between an entry and the note that it is written a crash has it told twice, never not.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from fileroom.audit import Access, AuditLog, Entry, Head
+from fileroom.database import operations
 from fileroom.database.audit_heads import audit_heads, find_audit_head, keep_audit_head
+from fileroom.database.engine import now_microseconds
 from fileroom.database.values.operations import Kind
-from fileroom.errors import Code
+from fileroom.errors import Code, FileroomError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +22,12 @@ if TYPE_CHECKING:
     from fileroom.database.engine import Database, Readers
     from fileroom.database.operations import Operation
 
+logger = logging.getLogger(__name__)
+
+UNTOLD_SECONDS: Final = 10
+"""How long a living server may take from an operation's end to its entry."""
+UNTOLD_MAX: Final = 100
+"""Operations that are read at a time."""
 SERVICE: Final = "healthcare.googleapis.com"
 METHOD_NAMES: Final = {
     Kind.CREATE_DATASET: "dataset.DatasetService.CreateDataset",
@@ -47,7 +60,10 @@ _TYPES: Final = {Kind.CREATE_DATASET: Access.ADMIN_WRITE, Kind.EXPORT: Access.DA
 def open_audit(
     database: Database, directory: Path, *, segment_bytes: int, retention_days: int
 ) -> AuditLog:
-    """Begin to write; how far the log goes is noted in the database from time to time."""
+    """Begin to write, first of all the ends that nobody came to.
+
+    How far the log goes is noted in the database from time to time.
+    """
 
     def find(chain: str) -> Head | None:
         with database.read() as connection:
@@ -59,13 +75,15 @@ def open_audit(
     def keep(head: Head) -> None:
         database.write(lambda tx: keep_audit_head(tx, head.chain, head.sequence, head.digest))
 
-    return AuditLog(
+    audit = AuditLog(
         directory,
         segment_bytes=segment_bytes,
         retention_days=retention_days,
         find_anchor=find,
         keep_anchor=keep,
     )
+    tell_ends(database, audit)
+    return audit
 
 
 def noted_heads(database: Readers) -> list[Head]:
@@ -76,6 +94,38 @@ def noted_heads(database: Readers) -> list[Head]:
         Head(chain=chain, sequence=sequence, digest=digest)
         for chain, (sequence, digest) in heads.items()
     ]
+
+
+def tell_end(database: Database, audit: AuditLog, operation: Operation) -> None:
+    """Write the entry of an operation's end; where that fails, it is for ``tell_ends``."""
+    with database.read() as connection:
+        ended = operations.read_progress(connection, operation)
+    _tell(database, audit, [ended])
+
+
+def tell_ends(database: Database, audit: AuditLog) -> None:
+    """Write the entries of ends that nobody came to: servers died, or the disk took none."""
+    grace_seconds = UNTOLD_SECONDS if database.is_shared else 0
+    ended_before = now_microseconds() - grace_seconds * 1_000_000
+    is_told = True
+    while is_told:
+        with database.read() as connection:
+            ended = operations.untold_ends(
+                connection, ended_before=ended_before, rows_max=UNTOLD_MAX
+            )
+        is_told = bool(ended) and _tell(database, audit, ended)
+
+
+def _tell(database: Database, audit: AuditLog, ended: list[Operation]) -> bool:
+    """Give whether all entries are on the disk, and noted to be."""
+    try:
+        for operation in ended:
+            audit.record_durably(end_of(operation))
+        database.write(lambda transaction: operations.note_ends_told(transaction, ended))
+    except FileroomError as error:
+        logger.warning("ends of operations are told later", extra={"cause": str(error)})
+        return False
+    return True
 
 
 def end_of(operation: Operation) -> Entry:
@@ -99,6 +149,7 @@ def end_of(operation: Operation) -> Entry:
         project=dataset.parent.project,
         kind="healthcare_dicom_store" if store is not None else "healthcare_dataset",
         labels=labels,
+        principal=operation.principal,
         permission=_PERMISSIONS[operation.kind],
         code=Code(code) if isinstance(code, int) else Code.UNKNOWN,
         operation=str(operation.name),

@@ -29,6 +29,7 @@ def ask_for(
     priority: int = 0,
     builds_on: Operation | None = None,
     api_version: str,
+    principal: str = "",
     permission: str,
 ) -> OperationName:
     """Ask for an operation; it begins as soon as the runner has room for it.
@@ -57,6 +58,7 @@ def ask_for(
             stores.get_dataset(transaction, name.parent).id,
             kind=kind,
             api_version=api_version,
+            principal=principal,
             store_id=store.id,
             request=request,
             priority=priority,

@@ -153,6 +153,31 @@ def _(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
     return iter(enumerate(lines))
 
 
+@pytest.mark.parametrize("metadata", [{}, {"accesses": "x", "through": [], "found": {}}, [], 7])
+@pytest.mark.parametrize("note", [Note.MISSED, Note.DROPPED, Note.SHORTENED])
+def test_a_chain_made_by_hand_ends_no_verification(
+    directory: Path, note: Note, metadata: Any
+) -> None:
+    told = note.to_json({})
+    payload(told)["metadata"] = metadata
+    _, line = Head(chain="c").next_line(told, "2026-01-01T00:00:00Z")
+    directory.mkdir()
+    (directory / "000000000000001.jsonl").write_bytes(line)
+    verdict = verify(directory)
+    assert (verdict.lines, verdict.missed, verdict.broken) == (1, 0, None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 100_000, b'{"chain":{"id":"c","sequence":Infinity,"previous":""}}', b"\xff", b"7"],
+)
+def test_what_is_no_line_is_told(directory: Path, line: bytes) -> None:
+    directory.mkdir()
+    (directory / "000000000000001.jsonl").write_bytes(line + b"\n")
+    broken = verify(directory).broken
+    assert broken == "000000000000001.jsonl, line 1: not a line of an audit log"
+
+
 @pytest.mark.parametrize("tamper", [change, drop, swap, repeat, forge, garble])
 @pytest.mark.parametrize("which", [0, 2])
 def test_a_line_that_was_tampered_with_is_found(

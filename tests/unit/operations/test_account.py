@@ -43,6 +43,7 @@ def operation(
         name=NAME,
         kind=kind,
         api_version=api_version,
+        principal="",
         store_id=1,
         request={},
         state=state,

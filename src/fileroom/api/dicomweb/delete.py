@@ -23,7 +23,11 @@ def delete_study_or_series(call: Call) -> Answer:
     path = call.instance_path
     assert path is not None
     operation = request_delete(
-        call.deployment.facilities, call.dicom_store, path, api_version=call.api_version
+        call.deployment.facilities,
+        call.dicom_store,
+        path,
+        api_version=call.api_version,
+        principal=call.principal.name,
     )
     return json_answer({"name": str(operation)})
 

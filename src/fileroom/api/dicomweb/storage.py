@@ -88,6 +88,7 @@ def set_blob_storage_settings(call: Call) -> Answer:
         parse_storage_class(body.blob_storage_settings),
         path=call.instance_path,
         api_version=call.api_version,
+        principal=call.principal.name,
         permission=call.permission,
     )
     return json_answer({"name": str(operation)})

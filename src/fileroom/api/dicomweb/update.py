@@ -49,6 +49,7 @@ def update_metadata(call: Call) -> Answer:
             path,
             call.body,
             api_version=call.api_version,
+            principal=call.principal.name,
             permission=call.permission,
         )
         return json_answer({"name": str(operation)})

@@ -36,6 +36,7 @@ def create(call: Call) -> Answer:
             dataset.id,
             kind=Kind.CREATE_DATASET,
             api_version=call.api_version,
+            principal=call.principal.name,
             request={"name": str(name)},
             response={
                 "@type": f"type.googleapis.com/{package}.Dataset",

@@ -158,6 +158,7 @@ def import_(call: Call) -> Answer:
         storage_class=find_storage_class(body.blob_storage_settings),
         options=options,
         api_version=call.api_version,
+        principal=call.principal.name,
     )
     return json_answer({"name": str(operation)})
 
@@ -190,6 +191,7 @@ def export(call: Call) -> Answer:
         filter_uri="" if body.filter_config is None else body.filter_config.resource_paths_gcs_uri,
         options=body.fileroom_options or ExportOptions(),
         api_version=call.api_version,
+        principal=call.principal.name,
     )
     return json_answer({"name": str(operation)})
 
@@ -209,6 +211,7 @@ def set_blob_storage_settings(call: Call) -> Answer:
         parse_storage_class(body.blob_storage_settings),
         filter_uri=filter_uri,
         api_version=call.api_version,
+        principal=call.principal.name,
         permission=call.permission,
     )
     return json_answer({"name": str(operation)})

@@ -88,6 +88,7 @@ def undo(call: Call) -> Answer:
         call.deployment.facilities,
         call.operation,
         api_version=call.api_version,
+        principal=call.principal.name,
         permission=call.permission,
     )
     return json_answer({"name": str(operation)})

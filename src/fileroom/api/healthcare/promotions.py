@@ -26,6 +26,7 @@ def promote(call: Call) -> Answer:
         call.dicom_store,
         parse_instance_path(body.path) if body.path else None,
         api_version=call.api_version,
+        principal=call.principal.name,
         permission=call.permission,
     )
     return json_answer({"name": str(operation)})

@@ -38,12 +38,14 @@ from fileroom.database.operations.running import (
     delete_expired_operations,
     finish_operation,
     lock_operation,
+    note_ends_told,
     pause_operation,
     prolong_lease,
     release_operation,
     requests_of,
     resume_operation,
     set_total,
+    untold_ends,
     void_leases,
 )
 from fileroom.database.values.operations import (
@@ -90,6 +92,7 @@ __all__ = [
     "list_failures",
     "list_operations",
     "lock_operation",
+    "note_ends_told",
     "operations_from",
     "pause_operation",
     "prolong_lease",
@@ -102,5 +105,6 @@ __all__ = [
     "resume_operation",
     "set_total",
     "take_deferred",
+    "untold_ends",
     "void_leases",
 ]

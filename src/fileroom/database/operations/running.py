@@ -242,6 +242,27 @@ def finish_operation(
     )
 
 
+def untold_ends(connection: Connection, *, ended_before: int, rows_max: int) -> list[Operation]:
+    """Give operations that have ended and of whose end the audit log may not tell yet."""
+    table = schema.operations.c
+    rows = connection.execute(
+        select_operations()
+        .where(table.state == State.DONE, ~table.is_end_told, table.ended_at <= ended_before)
+        .order_by(table.ended_at)
+        .limit(rows_max)
+    )
+    return [operation_of_row(row) for row in rows]
+
+
+def note_ends_told(transaction: Connection, ended: Sequence[Operation]) -> None:
+    """Note that the audit log tells of the ends of some operations."""
+    transaction.execute(
+        update(schema.operations)
+        .where(schema.operations.c.id.in_([operation.id for operation in ended]))
+        .values(is_end_told=True)
+    )
+
+
 def delete_expired_operations(transaction: Connection, rows_max: int) -> int:
     """Delete some rows of an operation whose time of keeping is over; give how many there were.
 

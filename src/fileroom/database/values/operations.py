@@ -100,6 +100,8 @@ class Operation:
     name: OperationName
     kind: Kind
     api_version: str
+    principal: str
+    """Who asked for it; empty where nobody had to prove who they are."""
     store_id: int | None
     request: Json
     state: State

@@ -27,7 +27,12 @@ _ENDED: Final = "ended"
 
 
 def request_delete(
-    facilities: Facilities, name: DicomStoreName, path: InstancePath, *, api_version: str
+    facilities: Facilities,
+    name: DicomStoreName,
+    path: InstancePath,
+    *,
+    api_version: str,
+    principal: str = "",
 ) -> OperationName:
     """Hide a study or series at once, and have all it holds deleted.
 
@@ -51,6 +56,7 @@ def request_delete(
             dataset.id,
             kind=Kind.DELETE_STUDY if of_study else Kind.DELETE_SERIES,
             api_version=api_version,
+            principal=principal,
             store_id=store.id,
             request={"name": str(name), "path": str(path)},
             unfinished_max=facilities.unfinished_max,

@@ -38,6 +38,7 @@ def request_patch(
     document: bytes,
     *,
     api_version: str,
+    principal: str = "",
     permission: str,
 ) -> OperationName:
     """Ask for attributes to be replaced in all instances that a study or series has now.
@@ -68,6 +69,7 @@ def request_patch(
         {PATCH: document.decode()},
         path=path,
         api_version=api_version,
+        principal=principal,
         permission=permission,
     )
 

@@ -33,6 +33,7 @@ def request_promotion(
     path: InstancePath | None,
     *,
     api_version: str,
+    principal: str = "",
     permission: str,
 ) -> OperationName:
     """Ask for the instances of a DICOM store, or those below a path, to be copied in.
@@ -49,6 +50,7 @@ def request_promotion(
         {},
         path=path,
         api_version=api_version,
+        principal=principal,
         permission=permission,
     )
 

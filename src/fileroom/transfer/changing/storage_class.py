@@ -35,6 +35,7 @@ def request_storage_class(
     path: InstancePath | None = None,
     filter_uri: str = "",
     api_version: str,
+    principal: str = "",
     permission: str,
 ) -> OperationName:
     """Ask for another storage class: of a path, of what a filter names, or of the whole store.
@@ -59,6 +60,7 @@ def request_storage_class(
         details,
         path=path,
         api_version=api_version,
+        principal=principal,
         permission=permission,
     )
 

@@ -68,7 +68,12 @@ def _cursor_of(text: str | None) -> _Cursor:
 
 
 def request_undo(
-    facilities: Facilities, name: OperationName, *, api_version: str, permission: str
+    facilities: Facilities,
+    name: OperationName,
+    *,
+    api_version: str,
+    principal: str = "",
+    permission: str,
 ) -> OperationName:
     """Ask for an import to be undone.
 
@@ -98,6 +103,7 @@ def request_undo(
         {UNDONE: str(name)},
         builds_on=undone,
         api_version=api_version,
+        principal=principal,
         permission=permission,
     )
 

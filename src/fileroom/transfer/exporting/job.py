@@ -34,6 +34,7 @@ def request_export(
     filter_uri: str = "",
     options: ExportOptions = NO_OPTIONS,
     api_version: str,
+    principal: str = "",
 ) -> OperationName:
     """Ask for an export; it begins as soon as the runner has room for it.
 
@@ -77,6 +78,7 @@ def request_export(
         priority=options.rank,
         builds_on=earlier,
         api_version=api_version,
+        principal=principal,
         permission="healthcare.dicomStores.export",
     )
 

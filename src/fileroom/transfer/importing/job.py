@@ -46,6 +46,7 @@ def request_import(
     storage_class: str = "",
     options: ImportOptions = NO_OPTIONS,
     api_version: str,
+    principal: str = "",
 ) -> OperationName:
     """Ask for an import; it begins as soon as the runner has room for it.
 
@@ -83,6 +84,7 @@ def request_import(
         priority=options.rank,
         builds_on=earlier,
         api_version=api_version,
+        principal=principal,
         permission=PERMISSION,
     )
 
