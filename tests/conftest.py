@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests import conformance_page, error_table, examples_table
+import pytest
+
+from tests import conformance_page, error_table, examples_table, silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pytest
     from _pytest.terminal import TerminalReporter
 
 _CLAUSE = "clause"
@@ -22,6 +23,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write docs/conformance.md from what the tests of this run showed",
     )
+
+
+def pytest_configure() -> None:
+    silence.listen()
+
+
+@pytest.fixture(autouse=True)
+def _no_name_is_logged() -> Iterator[None]:
+    """Whatever a test does, no patient's name is in what Fileroom logs of it."""
+    silence.LISTENER.take()
+    yield
+    assert silence.LISTENER.take() == []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -48,6 +48,8 @@ class Provider:
     asked: list[str] = field(default_factory=list)
     challenges: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By code: the challenge that it was given for, and where its bearer was sent."""
+    holds: threading.Event | None = None
+    """Until when it keeps who asks for its keys waiting."""
     secret: str = ""
     """What a client has to bring with a code; nothing if empty."""
 
@@ -109,6 +111,8 @@ def served_provider() -> Iterator[Provider]:
                 }
                 status, body = 200, json.dumps(told).encode()
             elif self.path == "/keys":
+                if served.holds is not None:
+                    served.holds.wait(20)
                 status, body = 200, json.dumps({"keys": served.keys}).encode()
             elif self.path.startswith("/authorize?"):
                 query = parse_qs(urlsplit(self.path).query)

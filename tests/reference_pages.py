@@ -20,6 +20,7 @@ from fileroom.archive.metadata.slices import SLICE_INSTANCES, TEXT_BYTES
 from fileroom.archive.representations import CHECKED_INSTANCES_MAX, TRANSCODED_FILE_BYTES_MAX
 from fileroom.archive.search import CANDIDATES_MAX
 from fileroom.archive.storing import SLICE_BYTES, SLICE_PARTS
+from fileroom.database.engine import STATEMENT_SECONDS
 from fileroom.database.instances.deleting import SLICE_MAX
 from fileroom.database.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 from fileroom.database.search import COUNT_MAX
@@ -150,6 +151,7 @@ def request_limits() -> str:
         ("values of a list in a search", f"{LIST_VALUES_MAX}", "400"),
         ("results that `X-Total-Count` counts", f"{COUNT_MAX:,}", "the header is absent"),
         ("headers looked through for one search", f"{CANDIDATES_MAX:,}", "400"),
+        ("time of the database for a search", f"{STATEMENT_SECONDS} s", "503"),
         ("frames of one request", f"{frames.FRAMES_MAX:,}", "400"),
         ("an instance given in another transfer syntax", _size(TRANSCODED_FILE_BYTES_MAX), "406"),
         ("a frame, decoded", _size(FRAME_BYTES_MAX), "406; given as stored"),

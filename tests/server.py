@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fileroom.client import Client
+from tests.silence import check_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 PROGRAM: Final = str(Path(sys.executable).parent / "fileroom")
 START_SECONDS: Final = 30
 STOP_SECONDS: Final = 40
-PLANTED_NAME: Final = "ZZPHI"
-"""A patient's name that is in no log, whatever is done with the file that has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +96,7 @@ def running_server(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        check_silent(server)
-
-
-def check_silent(server: RunningServer) -> None:
-    """Look for the planted name in all that a server wrote about its work, whatever a test did."""
-    written = [server.log, *(server.data / "audit").glob("*")]
-    telling = [str(each) for each in written if PLANTED_NAME.encode() in each.read_bytes()]
-    assert telling == [], f"a patient's name in {telling}"
+        check_written(log, data)
 
 
 def run_fileroom(

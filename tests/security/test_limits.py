@@ -15,6 +15,7 @@ import pytest
 from fileroom.api import requests
 from fileroom.api.dicomweb import parts
 from fileroom.api.rates import FAILURES_AT_ONCE
+from fileroom.database import dialects
 from fileroom.settings import Settings
 from tests.server import running_server
 from tests.unit.api.conftest import served
@@ -57,6 +58,18 @@ def stow(server: ServedDeployment, studies: str, *headers: str) -> bytes:
 
 def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
+
+
+def test_a_search_that_takes_too_long_is_given_up(
+    server: ServedDeployment, studies: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialects, "STEPS", 1)
+    assert server.client.get(f"/v1/{studies}?PatientName=*a*").status_code == 204
+    monkeypatch.setattr(dialects, "STATEMENT_SECONDS", -1)
+    answer = server.client.get(f"/v1/{studies}?PatientName=*a*")
+
+    assert answer.status_code == 503
+    assert "the database took more than" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "18446744073709551616", "0x10", "5, 6"])

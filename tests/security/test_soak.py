@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import TYPE_CHECKING
@@ -30,8 +31,9 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "1200"))
 GOOD_CLIENTS = 3
 GROWTH_BYTES_MAX = 32 << 20
 """Of the server and the workers that lived all the while, from the end of the first tenth."""
-FILLING_STUDIES, FILLING_INSTANCES = 800, 100
-"""What is imported before: the database's caches, of 64 MiB and 8 MiB, grow until they are full."""
+FILLING_STUDIES, FILLING_INSTANCES, FILLING_READS = 800, 100, 20_000
+"""What is imported and read before: the database's caches, of 64 MiB for who writes and 8 MiB for
+each of eight who read, grow until they are full."""
 SLOWER_MAX = 2.0
 STORE = "projects/p/locations/us-central1/datasets/soak/dicomStores/s"
 MULTIPART = "multipart/related; type=application/dicom; boundary=b"
@@ -172,7 +174,7 @@ def hostile_client(server: RunningServer, seen: Seen, number: int, end: threadin
 
 
 def fill(server: RunningServer, client: Client) -> None:
-    """Import so much that what grows from then on is no cache that comes up."""
+    """Import and read so much that what grows from then on is no cache that comes up."""
     bucket = server.make_bucket("filling")
     for study in range(FILLING_STUDIES):
         directory = bucket / str(study)
@@ -186,6 +188,23 @@ def fill(server: RunningServer, client: Client) -> None:
             )
             (directory / str(number)).write_bytes(content)
     client.wait(client.import_(STORE, "gs://filling/**"))
+    chance = random.Random(1)
+    headers = {
+        "Authorization": f"Bearer {server.token}",
+        "Accept": "application/dicom; transfer-syntax=*",
+    }
+    with (
+        httpx2.Client(base_url=server.url, headers=headers, timeout=60, trust_env=False) as http,
+        ThreadPoolExecutor(8) as readers,
+    ):
+
+        def read(_: int) -> None:
+            uid = f"{UID_ROOT}.98.{chance.randrange(FILLING_STUDIES)}"
+            instance = f"{uid}.0.{chance.randrange(FILLING_INSTANCES)}"
+            path = f"studies/{uid}/series/{uid}.0/instances/{instance}"
+            assert http.get(f"/v1/{STORE}/dicomWeb/{path}").status_code == 200
+
+        list(readers.map(read, range(FILLING_READS)))
 
 
 def memory(server: RunningServer) -> dict[int, int]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 import anyio.to_thread
 import msgspec
+from anyio import CapacityLimiter
 from starlette.middleware.cors import CORSMiddleware
 
 from fileroom.api.auditing import Asked, Auditor
@@ -133,7 +134,8 @@ class _Application:
         self._access = deployment.access
         self._reach = Reach(settings)
         self._shares = Shares(settings.requests_per_second)
-        self._limiter = anyio.CapacityLimiter(settings.request_threads)
+        self._limiter = CapacityLimiter(settings.request_threads)
+        self._strangers = CapacityLimiter(max(1, settings.request_threads // 4))
         self._sessions = UploadSessions(began_at=deployment.facilities.booted_at)
         self._auditor = Auditor(deployment.audit, self._in_thread)
         self._running = 0
@@ -233,6 +235,7 @@ class _Application:
             if file is not None:
                 exchange.method_id = "console"
                 return file
+        exchange.caller = self._reach.caller(scope, exchange.headers)
         if scope["path"] == TOKEN_PATH and scope["method"] == "POST":
             return await self._token(exchange)
         version, *segments = split_path(scope.get("raw_path") or scope["path"].encode())
@@ -251,7 +254,6 @@ class _Application:
             )
         exchange.method_id, exchange.api_version = route.method_id, version
         exchange.asked = Asked(route=route, version=version, path=match.path)
-        exchange.caller = self._reach.caller(scope, exchange.headers)
         query = parse_query(scope["query_string"])
         exchange.pretty = query.pretty
         principal = await self._identified(exchange, query)
@@ -301,14 +303,15 @@ class _Application:
             return await self._in_thread(partial(answer_of, route.handler, call))
 
     async def _identified(self, exchange: _Exchange, query: Query) -> Principal:
-        """Tell who calls; what takes the database, or another server, to tell takes a thread."""
+        """Tell who calls; what takes a thread to tell keeps none waiting who are told already."""
         authenticator = self._access.authenticator
         try:
             authorization = exchange.headers.get("authorization")
             presented = authenticator.present(authorization, query.access_token)
             if isinstance(presented, Principal):
                 return presented
-            return await self._in_thread(partial(authenticator.recognize, presented))
+            recognized = partial(authenticator.recognize, presented)
+            return await self._in_thread(recognized, self._strangers)
         except Unauthenticated:
             self._shares.fail(exchange.caller)
             raise
@@ -316,11 +319,10 @@ class _Application:
     async def _token(self, exchange: _Exchange) -> Answer:
         """Give a token for what proves who somebody is; who guesses is slowed down."""
         exchange.method_id = TOKEN_PATH
-        exchange.caller = self._reach.caller(exchange.scope, exchange.headers)
         body = await read_body(exchange.receive, exchange.headers)
         public_url = self._deployment.settings.public_url
         exchanged = partial(exchange_token, self._access, public_url, body)
-        answer, principal = await self._in_thread(exchanged)
+        answer, principal = await self._in_thread(exchanged, self._strangers)
         if not principal:
             self._shares.fail(exchange.caller)
         self._auditor.signed_in(exchange, principal)
@@ -362,9 +364,9 @@ class _Application:
             return handler(self._deployment, query)
         return await anyio.to_thread.run_sync(handler, self._deployment, query)
 
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        """Run synchronous work: the one bridge, with a limiter of its own."""
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+    async def _in_thread(self, work: Callable[[], _T], lane: CapacityLimiter | None = None) -> _T:
+        """Run synchronous work: the one bridge, with limiters of its own."""
+        return await anyio.to_thread.run_sync(work, limiter=lane or self._limiter)
 
     async def _send(self, answer: Answer, exchange: _Exchange, send: Send) -> int:
         """Send an answer and give the status that the access log shows."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fileroom.archive.retrieve import bulk_data_uri, each_reader
+from fileroom.database.dialects import bounded
 from fileroom.database.extra_attributes import find_attribute_indexes
 from fileroom.database.search import (
     MODALITY_SEPARATOR,
@@ -77,12 +78,12 @@ def search(content: StoreContent, query: Query, dicom_web_url: str, *, counting:
     InvalidArgument
         If headers would have to be looked through for an attribute, and more than a few.
     Unavailable
-        If the index of an attribute is still being filled.
+        If the index of an attribute is still being filled, or the database takes too long.
     """
     indexed = indexed_keywords(query.level)
     columns = [field for field in query.fields if field.keyword in indexed]
     keywords = [field.keyword for field in columns]
-    with content.database.read() as connection:
+    with content.database.read() as connection, bounded(connection):
         query, unindexed = _split(connection, content.store_id, query)
         if unindexed:
             every = replace(query, limit=CANDIDATES_MAX + 1, offset=0)

@@ -193,6 +193,9 @@ class OidcVerifier:
     def _key(self, issuer: OidcIssuer, key_id: str) -> Key:
         """Give one of an issuer's keys; who signs with a new one has the issuer asked again."""
         keys = self._keys[issuer.issuer]
+        known = keys.by_id.get(key_id)
+        if known is not None and time.monotonic() - keys.read_at <= KEYS_SECONDS:
+            return known  # whoever made up a key id keeps nobody waiting
         with keys.lock:
             now = time.monotonic()
             stale = now - keys.read_at > KEYS_SECONDS or key_id not in keys.by_id
@@ -219,7 +222,8 @@ def _principal(issuer: OidcIssuer, claims: Mapping[str, Any]) -> Principal:
             " put it in, or set user_claim",
             "token",
         )
-    if issuer.user_claim == "email" and claims.get("email_verified") is False:
+    # Some providers write it as a text.
+    if issuer.user_claim == "email" and claims.get("email_verified") in (False, "false"):
         raise Unauthenticated("the issuer has not verified the user's email", "email_verified")
     user = f"user:{name.lower()}"
     members = {user}

@@ -36,6 +36,8 @@ __all__ = [
 
 Lane = Literal["small", "batch"]
 """What a change is: of one request, which others wait for, or of a batch of an operation."""
+STATEMENT_SECONDS: Final = 60
+"""PostgreSQL ends a statement that takes longer; SQLite one that is ``bounded``."""
 POSTGRESQL: Final = "postgresql://"
 """What the address of a shared database begins with."""
 T = TypeVar("T")
@@ -90,6 +92,14 @@ def snapshot(
         raise translated(error) from error
     except PoolTimeoutError as error:
         raise busy() from error
+
+
+def too_slow() -> Unavailable:
+    """Give what is told to whose statement took longer than one may."""
+    return Unavailable(
+        f"the database took more than {STATEMENT_SECONDS} s for a statement; ask for less at once",
+        "DATABASE",
+    )
 
 
 def busy() -> Unavailable:

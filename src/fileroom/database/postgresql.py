@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from fileroom.crashpoints import crashpoint
-from fileroom.database.engine import busy, snapshot
+from fileroom.database.engine import STATEMENT_SECONDS, busy, snapshot, too_slow
 from fileroom.database.migrations import upgrade
 from fileroom.errors import (
     Aborted,
@@ -52,7 +52,6 @@ T = TypeVar("T")
 READERS_MAX: Final = 32
 WRITERS_MAX: Final = 16
 """Connections of one server; it waits for one rather than have the database refuse it."""
-STATEMENT_SECONDS: Final = 60
 TRANSACTION_SECONDS: Final = 20
 """How long a server at a halt, or behind a network that is gone, keeps others from the rows that
 its transaction holds: less than a lease. The time between two statements does not tell: the driver
@@ -134,9 +133,7 @@ def translated(error: DBAPIError) -> FileroomError:
     if state in _CAME_SECOND:
         return Aborted("other changes came first again and again; repeat the request", "DATABASE")
     if state == _CANCELLED:
-        return Unavailable(
-            f"the database took more than {STATEMENT_SECONDS} s for a statement", "DATABASE"
-        )
+        return too_slow()
     if state == _TOOK_LONG or isinstance(error, OperationalError | InterfaceError):
         # Where it is, and who we are there, is nothing for clients.
         logger.warning("the database did not answer", extra={"cause": _told(error)})

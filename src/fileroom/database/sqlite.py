@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from fileroom.crashpoints import crashpoint
-from fileroom.database.engine import snapshot
+from fileroom.database.engine import snapshot, too_slow
 from fileroom.database.migrations import upgrade
 from fileroom.errors import FileroomError, Internal, ResourceExhausted, Unavailable
 
@@ -108,6 +108,8 @@ def translated(error: DBAPIError) -> FileroomError:
         return ResourceExhausted(
             "the database cannot grow: no space left on its disk; free some", "NO_SPACE"
         )
+    if text == "interrupted":
+        return too_slow()
     if isinstance(error, OperationalError | InterfaceError):
         return Unavailable(f"the database did not answer: {text}", "DATABASE")
     return Internal(f"the database refused a statement: {type(error.orig).__name__}")

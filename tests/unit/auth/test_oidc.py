@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -72,6 +74,7 @@ def test_each_algorithm_counts_where_it_is_named(provider: Provider, algorithm: 
         ({"email": None}, "does not name its user"),
         ({"email": "a b"}, "does not name its user"),
         ({"email_verified": False}, "has not verified"),
+        ({"email_verified": "false"}, "has not verified"),
         ({"iss": "https://other.example"}, "access token of this server"),
     ],
 )
@@ -111,6 +114,24 @@ def test_keys_are_kept_and_asked_for_again_when_a_new_one_signs(
     monkeypatch.setattr(oidc, "AGAIN_SECONDS", 0.0)
     assert recognized(verifier, provider.token(key_id="k2"))
     assert recognized(verifier, provider.token(key_id="k1"))
+
+
+def test_who_makes_up_a_key_id_keeps_nobody_waiting(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = OidcVerifier([provider.issuer()])
+    recognized(verifier, provider.token())
+    monkeypatch.setattr(oidc, "AGAIN_SECONDS", 0.0)
+    provider.holds = threading.Event()
+    with ThreadPoolExecutor(1) as stranger:
+        made_up = stranger.submit(recognized, verifier, provider.token(key_id="made-up"))
+        while provider.asked.count("/keys") < 2:
+            time.sleep(0.01)
+        assert recognized(verifier, provider.token())
+        assert not made_up.done()
+        provider.holds.set()
+        with pytest.raises(Unauthenticated, match="no key of the token's issuer"):
+            made_up.result()
 
 
 def test_known_keys_count_while_the_provider_is_away(

@@ -12,9 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 
-from fileroom.database import schema, sqlite
+from fileroom.database import dialects, schema, sqlite
+from fileroom.database.dialects import bounded
 from fileroom.database.sqlite import SMALL_WRITES_MAX, SqliteDatabase, open_sqlite
 from fileroom.errors import AlreadyExists, Internal, ResourceExhausted, Unavailable
 from tests.databases import new_database
@@ -225,6 +226,26 @@ def test_reader_sees_one_snapshot(database: SqliteDatabase) -> None:
 
         assert connection.execute(count).scalar() == 0
     assert keys(database) == {"later"}
+
+
+def test_what_takes_too_long_is_given_up_and_the_next_is_not(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialects, "STATEMENT_SECONDS", 0.1)
+    endless = text(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+    )
+    with (
+        pytest.raises(Unavailable, match="took more than 60 s for a statement; ask for less"),
+        database.read() as connection,
+        bounded(connection),
+    ):
+        connection.execute(endless)
+    long = text(f"{endless} LIMIT 1".replace("FROM n) ", "FROM n WHERE x < 2000000) "))
+    began = time.monotonic()
+    with database.read() as connection:
+        assert connection.execute(long).scalar_one() == 2_000_000
+    assert time.monotonic() - began > 0.1, "it took no longer than one that is bounded may"
 
 
 def test_reader_cannot_write(database: SqliteDatabase) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fileroom.settings import load_settings
+from tests.certificates import make_certificate
 from tests.tools import ROOT
 
 if TYPE_CHECKING:
@@ -37,3 +38,17 @@ def test_what_a_page_shows_of_buckets_is_accepted(tmp_path: Path, page: str) -> 
         config.write_text(_CREDENTIALS.sub(placed, block))
         settings = load_settings({"data": tmp_path / "data"}, {}, config)
         assert len(settings.buckets) == block.count("[buckets.")
+
+
+@pytest.mark.parametrize("page", ["docs/how-to/secure.md", "docs/how-to/let-callers-in.md"])
+def test_what_a_page_shows_of_access_is_accepted(tmp_path: Path, page: str) -> None:
+    cert, key = make_certificate(tmp_path)
+    shown = _BLOCK.findall((ROOT / page).read_text())
+    assert len(shown) > 1
+    for number, block in enumerate(shown):
+        placed = re.sub(
+            r'"/etc/fileroom/.*\.pem"', lambda m: f'"{key if "key" in m[0] else cert}"', block
+        )
+        config = tmp_path / f"{number}.toml"
+        config.write_text(placed)
+        load_settings({"data": tmp_path / "data"}, {}, config)
