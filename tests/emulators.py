@@ -32,6 +32,7 @@ from google.cloud import storage
 
 from fileroom.objectstore.buckets import BucketSettings
 from tests.server import clean_environment
+from tests.silence import check_files
 from tests.tools import require_node_module
 
 if TYPE_CHECKING:
@@ -387,6 +388,7 @@ def _running(name: str, command: Sequence[str], directory: Path, endpoint: str) 
         # What it holds is of no more use, and SeaweedFS takes ten seconds to end at a SIGTERM.
         process.kill()
         process.wait()
+        check_files([log])
 
 
 def _answer(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -27,6 +27,7 @@ from fileroom.transfer.ledger import DEFERRED, LedgerLine, count_lines, decode_c
 from tests import corpus
 from tests.places import Lying, standing
 from tests.server import PROGRAM, RunningServer, clean_environment, free_port, is_ready
+from tests.silence import check_written
 
 if TYPE_CHECKING:
     import random
@@ -241,13 +242,14 @@ def served(
 
 
 def end(server: RunningServer) -> None:
-    """End a server of ours that may still run, and its workers with it."""
+    """End a server of ours that may still run, its workers with it; look through what it wrote."""
     if server.process.poll() is None:
         server.process.terminate()
         try:
             server.process.wait(30)
         except subprocess.TimeoutExpired:
             server.kill()
+    check_written(server.log, server.data)
 
 
 def make_store(client: Client, dicom_store_id: str) -> str:
