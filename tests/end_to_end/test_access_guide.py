@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jwt as pyjwt
+import pytest
 
 from fileroom.client import Client
+from fileroom.errors import Unauthenticated
 from tests.server import PROGRAM, clean_environment, running_server
 from tests.tools import ROOT
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "how-to" / "let-callers-in.md"
 DATASET = "projects/hospital/locations/us-central1/datasets/ct"
-IMPORTER = "serviceAccount:importer@hospital.iam.gserviceaccount.com"
 
 
 def run(server: RunningServer, directory: Path, script: str) -> str:
@@ -44,32 +43,29 @@ def run(server: RunningServer, directory: Path, script: str) -> str:
     return ended.stdout
 
 
-def assertion(key_file: Path) -> str:
-    """Sign what the page describes by hand."""
-    held = json.loads(key_file.read_text())
-    now = int(time.time())
-    claims = {"iss": held["client_email"], "aud": held["token_uri"], "iat": now, "exp": now + 3600}
-    headers = {"kid": held["private_key_id"]}
-    return pyjwt.encode(claims, held["private_key"], algorithm="RS256", headers=headers)
+def blocks(language: str) -> list[str]:
+    """Give what the page has in a language."""
+    written = rf"^```{language}\n(.*?)^```$"
+    return re.findall(written, PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def test_the_commands_of_the_page_let_a_program_in(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server, server.client() as client:
-        client.wait(client.create_dataset(DATASET), poll_seconds=0.1)
-        client.create_dicom_store(f"{DATASET}/dicomStores/trial")
-        create, use, exchange, grant = re.findall(
-            r"^```shell\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
-        )
-        run(server, tmp_path, create + use)
+    with running_server(tmp_path / "data") as server:
+        prepare, create, use, exchange, revoke, grant = blocks("shell")
+        (sign,) = blocks("python")
+        run(server, tmp_path, prepare + create + use)
+        (tmp_path / "sign.py").write_text(sign)
         assert "http://127.0.0.1:8080" in exchange
         exchange = exchange.replace("http://127.0.0.1:8080", server.url)
-        exchange = exchange.replace(
-            "assertion=JWT", f"assertion={assertion(tmp_path / 'key.json')}"
-        )
         token = json.loads(run(server, tmp_path, exchange))["access_token"]
         with Client(server.url, token) as importer:
             store = importer.get_dicom_store(f"{DATASET}/dicomStores/trial")
         assert str(store.name) == f"{DATASET}/dicomStores/trial"
-        policy = run(server, tmp_path, grant)
-        assert "group:radiology" in policy
-        assert IMPORTER not in policy, "what a DICOM store grants stands in its own policy"
+        assert "group:radiology" in run(server, tmp_path, grant)
+        left = run(server, tmp_path, "fileroom datasets get-iam-policy ct --project=hospital")
+        assert "group:radiology" not in left, "the page ends with taking it back"
+        key_id = json.loads((tmp_path / "key.json").read_text())["private_key_id"]
+        revoke = revoke.replace("KEY_ID", f"--quiet {key_id}")  # nobody is there to say yes
+        assert key_id in run(server, tmp_path, revoke)
+        with Client(server.url, token) as importer, pytest.raises(Unauthenticated):
+            importer.get_dicom_store(f"{DATASET}/dicomStores/trial")

@@ -7,6 +7,7 @@ RFC 6585 4
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,17 @@ FAILURES_AT_ONCE: Final = 60
 """Attempts without a valid token of one address; then one a second."""
 CALLERS_MAX: Final = 10_000
 """Remembered; who asked longest ago is forgotten first, and so begins anew."""
+
+
+def _neighbourhood(address: str) -> str:
+    """Give an address, of IPv6 the network of 64 bits from which one host may choose any."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4 or parsed.ipv4_mapped is not None:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 class Rate:
@@ -102,7 +114,7 @@ class Shares:
         ResourceExhausted
             If there were too many from the address: what was guessed is not even told.
         """
-        if self._failures.take(address):
+        if self._failures.take(_neighbourhood(address)):
             raise ResourceExhausted(
                 f"Quota exceeded: requests from {address} without a valid token; wait, and see that"
                 " the token is right.",

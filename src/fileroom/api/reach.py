@@ -34,7 +34,9 @@ class Reach:
 
     def __init__(self, settings: Settings) -> None:
         self._hosts = allowed_hosts(settings)
-        self._origins = frozenset({origin_of(settings.public_url), *settings.cors_origins})
+        self._origins = frozenset(
+            {origin_of(settings.public_url), *_local_origins(settings), *settings.cors_origins}
+        )
         self._proxies = tuple(map(ipaddress.ip_network, settings.trusted_proxies))
         self._in_clear = settings.tls_cert is None and not is_loopback(settings.host)
 
@@ -127,7 +129,15 @@ def host_of(header: str | None) -> str:
         return ""
 
 
+def _local_origins(settings: Settings) -> list[str]:
+    """Give the origins of the server's own pages by its names on this machine."""
+    scheme = "http" if settings.tls_cert is None else "https"
+    names = (f"[{name}]" if ":" in name else name for name in _LOCAL_HOSTS)
+    return [origin_of(f"{scheme}://{name}:{settings.port}") for name in names]
+
+
 def origin_of(url: str) -> str:
-    """Give what a browser sends as Origin from a page of this URL."""
+    """Give what a browser sends as Origin from a page of this URL: no port that goes unsaid."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    unsaid = {"http": ":80", "https": ":443"}.get(parts.scheme, ":")
+    return f"{parts.scheme}://{parts.netloc.removesuffix(unsaid)}".lower()

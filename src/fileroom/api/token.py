@@ -33,7 +33,7 @@ SIGNED_IN_PATH: Final = "/console/signed-in"
 """Where providers send people back to, and nowhere else."""
 _FIELDS_MAX: Final = 20
 _NEVER_KEPT: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-_OPAQUE: Final = re.compile(r"[\w\-]{20,128}")
+_OPAQUE: Final = re.compile(r"[A-Za-z0-9_\-]{20,128}")
 
 
 def exchange(access: Access, public_url: str, body: bytes) -> tuple[Answer, str]:

@@ -62,6 +62,8 @@ class Entry:
     """The address it came from."""
     user_agent: str = ""
     code: Code = Code.OK
+    is_granted: bool | None = None
+    """Whether they held the permission; None where the code tells."""
     operation: str = ""
     """The full name of the operation that began or ended."""
     is_first: bool = False
@@ -86,7 +88,9 @@ class Entry:
         return told
 
     def _payload(self) -> JsonObject:
-        granted = self.code not in {Code.UNAUTHENTICATED, Code.PERMISSION_DENIED}
+        granted = self.is_granted
+        if granted is None:
+            granted = self.code not in {Code.UNAUTHENTICATED, Code.PERMISSION_DENIED}
         status = {} if self.code is Code.OK else {"code": int(self.code), "message": self.code.name}
         authorization: JsonObject = {
             "resource": self.resource,

@@ -160,7 +160,9 @@ class AuditLog(Closing):
             self._anchor()
         except FileroomError:
             logger.exception("the audit log was not closed")
-        os.close(self._file)
+        with self._lock, self._sync_lock:  # whoever comes late writes into no other file
+            closed, self._file = self._file, -1
+            os.close(closed)
 
     # ------------------------------------------------------------------ opening
 

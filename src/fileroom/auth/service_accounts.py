@@ -159,9 +159,9 @@ class ServiceAccounts:
 
     def knows(self, peeked: jwt.Peeked) -> bool:
         """Whether a token says that it is of such an account, and not of another issuer's."""
-        return peeked.kind == ACCESS_TOKEN_KIND or peeked.issuer.endswith(
-            ".iam.gserviceaccount.com"
-        )
+        # Providers call their access tokens by that kind as well.
+        is_own = peeked.kind == ACCESS_TOKEN_KIND and peeked.issuer == _OWN_ISSUER
+        return is_own or peeked.issuer.endswith(".iam.gserviceaccount.com")
 
     def _signed(self, token: str) -> tuple[ServiceAccountName, str, dict[str, Any]]:
         """Give who signed a token, by which key, and what it claims."""

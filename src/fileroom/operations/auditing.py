@@ -53,6 +53,7 @@ _PERMISSIONS: Final = {
     Kind.PROMOTE: "healthcare.dicomStores.import",
     Kind.UNDO_IMPORT: "healthcare.dicomStores.dicomWebDelete",
 }
+_CODES: Final = frozenset(Code)
 _TYPES: Final = {Kind.CREATE_DATASET: Access.ADMIN_WRITE, Kind.EXPORT: Access.DATA_READ}
 """What all others do is DATA_WRITE."""
 
@@ -151,7 +152,8 @@ def end_of(operation: Operation) -> Entry:
         labels=labels,
         principal=operation.principal,
         permission=_PERMISSIONS[operation.kind],
-        code=Code(code) if isinstance(code, int) else Code.UNKNOWN,
+        code=Code(code) if code in _CODES else Code.UNKNOWN,
+        is_granted=True,  # else it would not have begun, whatever a bucket then refused
         operation=str(operation.name),
         is_last=True,
     )

@@ -91,3 +91,14 @@ def test_guesses_are_slowed_down_by_address() -> None:
     shares.fail("192.0.2.2")
     clock.now += 1
     shares.fail("192.0.2.1")
+
+
+def test_who_has_many_addresses_of_a_network_guesses_as_one() -> None:
+    shares = Shares(0, Clock())
+    for number in range(FAILURES_AT_ONCE):
+        shares.fail(f"2001:db8::{number:x}")
+    with pytest.raises(ResourceExhausted, match="without a valid token"):
+        shares.fail("2001:db8::ffff:1")
+    shares.fail("2001:db8:0:1::1")
+    shares.fail("192.0.2.1")
+    shares.fail("")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fileroom.api.reach import Reach
+from fileroom.api.reach import Reach, origin_of
 from fileroom.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,6 +95,16 @@ def test_pages_of_other_sites_change_nothing(tmp_path: Path, method: str) -> Non
 
     assert is_let_in(f"https://{HOST}")
     assert is_let_in("https://viewer.example.org")
-    for origin in ("null", "https://evil.example", f"http://{HOST}", f"https://{HOST}:8443"):
+    assert is_let_in("http://localhost:8080"), "a page of its own by another name of this machine"
+    assert is_let_in("http://[::1]:8080")
+    for origin in ("null", "http://localhost:8081", "https://localhost:8080"):
+        assert not is_let_in(origin)
+    for origin in ("https://evil.example", f"http://{HOST}", f"https://{HOST}:8443"):
         assert not is_let_in(origin)
         assert is_let_in(origin, "GET")
+
+
+def test_a_port_that_goes_unsaid_is_in_no_origin() -> None:
+    assert origin_of("https://Pacs.example.org:443/x") == "https://pacs.example.org"
+    assert origin_of("http://127.0.0.1:80") == "http://127.0.0.1"
+    assert origin_of("https://pacs.example.org:80") == "https://pacs.example.org:80"

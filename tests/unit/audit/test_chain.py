@@ -18,7 +18,7 @@ import pytest
 from fileroom import audit
 from fileroom.audit import Access, AuditLog, Entry, Head, Note, Verdict, entries_of, verify
 from fileroom.crashpoints import listen
-from fileroom.errors import Code, ResourceExhausted, Unavailable
+from fileroom.errors import Code, FileroomError, ResourceExhausted, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -401,3 +401,15 @@ def test_a_failed_sync_ends_the_right_to_write(
             log.check()
         assert log.lost == os.strerror(errno.EIO)
     assert Note.CLOSED not in methods(directory)[:-1]
+
+
+def test_who_comes_after_the_end_writes_into_no_other_file(directory: Path, tmp_path: Path) -> None:
+    log = opened(directory)
+    log.close()
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # gets the number that was freed
+    try:
+        with pytest.raises(FileroomError):
+            log.record_durably(entry(1, Access.DATA_WRITE))
+    finally:
+        os.close(other)
+    assert (tmp_path / "other").read_bytes() == b""

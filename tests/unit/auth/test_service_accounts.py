@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt as pyjwt
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from fileroom.auth.authenticate import Authenticator
+from fileroom.auth.jwt import Peeked
 from fileroom.auth.service_accounts import ServiceAccounts
 from fileroom.database import service_accounts as kept
 from fileroom.database.engine import open_database
@@ -205,3 +207,11 @@ def test_names_are_taken_once_and_keys_are_bounded(
         accounts.make_key(IMPORTER)
     with pytest.raises(NotFound):
         accounts.make_key(ServiceAccountName("hospital", "stranger"))
+
+
+def test_an_access_token_of_a_provider_is_left_to_who_knows_it(accounts: ServiceAccounts) -> None:
+    """RFC 9068 gives the tokens of every issuer one kind."""
+    peeked = Peeked(algorithm="RS256", key_id="k", kind="at+jwt", issuer="https://login.example")
+
+    assert not accounts.knows(peeked)
+    assert accounts.knows(replace(peeked, issuer="fileroom"))
