@@ -273,7 +273,7 @@ def test_a_busy_bucket_is_asked_by_fewer_at_a_time_and_then_by_more(
     borne = 3
 
     def slowly(asked: Asked, answer: Callable[[Asked], Reply]) -> Reply:
-        time.sleep(0.003)
+        time.sleep(0.02)  # long enough for requests to meet, however slowly threads begin
         busy = asked.under_way > borne
         return refused_as("busy")(asked, answer) if busy else answer(asked)
 
