@@ -133,7 +133,7 @@ def request_limits() -> str:
             "429",
         ),
         (
-            "attempts without a valid token from one address",
+            "attempts without a valid token from one address, or one /64 of IPv6",
             f"{rates.FAILURES_AT_ONCE}, then {rates.FAILURES_PER_SECOND:g} a second",
             "429",
         ),

@@ -102,6 +102,10 @@ class _Walk:
                     f"line {link.sequence} tells that a server found the lines after"
                     f" {found} gone, of {written} that were written"
                 )
+            case ((Note.MISSED | Note.DROPPED), _):
+                self.shortened = f"line {link.sequence} is a note that no server wrote"
+            case Note.SHORTENED, _ if self.shortened is None:
+                self.shortened = f"line {link.sequence} is a note that no server wrote"
 
     def _anchored(self, sequence: int) -> str | None:
         noted = self.anchors.get(sequence)

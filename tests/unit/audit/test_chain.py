@@ -155,16 +155,15 @@ def _(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
 
 @pytest.mark.parametrize("metadata", [{}, {"accesses": "x", "through": [], "found": {}}, [], 7])
 @pytest.mark.parametrize("note", [Note.MISSED, Note.DROPPED, Note.SHORTENED])
-def test_a_chain_made_by_hand_ends_no_verification(
-    directory: Path, note: Note, metadata: Any
-) -> None:
+def test_a_note_made_by_hand_is_found(directory: Path, note: Note, metadata: Any) -> None:
     told = note.to_json({})
     payload(told)["metadata"] = metadata
     _, line = Head(chain="c").next_line(told, "2026-01-01T00:00:00Z")
     directory.mkdir()
     (directory / "000000000000001.jsonl").write_bytes(line)
     verdict = verify(directory)
-    assert (verdict.lines, verdict.missed, verdict.broken) == (1, 0, None)
+    assert (verdict.lines, verdict.missed) == (1, 0)
+    assert verdict.broken == "line 1 is a note that no server wrote"
 
 
 @pytest.mark.parametrize(
