@@ -42,7 +42,8 @@ class _Walk:
     anchors: dict[int, str]
     first: int = 0
     dropped: int = 0
-    shortened: str | None = None
+    amiss: str | None = None
+    """What the notes of the log tell of it that should not be, the first of it."""
 
     def segment(self, segment: Segment) -> str | None:
         """Follow a segment; give how it breaks, if it does."""
@@ -96,16 +97,15 @@ class _Walk:
             case Note.DROPPED, {"through": int(through)}:
                 self.dropped = max(self.dropped, through)
             case Note.SHORTENED, {"found": int(found), "written": int(written)} if (
-                self.shortened is None
+                self.amiss is None
             ):
-                self.shortened = (
+                self.amiss = (
                     f"line {link.sequence} tells that a server found the lines after"
                     f" {found} gone, of {written} that were written"
                 )
-            case ((Note.MISSED | Note.DROPPED), _):
-                self.shortened = f"line {link.sequence} is a note that no server wrote"
-            case Note.SHORTENED, _ if self.shortened is None:
-                self.shortened = f"line {link.sequence} is a note that no server wrote"
+            case ((Note.MISSED | Note.DROPPED | Note.SHORTENED), _):
+                odd = f"line {link.sequence} is a note that no server wrote"
+                self.amiss = self.amiss or odd
 
     def _anchored(self, sequence: int) -> str | None:
         noted = self.anchors.get(sequence)
@@ -136,8 +136,8 @@ def verify(directory: Path, anchors: Iterable[Head] = (), *, is_only_one: bool =
             f"the log begins with line {walk.first}, and does not tell that those before were old"
             " and deleted"
         )
-    elif walk.shortened is not None:
-        verdict.broken = walk.shortened
+    elif walk.amiss is not None:
+        verdict.broken = walk.amiss
     else:
         verdict.broken = _too_short(
             verdict.head, [each for each in noted if is_only_one or each.chain == chain], chain
